@@ -1,0 +1,46 @@
+# `make report`, `make test`, `make lab`, `make bench`: each sets up .venv first, and does nothing twice.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+AS_OF  ?= 2026-09-30
+
+.PHONY: report test test-all lab bench lock lint dictionary help
+help:
+	@echo "make report | test | lab | bench   (and: lint, lock, dictionary)"
+
+# A lock with hashes, byte code compiled at install (an uncompiled pandas costs every report seconds),
+# then this package itself, linked, from the build tools the lock already holds.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q salesops_lib
+	@touch $@
+
+report: $(STAMP)
+	$(BIN)/salesops load sample
+	$(BIN)/salesops render weekly_leadership --as-of $(AS_OF) --workers 2
+	@echo "Open reports/out/index.html"
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lab: $(STAMP)
+	$(BIN)/salesops lab
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py
+
+lint: $(STAMP)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+dictionary: $(STAMP)
+	$(BIN)/python -m salesops_lib.tables > data/README.md
+
+# The one command that makes requirements.lock: exact pins with hashes for every platform, no index address.
+lock: $(STAMP)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command "make lock" -q -o requirements.lock

@@ -1,0 +1,257 @@
+"""The company as it was known at one instant; the only thing a domain takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from salesops_lib import history, tables
+from salesops_lib.config import CompanySettings
+from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.periods import FiscalCalendar
+from salesops_lib.store import Snapshot
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A row is known from this column on; an empty one is known from the start.
+KNOWN_FROM = {
+    "users": "start_date",
+    "accounts": "created_at",
+    "leads": "created_at",
+    "activities": "started_at",
+    "stages": "valid_from",
+    "quotas": "approved_at",
+    "opportunity_history": "changed_at",
+}
+# Later facts that are emptied, each with what else is known only with it.
+LATER_FACTS = {
+    "users": {"end_date": ()},
+    "accounts": {"customer_since": ()},
+    "leads": {
+        "qualified_at": (),
+        "disqualified_at": ("disqualify_reason",),
+        "converted_at": ("opportunity_id",),
+    },
+    "stages": {"valid_to": ()},
+}
+AT_EXPORT = {"leads": ("status", "score_crm"), "accounts": ("merged_into_id",)}
+
+
+@dataclass(frozen=True)
+class Book:
+    """The company as known at `as_of`; tables are attributes, read when first asked for.
+
+    Attributes
+    ----------
+    snapshot
+        Where the rows come from.
+    as_of
+        Last UTC instant it may see.
+    company
+        Currency, time zone, fiscal calendar.
+    """
+
+    snapshot: Snapshot
+    as_of: pd.Timestamp
+    company: CompanySettings
+    calendar: FiscalCalendar
+    _read: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def snapshot_id(self) -> str:
+        """Id of the snapshot."""
+        return self.snapshot.id
+
+    @property
+    def day(self) -> date:
+        """Last business date it may see."""
+        return self.calendar.day_of(self.as_of)
+
+    @property
+    def currency(self) -> str:
+        """Corporate currency; that of the deals where the workspace names none."""
+        if self.company.currency:
+            return self.company.currency
+        found = self.opportunities["currency"].mode()
+        return found.iloc[0] if len(found) else ""
+
+    @property
+    def losses(self) -> pd.DataFrame:
+        """`table`, `rows_in`, `rows_kept`, `rows_quarantined`, `reason` of the load."""
+        return self.snapshot.losses()
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """What the load noticed in rows it kept: `kind`, `file`, `table`, `column`, `value`, `n`."""
+        return self.snapshot.findings()
+
+    @property
+    def has_history(self) -> bool:
+        """Whether the source kept a history of changes."""
+        return "opportunity_history" in self.snapshot.tables
+
+    def has(self, name: str) -> bool:
+        """Whether the snapshot holds rows of a canonical table."""
+        return bool(self.snapshot.manifest["tables"].get(tables.table(name).name, {}).get("rows"))
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        if name in tables.TABLES:
+            return self.table(name)
+        raise AttributeError(f"Book has no {name!r}; {unknown('table', name, tables.TABLES)}")
+
+    def table(self, name: str, columns: Iterable[str] | None = None) -> pd.DataFrame:
+        """Read a canonical table, or some of its columns, as known then.
+
+        Opportunities come without those deleted or merged away by then. A table the source does not have is
+        empty, except `calendar`, which is made from the fiscal calendar.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown table or column.
+        """
+        spec = tables.table(name)
+        for column in columns or ():
+            spec[column]
+        if columns is None or name in ("opportunities", "calendar"):
+            if name not in self._read:
+                self._read[name] = self._load(name)
+            frame = self._read[name].copy(deep=False)
+            return frame if columns is None else frame[list(columns)]
+        if name not in self.snapshot.tables:
+            return self._load(name)[list(columns)]
+        needed = {*columns, *self._time_columns(name)}
+        return self._then(self.snapshot.read(name, needed), name)[list(columns)]
+
+    def require(self, name: str, what: str) -> None:
+        """Refuse, in words, what cannot be said without a table.
+
+        Raises
+        ------
+        InsufficientData
+            Where the snapshot has no rows of it.
+        """
+        if not self.has(name):
+            raise InsufficientData(what, needed=1, got=0, of=f"rows in the table {name}")
+
+    def deals_at(self, as_of: object) -> pd.DataFrame:
+        """Return the opportunities as known at an earlier instant, deleted and merged ones left out.
+
+        Raises
+        ------
+        ParameterError
+            For an instant after this book's own.
+        """
+        instant = self.calendar.instant(as_of)
+        if instant > self.as_of:
+            raise ParameterError(f"{as_of} lies after this book's as-of {self.as_of:%Y-%m-%d %H:%M} UTC.")
+        present = [n for n in ("opportunities", "opportunity_history", "stages") if n in self.snapshot.tables]
+        files = {name: self.snapshot.file(name) for name in present}
+        if "opportunities" not in files:
+            return tables.conform(_empty("opportunities"), "opportunities")
+        deals = history.state_from_files(files, instant, self.calendar, self.snapshot.extracted_at)
+        return deals[~deals["is_deleted"] & deals["merged_into_id"].isna()].reset_index(drop=True)
+
+    def query(self, statement: str) -> pd.DataFrame:
+        """Aggregate `opportunity_history` and `activities`, as known then, with DuckDB.
+
+        A table the snapshot lacks is an empty view.
+        """
+        import duckdb
+
+        with duckdb.connect() as db:
+            db.execute("set TimeZone = 'UTC'")
+            limit = f"timestamptz '{self.as_of.isoformat()}'"
+            for name, seen in {
+                "opportunity_history": f"changed_at <= {limit}",
+                "activities": f"started_at <= {limit} and coalesce(logged_at, started_at) <= {limit}",
+            }.items():
+                if name in self.snapshot.tables:
+                    db.read_parquet(str(self.snapshot.file(name))).filter(seen).create_view(name)
+                else:
+                    db.from_arrow(_nothing(name)).create_view(name)
+            return db.sql(statement).df()
+
+    def passed_stages(self) -> pd.DataFrame:
+        """List the stages each deal entered by then: `opportunity_id`, `stage_id`, `entered_at` (first entry)."""
+        if "passed" not in self._read:
+            self._read["passed"] = self.query("""
+                select opportunity_id, new_value stage_id, min(changed_at) entered_at
+                from opportunity_history where field = 'stage' and new_value is not null group by all
+            """)
+        return self._read["passed"]
+
+    def _load(self, name: str) -> pd.DataFrame:
+        if name == "opportunities":
+            return self.deals_at(self.as_of)
+        if name not in self.snapshot.tables:
+            if name == "calendar":
+                return self._calendar()
+            return tables.conform(_empty(name), name)
+        return self._then(self.snapshot.read(name), name)
+
+    def _calendar(self) -> pd.DataFrame:
+        first = self.opportunities["created_at"].min()
+        first = self.day if first != first else self.calendar.day_of(first)  # NaT where there is no deal
+        years = self.calendar.between("year", first, self.day)
+        return self.calendar.table(years[0].start, years[-1].last_day)
+
+    def _time_columns(self, name: str) -> list[str]:
+        later = LATER_FACTS.get(name, {})
+        return [
+            c for c in (KNOWN_FROM.get(name), *later, "logged_at", "period_start") if c in tables.table(name).names
+        ]
+
+    def _then(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Drop rows and facts from after the as-of instant."""
+        spec = tables.table(name)
+        keep = [self._known(frame[c], spec[c].kind) for c in (KNOWN_FROM.get(name),) if c]
+        if name == "activities":
+            keep.append(self._known(frame["logged_at"], "instant"))
+        if name == "quotas":
+            agreed = frame["approved_at"].notna()
+            keep.append(agreed | self._known(frame["period_start"], "date"))
+        for mask in keep:
+            frame = frame[mask.reindex(frame.index)]
+        frame = frame.reset_index(drop=True)
+        if name == "opportunity_products":
+            frame = self._lines_then(frame)
+        for column, others in LATER_FACTS.get(name, {}).items():
+            if column in frame:
+                later = ~self._known(frame[column], spec[column].kind)
+                for emptied in (column, *(other for other in others if other in frame)):
+                    frame[emptied] = frame[emptied].mask(later)
+        if self.as_of < self.snapshot.extracted_at:
+            for column in AT_EXPORT.get(name, ()):
+                if column in frame:
+                    frame[column] = frame[column].mask([True] * len(frame))
+        return frame
+
+    def _known(self, values: pd.Series, kind: str) -> pd.Series:
+        """Mark values not after the as-of instant; empty ones count as known."""
+        import pandas as pd
+
+        limit = pd.Timestamp(self.day) if kind == "date" else self.as_of
+        return values.isna() | (values <= limit)
+
+    def _lines_then(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Lines have no history of their own: those of a deal closed by then, or all at the time of export."""
+        deals = self.opportunities
+        if self.as_of < self.snapshot.extracted_at:
+            deals = deals[deals["is_closed"]]
+        return frame[frame["opportunity_id"].isin(deals["opportunity_id"])].reset_index(drop=True)
+
+
+def _nothing(name: str):
+    from salesops_lib.store import to_arrow
+
+    return to_arrow(tables.conform(_empty(name), name), name)
+
+
+def _empty(name: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(columns=tables.table(name).names)

@@ -1,0 +1,163 @@
+"""`salesops.yaml` as typed settings; every error names the file and the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from salesops_lib.errors import ConfigError, ParameterError, unknown
+from salesops_lib.periods import FiscalCalendar
+
+FILE_NAME = "salesops.yaml"
+
+
+class Strict(BaseModel):
+    """A settings model that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CompanySettings(Strict):
+    """Who the company is; what is left out is taken from the source, then from the defaults shown."""
+
+    name: str | None = None
+    currency: str | None = Field(None, pattern=r"^[A-Z]{3}$")
+    timezone: str | None = None
+    fiscal_start_month: int | None = Field(None, ge=1, le=12)
+    calendar_pattern: Literal["months", "4-4-5", "4-5-4", "5-4-4"] | None = None
+    week_start: Literal["monday", "saturday", "sunday"] | None = None
+    holidays: str | None = None
+
+    def over(self, base: CompanySettings) -> CompanySettings:
+        """Lay the keys stated here over those of `base`."""
+        return CompanySettings(**{**base.model_dump(exclude_none=True), **self.model_dump(exclude_none=True)})
+
+    def calendar(self) -> FiscalCalendar:
+        """Build the fiscal calendar.
+
+        Raises
+        ------
+        ConfigError
+            For a time zone or holiday country nobody knows.
+        """
+        try:
+            return FiscalCalendar(
+                start_month=self.fiscal_start_month or 1,
+                pattern=self.calendar_pattern or "months",
+                week_start=self.week_start or "monday",
+                timezone=self.timezone or "UTC",
+                holiday_country=self.holidays,
+            )
+        except ParameterError as error:
+            raise ConfigError(f"company: {error}") from error
+
+
+class SourceSettings(Strict):
+    """Where `salesops load` without arguments, and an empty store, take their data from."""
+
+    kind: str = "sample"
+    paths: tuple[str, ...] = ()
+    mapping: str | None = None
+
+
+class ControlTotal(Strict):
+    """What the CRM itself shows for a table: row count and sum of `amount`."""
+
+    rows: int | None = Field(None, ge=0)
+    amount: str | None = None
+
+
+class Settings(Strict):
+    """The whole of `salesops.yaml`; every key may be left out."""
+
+    company: CompanySettings = CompanySettings()
+    source: SourceSettings = SourceSettings()
+    max_loss: float = Field(0.05, ge=0, le=1)
+    control_totals: dict[str, ControlTotal] = {}
+    snapshots: str = "data/snapshots"
+    notebooks: str = "notebooks"
+    reports: str = "reports"
+    out: str = "reports/out"
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    ConfigError
+        Where the file is absent, no YAML, or no mapping at its top.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold keys at its top level, not a {type(content).__name__}.")
+    return content
+
+
+def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
+    """Read `content` as `model`; errors name `where`, the key, the rule, the value and the near miss.
+
+    Raises
+    ------
+    ConfigError
+        Where a key is unknown, missing or has a wrong value.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(model, problem, where) for problem in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _explain(model: type[BaseModel], problem: dict[str, Any], where: str) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(model, problem["loc"][:-1])
+        return f"{where}: {unknown('key', str(problem['loc'][-1]), known)} (at {place})"
+    if problem["type"] == "missing":
+        return f"{where}: {place} is missing."
+    return f"{where}: {place}: {problem['msg']}, got {problem['input']!r}."
+
+
+def _known_keys(model: type[BaseModel], path: tuple) -> list[str]:
+    """List the keys allowed at `path`, walking nested models, lists and maps of models."""
+    for part in path:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        nested = _models_in(model.model_fields[part].annotation)
+        if not nested:
+            return []
+        model = nested[0]
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for part in getattr(annotation, "__args__", ()) for m in _models_in(part)]
+
+
+def load_settings(path: Path) -> Settings:
+    """Read `salesops.yaml`.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file and the key.
+    """
+    settings = parse(Settings, read_yaml(path), path.name)
+    settings.company.calendar()
+    return settings

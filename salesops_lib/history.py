@@ -1,0 +1,263 @@
+"""The as-of engine: every deal as it was known at an instant, from the history of its changes.
+
+One SQL statement does it, run by DuckDB over pandas frames or straight over a snapshot's Parquet files. Only
+changes up to the instant count. For a tracked field without a change up to then, the value before its first later
+change is the one that held; without any change, the value at export held all along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from salesops_lib import tables
+from salesops_lib.errors import DataContractError, ParameterError
+from salesops_lib.periods import FiscalCalendar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# history field -> (column of opportunities, SQL type)
+TRACKED = {
+    "stage": ("stage_id", "varchar"),
+    "amount": ("amount", "decimal(18,2)"),
+    "currency": ("currency", "varchar"),
+    "expected_close_date": ("expected_close_date", "date"),
+    "forecast_category": ("forecast_category", "varchar"),
+    "owner": ("owner_id", "varchar"),
+    "probability": ("probability_crm", "double"),
+    "type": ("type", "varchar"),
+    "deleted": ("is_deleted", "boolean"),
+    "merged": ("merged_into_id", "varchar"),
+}
+# what a deal that closed later may have held before, when nobody tracked the field: unknown, so empty
+UNKNOWN_BEFORE_CLOSE = ("stage", "amount", "expected_close_date", "forecast_category", "probability")
+# known only once closed, and only at export
+ON_CLOSE = ("owner_at_close_id", "loss_reason", "competitor", "contract_id")
+CLOSED_NAME = "(^|[^a-z])(closed|won|lost)([^a-z]|$)"
+AT_EXPORT = ("next_step", "next_activity_at")
+
+
+def state(
+    opportunities: pd.DataFrame,
+    opportunity_history: pd.DataFrame | None,
+    as_of: object,
+    *,
+    stages: pd.DataFrame | None = None,
+    calendar: FiscalCalendar | None = None,
+) -> pd.DataFrame:
+    """Rebuild each opportunity as it was known at an instant.
+
+    Parameters
+    ----------
+    opportunities
+        Canonical `opportunities`; needs `opportunity_id`, `created_at`, `stage_id`, `is_closed`, `is_won`.
+    opportunity_history
+        Canonical `opportunity_history`, in any order; none where the source keeps no history.
+    as_of
+        A day (seen to its end in the company's time zone) or an instant.
+    stages
+        Canonical `stages`; without it, which stages are closed or won is learnt from `opportunities`.
+    calendar
+        Supplies the time zone; UTC by default.
+
+    Returns
+    -------
+    DataFrame
+        One row for each opportunity known then, with the columns of `opportunities`: `stage_id`, `amount`,
+        `expected_close_date`, `forecast_category`, `owner_id`, `is_closed`, `is_won`, `closed_at`, `close_date`
+        … as known then; later facts are empty. Deleted and merged deals are there, marked.
+
+    Raises
+    ------
+    ParameterError
+        Where a needed column is absent or `as_of` is no date.
+    DataContractError
+        Where a history value cannot be read as its field's type.
+    """
+    import pandas as pd
+
+    empty = pd.DataFrame(columns=tables.table("opportunity_history").names)
+    history = empty if opportunity_history is None else opportunity_history
+    found = {
+        "opportunities": _conform_loosely(opportunities, "opportunities"),
+        "opportunity_history": _conform_loosely(history, "opportunity_history"),
+        "stages": None if stages is None else _conform_loosely(stages, "stages"),
+    }
+    return _run(found, as_of, calendar or FiscalCalendar())
+
+
+def state_from_files(
+    files: Mapping[str, Path], as_of: object, calendar: FiscalCalendar, extracted_at
+) -> pd.DataFrame:
+    """Do what `state` does over Parquet files by table name, without loading the history."""
+    return _run(files, as_of, calendar, extracted_at)
+
+
+def _conform_loosely(frame: pd.DataFrame, name: str):
+    """Give a frame all canonical columns, filling what a caller may leave out."""
+    import pandas as pd
+
+    from salesops_lib.store import to_arrow
+
+    spec = tables.table(name)
+    needed = {
+        "opportunities": ("opportunity_id", "created_at", "stage_id", "is_closed", "is_won"),
+        "opportunity_history": ("opportunity_id", "changed_at", "field", "new_value"),
+        "stages": ("stage_id", "is_closed", "is_won"),
+    }[name]
+    absent = [column for column in needed if column not in frame]
+    if absent:
+        raise ParameterError(f"{name} lacks the column(s) {', '.join(absent)}; needed are {', '.join(needed)}.")
+    fill = {
+        "seq": 0, "is_bulk": False, "origin": "native", "is_deleted": False, "currency": "", "pipeline_id": "",
+        "valid_from": pd.Timestamp("1900-01-01"), "stage_name": "", "stage_order": 0, "is_qualified": False,
+    }  # fmt: skip
+    absent = {column: fill[column] for column in spec.required if column not in frame}
+    extra = [c.name for c in tables.PROVENANCE if c.name in frame]
+    return to_arrow(tables.conform(frame.assign(**absent), name)[spec.names + extra], name)
+
+
+def _run(
+    sources: Mapping[str, object], as_of: object, calendar: FiscalCalendar, extracted_at=None
+) -> pd.DataFrame:
+    import duckdb
+
+    from salesops_lib.store import to_pandas
+
+    instant = calendar.instant(as_of)
+    with duckdb.connect() as db:
+        db.execute("set TimeZone = 'UTC'")
+        for name, source in sources.items():
+            if isinstance(source, Path):
+                db.read_parquet(str(source)).create_view(f"{name}_given")
+            elif source is not None:
+                db.register(f"{name}_given", source)
+        columns = [row[0] for row in db.execute("describe opportunities_given").fetchall()]
+        stamp = "" if extracted_at is None else extracted_at.isoformat()
+        known = "" if "extracted_at" in columns else f", nullif('{stamp}', '')::timestamptz extracted_at"
+        db.execute(f"create view with_extraction as select *{known} from opportunities_given")
+        _history_or_empty(db, sources)
+        _stage_flags(db, sources)
+        tracked = {row[0] for row in db.execute("select distinct field from history").fetchall()}
+        try:
+            then = {"t": instant.to_pydatetime(), "zone": calendar.timezone}
+            table = db.sql(_statement(tracked, columns), params=then).to_arrow_table()
+        except duckdb.ConversionException as error:
+            raise DataContractError(f"opportunity_history: a value does not fit its field: {error}") from error
+    return to_pandas(table, "opportunities")
+
+
+def _history_or_empty(db, sources: Mapping[str, object]) -> None:
+    if sources.get("opportunity_history") is None:
+        db.execute(
+            "create view history as select ''::varchar opportunity_id, now() changed_at, ''::varchar field, "
+            "0::bigint seq, ''::varchar old_value, ''::varchar new_value where false"
+        )
+    else:
+        db.execute("create view history as select * from opportunity_history_given")
+
+
+def _stage_flags(db, sources: Mapping[str, object]) -> None:
+    """Which stages are closed and won: from the stage table, else learnt from the deals and common names."""
+    ranked = ["select stage_id, bool_or(is_closed), bool_or(is_won), 2 from with_extraction group by stage_id"]
+    if sources.get("stages") is not None:
+        ranked.append("select stage_id, is_closed, is_won, 1 from stages_given")
+    ranked.append(f"""
+        select distinct new_value, true, regexp_matches(lower(new_value), 'won'), 3 from history
+        where field = 'stage' and regexp_matches(lower(new_value), '{CLOSED_NAME}')""")
+    db.execute(f"""
+        create table stage_flags as
+        select stage_id, arg_min(is_closed, rank) is_closed, arg_min(is_won, rank) is_won
+        from ({" union all ".join(ranked)}) flags(stage_id, is_closed, is_won, rank) group by stage_id
+    """)
+
+
+def _statement(tracked: set[str], columns: list[str]) -> str:
+    """Write the SQL for the fields that anybody tracked; parameters are ``$t`` and ``$zone``."""
+    order = "(changed_at, seq)"
+    picks = ["min(changed_at) first_change"]
+    for field in TRACKED:
+        if field in tracked:
+            of = f"filter (field = '{field}' and changed_at"
+            picks.append(f"arg_max({{'v': new_value}}, {order}) {of} <= $t) {field}_last")
+            picks.append(f"arg_min({{'v': old_value}}, {order}) {of} > $t) {field}_next")
+    closing = "coalesce(new_flag.is_closed, false) and not coalesce(old_flag.is_closed, false)"
+    picks.append(f"max(changed_at) filter (field = 'stage' and changed_at <= $t and {closing}) closing_at")
+    values = ",\n".join(f"{_value(field, tracked)} {column}" for field, (column, _) in TRACKED.items())
+    kept = [c for c in tables.table("opportunities").names if c in columns]
+    final = ",\n".join(
+        _final(column) for column in [*kept, *(c for c in ("source_system", "source_file_sha256") if c in columns)]
+    )
+    return f"""
+        with changes as (
+            select opportunity_id, {", ".join(picks)}
+            from history
+            left join stage_flags new_flag on field = 'stage' and new_flag.stage_id = new_value
+            left join stage_flags old_flag on field = 'stage' and old_flag.stage_id = old_value
+            group by opportunity_id
+        ), known as (
+            select o.* exclude ({", ".join(column for column, _ in TRACKED.values())}),
+                o.stage_id final_stage_id, o.is_closed and o.closed_at <= $t closed_by_column,
+                coalesce(o.extracted_at <= $t, true) exported, changes.* exclude (opportunity_id),
+                {values}
+            from with_extraction o left join changes using (opportunity_id)
+            where coalesce(o.created_at, first_change, o.extracted_at, $t) <= $t
+        ), flagged as (
+            select known.* exclude (is_closed, is_won),
+                coalesce(f.is_closed, closed_by_column, false) is_closed_then,
+                coalesce(f.is_won, closed_by_column and known.is_won, false) is_won_then,
+                coalesce(closing_at, case when closed_by_column then closed_at end) closed_at_then
+            from known left join stage_flags f on f.stage_id = known.stage_id
+        )
+        select {final} from flagged order by opportunity_id
+    """
+
+
+def _value(field: str, tracked: set[str]) -> str:
+    """SQL for one field's value at ``$t``."""
+    column, kind = TRACKED[field]
+    if field == "deleted" and field not in tracked:
+        return "o.is_deleted and coalesce(o.deleted_at <= $t, coalesce(o.extracted_at <= $t, true))"
+    if field == "merged" and field not in tracked:
+        return "case when coalesce(o.extracted_at <= $t, true) then o.merged_into_id end"
+    if field in tracked:
+        return f"""case when {field}_last is not null then cast({field}_last.v as {kind})
+                        when {field}_next is not null then cast({field}_next.v as {kind})
+                        else {_untouched(field)} end"""
+    return _closed_later(column) if field in UNKNOWN_BEFORE_CLOSE else f"o.{column}"
+
+
+def _untouched(field: str) -> str:
+    """SQL for a tracked field nobody ever changed: as at export; but a stage cannot have been closed all along."""
+    column = TRACKED[field][0]
+    return _closed_later(column) if field == "stage" else f"o.{column}"
+
+
+def _closed_later(column: str) -> str:
+    return f"case when o.is_closed and coalesce(o.closed_at > $t, false) then null else o.{column} end"
+
+
+def _final(column: str) -> str:
+    """SQL for one output column: facts from after ``$t`` are emptied."""
+    if column in ("is_closed", "is_won"):
+        return f"{column}_then {column}"
+    if column == "closed_at":
+        return "case when is_closed_then then closed_at_then end closed_at"
+    if column == "close_date":
+        local = "cast(timezone($zone, {}) as date)".format
+        return f"""case when not is_closed_then then null
+                       when closed_at_then = closed_at then coalesce(close_date, {local("closed_at")})
+                       else {local("closed_at_then")} end close_date"""
+    if column in ON_CLOSE:
+        return f"case when is_closed_then and closed_at_then = closed_at then {column} end {column}"
+    if column in AT_EXPORT:
+        return f"case when exported and not is_closed_then then {column} end {column}"
+    if column == "last_activity_at":
+        return "case when last_activity_at <= $t then last_activity_at end last_activity_at"
+    if column == "deleted_at":
+        return "case when is_deleted then deleted_at end deleted_at"
+    if column == "is_deleted":
+        return "coalesce(is_deleted, false) is_deleted"
+    return column

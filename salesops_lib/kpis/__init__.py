@@ -1,0 +1,155 @@
+"""The KPI catalogue: one definition per metric, one short registered function each.
+
+`compute` returns one tidy frame for any KPIs, period and segment. Ids (K02 …) are stable and printed beside each
+number. Every row has n and a 95 % interval, or a status that says why there is none. The definitions stand in
+`results` (bookings, quota, size) and `selling` (win rate, cycle, pipeline).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from salesops_lib.book import Book
+from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.facts import Facts, deals, members, names, resolve_period
+from salesops_lib.kpis import results, selling  # noqa: F401 - importing them registers their KPIs
+from salesops_lib.kpis.registry import REGISTRY, Kpi
+from salesops_lib.periods import Period
+from salesops_lib.stats import NO_DATA, Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = [
+    "kpi_id", "name", "variant", "period", "segment", "segment_name",
+    "value", "low", "high", "n", "unit", "status", "note",
+]  # fmt: skip
+
+
+def compute(
+    book: Book,
+    ids: Iterable[str] | str | None = None,
+    period: Period | str = "quarter",
+    *,
+    by: str | None = None,
+    variants: str = "all",
+) -> pd.DataFrame:
+    """Compute KPIs as known to a book.
+
+    Parameters
+    ----------
+    book
+        The company at an instant.
+    ids
+        KPI ids; all by default.
+    period
+        A `Period`, ``week``, ``month``, ``quarter``, ``year`` (the one the book's last day lies in) or a number of
+        them such as ``4 quarters``.
+    by
+        ``rep``, ``team``, ``region``, ``segment``, ``product``, ``source`` or ``type``; the company by default.
+        People and teams without a deal are there too.
+    variants
+        ``all``, or ``default`` for the first variant of each only.
+
+    Returns
+    -------
+    DataFrame
+        `kpi_id`, `name`, `variant`, `period`, `segment`, `segment_name`, `value`, `low`, `high`, `n`, `unit`,
+        `status` (ok, too few, not defined, no data), `note`. Shares are 0–1, money in corporate currency.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown KPI, period, dimension or variant choice.
+    """
+    import pandas as pd
+
+    chosen = [ids] if isinstance(ids, str) else list(ids or sorted(REGISTRY))
+    for name in chosen:
+        if name not in REGISTRY:
+            raise ParameterError(unknown("KPI", name, REGISTRY))
+    if variants not in ("all", "default"):
+        raise ParameterError(unknown("variants", variants, ("all", "default")))
+    window = resolve_period(book, period)
+    rows = []
+    for facts, shown in _segments(book, window, by):
+        for name in chosen:
+            entry = REGISTRY[name]
+            for variant, estimate in _evaluate(entry, facts):
+                if variants == "default" and variant != entry.default:
+                    continue
+                rows.append(_row(entry, variant, facts, shown, estimate))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def over_time(book: Book, kpi_id: str, periods: Iterable[Period], *, by: str | None = None) -> pd.DataFrame:
+    """Compute the default variant of one KPI for each period: the frame of `compute` and `period_start`."""
+    import pandas as pd
+
+    parts = []
+    for period in periods:
+        frame = compute(book, kpi_id, period, by=by, variants="default")
+        parts.append(frame.assign(period_start=pd.Timestamp(period.start)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def catalogue() -> pd.DataFrame:
+    """List every KPI and variant with its definition: `kpi_id`, `name`, `variant`, `meaning`, `formula` …."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "kpi_id": k.id,
+                "name": k.name,
+                "variant": variant,
+                "meaning": meaning,
+                "formula": k.formula,
+                "population": k.population,
+                "attribution": k.attribution,
+                "unit": k.unit,
+                "better": k.direction,
+                "interval": k.interval,
+                "needs": ", ".join(k.needs),
+                "source": k.source,
+            }
+            for k in (REGISTRY[name] for name in sorted(REGISTRY))
+            for variant, meaning in k.variants.items()
+        ]
+    )
+
+
+def _segments(book: Book, period: Period, by: str | None) -> Iterator[tuple[Facts, str]]:
+    rows = deals(book)
+    if by is None:
+        yield Facts(book, period, rows), "company"
+        return
+    shown = names(book, by)
+    groups = dict(list(rows.groupby(by, observed=True)))
+    for member in members(book, by, period):
+        own = groups.get(member)
+        yield Facts(book, period, rows.iloc[:0] if own is None else own, by, member), shown.get(member, member)
+
+
+def _evaluate(entry: Kpi, facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    missing = [name for name in entry.needs if not facts.book.has(name)]
+    if missing:
+        note = f"the source has no {' and no '.join(missing)}"
+        yield from ((variant, Estimate.none(NO_DATA, 0, note)) for variant in entry.variants)
+        return
+    yield from entry.compute(facts)
+
+
+def _row(entry: Kpi, variant: str, facts: Facts, shown: str, estimate: Estimate) -> dict:
+    kept = ("value", "low", "high", "n", "status", "note")
+    return {
+        "kpi_id": entry.id,
+        "name": entry.name,
+        "variant": variant,
+        "period": facts.period.label,
+        "segment": facts.segment or "company",
+        "segment_name": shown,
+        "unit": entry.unit,
+        **{field: getattr(estimate, field) for field in kept},
+    }

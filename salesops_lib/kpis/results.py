@@ -1,0 +1,138 @@
+"""Bookings, quota attainment, deal size, revenue per rep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from salesops_lib import stats
+from salesops_lib.facts import Facts, elapsed, priced_sum, quota, so_far
+from salesops_lib.kpis.registry import kpi
+from salesops_lib.stats import NOT_DEFINED, Estimate
+
+
+@kpi(
+    "K02",
+    name="Quota attainment",
+    formula="Σ credited bookings ÷ Σ quota",
+    population="new business won by close date in the period; quotas of measure bookings",
+    attribution="owner at close; a team is the ratio of its members' sums",
+    unit="share",
+    direction="up",
+    variants={
+        "to date": "quota prorated for the days a person was there, against the whole period",
+        "pace": "attainment ÷ share of the period's working days gone by",
+        "quota as agreed": "quota not prorated for joining or leaving",
+    },
+    needs=("quotas", "users"),
+    interval="compound Poisson on the bookings",
+    source="kpis.md K02",
+)
+def quota_attainment(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    """Divide bookings by quota."""
+    booked = stats.total(facts.won()["priced"])
+    prorated, agreed = quota(facts), quota(facts, prorated=False)
+    partial = so_far(facts)
+    for variant, target, gone in (
+        ("to date", prorated, 1.0),
+        ("pace", prorated, elapsed(facts)),
+        ("quota as agreed", agreed, 1.0),
+    ):
+        if target * gone <= 0:
+            yield variant, Estimate.none(NOT_DEFINED, booked.n, "no quota in this period")
+        else:
+            yield variant, booked.scaled(1 / (target * gone)).noted(partial, facts.unpriced(facts.won()))
+
+
+@kpi(
+    "K06",
+    name="Average deal size",
+    formula="Σ amount ÷ count",
+    population="new business won by close date in the period; open deals at the as-of instant",
+    attribution="owner at close, owner while open",
+    unit="money",
+    direction="up",
+    variants={
+        "won": "mean of won deals; deals without an amount left out and counted",
+        "won median": "median of won deals, because a few large ones move the mean",
+        "open": "mean of deals open at the as-of instant",
+    },
+    needs=("opportunities",),
+    interval="bootstrap over deals; order statistics for the median",
+    source="kpis.md K06",
+)
+def deal_size(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    """Average the amounts of won and of open deals."""
+    won, still_open = facts.won(), facts.open()
+    yield "won", stats.mean(won["priced"]).noted(facts.unpriced(won))
+    yield "won median", stats.median(won["priced"]).noted(facts.unpriced(won))
+    yield "open", stats.mean(still_open["priced"]).noted(facts.unpriced(still_open))
+
+
+@kpi(
+    "K25",
+    name="Deals won",
+    formula="count of won deals",
+    population="new business won by close date in the period",
+    attribution="owner at close",
+    unit="count",
+    direction="up",
+    variants={"new business": "new business and expansion", "renewals": "renewals only"},
+    needs=("opportunities",),
+    interval="exact Poisson (Garwood)",
+    source="kpis.md K25",
+)
+def deals_won(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    """Count won deals."""
+    yield "new business", stats.count(len(facts.won())).noted(so_far(facts))
+    yield "renewals", stats.count(len(facts.won(renewals=True))).noted(so_far(facts))
+
+
+@kpi(
+    "K26",
+    name="Bookings",
+    formula="Σ won amount",
+    population="new business won by close date in the period; never added to recognised revenue",
+    attribution="owner at close",
+    unit="money",
+    direction="up",
+    variants={"new business": "new business and expansion", "renewals": "renewals only"},
+    needs=("opportunities",),
+    interval="compound Poisson",
+    source="kpis.md K26",
+)
+def bookings(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    """Sum won amounts."""
+    for variant, rows in (("new business", facts.won()), ("renewals", facts.won(renewals=True))):
+        yield variant, priced_sum(facts, rows).noted(so_far(facts))
+
+
+@kpi(
+    "K27",
+    name="Average quarterly revenue per rep",
+    formula="bookings ÷ quarters ÷ average quota-carrying FTE",
+    population="new business won by close date in the period; people who carry a quota, day-weighted",
+    attribution="owner at close",
+    unit="money",
+    direction="up",
+    variants={
+        "per FTE": "÷ average full-time equivalents over the period so far",
+        "per head at end": "÷ people carrying a quota on the last day seen",
+    },
+    needs=("opportunities", "users"),
+    interval="compound Poisson on the bookings",
+    source="kpis.md K27",
+)
+def revenue_per_rep(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    """Divide bookings by quarters and by quota-carrying people."""
+    import pandas as pd
+
+    booked = stats.total(facts.won()["priced"]).noted(facts.unpriced(facts.won()), so_far(facts))
+    quarters = len(facts.book.calendar.between("quarter", facts.period.start, facts.period.last_day))
+    carriers = facts.carriers()
+    day = min(pd.Timestamp(facts.period.last_day), pd.Timestamp(facts.book.day))
+    heads = int((carriers["end_date"].isna() | (carriers["end_date"] >= day)).sum())
+    for variant, people in (("per FTE", float(carriers["share"].sum())), ("per head at end", float(heads))):
+        if people <= 0:
+            yield variant, Estimate.none(NOT_DEFINED, booked.n, "nobody carried a quota in this period")
+        else:
+            yield variant, booked.scaled(1 / quarters / people)

@@ -1,0 +1,200 @@
+"""Win rate, sales cycle, open pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from salesops_lib import stats
+from salesops_lib.book import Book
+from salesops_lib.facts import Facts, deals, priced_sum
+from salesops_lib.kpis.registry import kpi
+from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@kpi(
+    "K03",
+    name="Win rate",
+    formula="won ÷ (won + lost)",
+    population="new business closed by close date in the period; disqualified left out, no decision is lost",
+    attribution="owner at close; a reopened deal counts once, at its last close",
+    unit="share",
+    direction="up",
+    variants={
+        "count": "won ÷ (won + lost)",
+        "value": "Σ won amount ÷ Σ won and lost amount; not defined where lost amounts are blank",
+        "created cohort": "share of the deals created in the period won within a fixed time; open deals censored",
+        "won of all": "won ÷ every deal touched; mixes in open deals, shown only because others publish it",
+        "from last open stage": "won ÷ closed among deals that had reached the last open stage",
+    },
+    needs=("opportunities",),
+    interval="Wilson; bootstrap over deals for value; Aalen–Johansen for the cohort",
+    source="kpis.md K03",
+)
+def win_rate(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    """Divide won deals by won and lost ones."""
+    closed = facts.closed()
+    won = closed["is_won"]
+    yield "count", stats.proportion(int(won.sum()), len(closed))
+    yield "value", _value_win_rate(closed)
+    yield "created cohort", _cohort_win_rate(facts)
+    touched = facts.open()
+    touched = touched[~touched["is_renewal"]]
+    yield "won of all", stats.proportion(int(won.sum()), len(closed) + len(touched))
+    yield "from last open stage", _from_last_stage(facts, closed)
+
+
+@kpi(
+    "K05",
+    name="Sales-cycle length",
+    formula="days from start to close",
+    population="new business won by close date in the period",
+    attribution="owner at close",
+    unit="days",
+    direction="down",
+    variants={
+        "median": "median from creation to won",
+        "mean": "mean from creation to won",
+        "Kaplan–Meier": "median from creation to closing of deals created in the period, open deals censored",
+        "from lead": "median from lead created to won",
+        "from first activity": "median from first activity to won",
+    },
+    needs=("opportunities",),
+    interval="order statistics; bootstrap for the mean; Brookmeyer–Crowley",
+    source="kpis.md K05",
+)
+def cycle_length(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    """Measure the days from a start event to the close."""
+    won, book = facts.won(), facts.book
+    close = won["closed_at"]
+    yield "median", _cycle(stats.median, close, won["created_at"])
+    yield "mean", _cycle(stats.mean, close, won["created_at"])
+    created = facts.created()
+    until = created["closed_at"].fillna(book.as_of)
+    yield "Kaplan–Meier", stats.survival_median(_days(until, created["created_at"]), created["is_closed"])
+    if book.has("leads"):
+        leads = book.table("leads", ["lead_id", "created_at"]).set_index("lead_id")["created_at"]
+        yield "from lead", _cycle(stats.median, close, won["lead_id"].map(leads))
+    else:
+        yield "from lead", Estimate.none(NO_DATA, 0, "the source has no leads")
+    if book.has("activities"):
+        first = first_activity(book)
+        yield "from first activity", _cycle(stats.median, close, won["opportunity_id"].map(first))
+    else:
+        yield "from first activity", Estimate.none(NO_DATA, 0, "the source has no activities")
+
+
+@kpi(
+    "K08",
+    name="Open pipeline",
+    formula="Σ open amount; weighted: Σ amount × probability",
+    population="deals open at the as-of instant with an expected close in the period",
+    attribution="owner at the as-of instant",
+    unit="money",
+    direction="up",
+    variants={
+        "open": "due in the period",
+        "weighted": "each amount times the CRM's probability of its deal or stage, then summed",
+        "overdue": "expected close already past; never moved to today",
+        "no date": "no expected close date",
+        "all": "every open deal",
+    },
+    needs=("opportunities",),
+    interval="compound Poisson on the deals",
+    source="kpis.md K08",
+)
+def open_pipeline(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+    """Sum what is open, and what is open times its probability."""
+    import pandas as pd
+
+    rows, today = facts.open(), pd.Timestamp(facts.book.day)
+    due_date = rows["expected_close_date"]
+    overdue = due_date < today
+    due = rows[facts.period.contains(due_date) & ~overdue]
+    yield "open", priced_sum(facts, due)
+    chance = due["probability_crm"].fillna(due["stage_id"].map(_stage_probability(facts.book)))
+    if len(due) and chance.isna().all():
+        yield "weighted", Estimate.none(NO_DATA, len(due), "the CRM sets no probabilities")
+    else:
+        weighted = pd.Series(stats.to_float(due["priced"].fillna(0)) * chance.fillna(0).to_numpy())
+        yield "weighted", stats.total(weighted).noted(facts.unpriced(due))
+    yield "overdue", priced_sum(facts, rows[overdue])
+    yield "no date", priced_sum(facts, rows[due_date.isna()])
+    yield "all", priced_sum(facts, rows)
+
+
+def first_activity(book: Book) -> pd.Series:
+    """First activity of each deal: instants indexed by `opportunity_id`."""
+    found = book.query("""
+        select opportunity_id, min(started_at) first_at from activities
+        where opportunity_id is not null group by opportunity_id
+    """)
+    return found.set_index("opportunity_id")["first_at"]
+
+
+def _days(later: pd.Series, earlier: pd.Series) -> pd.Series:
+    import pandas as pd
+
+    return (later - earlier) / pd.Timedelta(days=1)
+
+
+def _cycle(estimator: Callable[..., Estimate], close: pd.Series, start: pd.Series) -> Estimate:
+    """Estimate a duration; negative ones are left out and counted."""
+    days = _days(close, start).dropna()
+    negative = int((days < 0).sum())
+    unknown_start = len(close) - len(days)
+    return estimator(days[days >= 0]).noted(
+        f"{negative} closed before they began, left out" if negative else "",
+        f"{unknown_start} without a start, left out" if unknown_start else "",
+    )
+
+
+def _value_win_rate(closed: pd.DataFrame) -> Estimate:
+    lost = closed.loc[~closed["is_won"], "priced"]
+    if len(lost) and lost.isna().mean() > 0.5:
+        return Estimate.none(NOT_DEFINED, len(closed), "amounts of lost deals are blank in the source")
+    amounts = closed["priced"].fillna(0)
+    rate = stats.ratio_of_sums(amounts.where(closed["is_won"], 0), amounts)
+    blank = int(closed["priced"].isna().sum())
+    return rate.noted(f"{blank} without an amount count as nothing" if blank else "")
+
+
+def _cohort_win_rate(facts: Facts) -> Estimate:
+    """Share won within twice the median cycle, deals created in the period, open ones censored."""
+    import numpy as np
+
+    everything = deals(facts.book)
+    won = everything[everything["is_won"] & ~everything["is_renewal"]]
+    typical = stats.median(_days(won["closed_at"], won["created_at"]).clip(lower=0), least=30)
+    if typical.status != stats.OK:
+        return typical
+    horizon = round(2 * typical.value)
+    cohort = facts.created()
+    cohort = cohort[~cohort["is_disqualified"]]
+    until = cohort["closed_at"].fillna(facts.book.as_of)
+    outcome = np.select([cohort["is_won"], cohort["is_closed"]], [1, 2], 0)
+    rate = stats.incidence(_days(until, cohort["created_at"]).clip(lower=0), outcome, horizon)
+    return rate.noted(f"within {horizon} days of creation")
+
+
+def _from_last_stage(facts: Facts, closed: pd.DataFrame) -> Estimate:
+    passed = facts.book.passed_stages()
+    if passed.empty:
+        return Estimate.none(NO_DATA, 0, "the source keeps no stage history")
+    stages = facts.book.stages
+    still_open = stages[~stages["is_closed"]].sort_values("stage_order")
+    if still_open.empty:
+        return Estimate.none(NO_DATA, 0, "the stage table has no open stage")
+    last = still_open.iloc[-1]
+    reached = closed[
+        closed["opportunity_id"].isin(passed.loc[passed["stage_id"].eq(last["stage_id"]), "opportunity_id"])
+    ]
+    return stats.proportion(int(reached["is_won"].sum()), len(reached)).noted(f"from {last['stage_name']}")
+
+
+def _stage_probability(book: Book) -> pd.Series:
+    stages = book.stages.sort_values("valid_from").drop_duplicates("stage_id", keep="last")
+    return stages.set_index("stage_id")["probability_default"]

@@ -1,0 +1,38 @@
+"""One `track()`: a bar in a terminal or a live notebook, log lines in a scheduled run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+log = logging.getLogger("salesops")
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
+    """Yield `items` while showing progress on standard error.
+
+    A terminal gets a tqdm bar; anything else gets one log line every ten seconds and one at the end, so that a
+    scheduled run leaves a readable log and a rendered page stays free of widgets.
+    """
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    if sys.stderr.isatty() and "SALESOPS_QUIET" not in os.environ:
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=description, total=total, leave=False)
+        return
+    spoken = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        if time.monotonic() - spoken > SECONDS_BETWEEN_LINES:
+            log.info("%s: %d%s", description, done, f" of {total}" if total else "")
+            spoken = time.monotonic()
+    log.info("%s: %d done", description, done)

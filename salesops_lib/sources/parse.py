@@ -1,0 +1,242 @@
+"""Text cells to typed values. How a column writes dates and decimals is decided over the whole file.
+
+A reading is never chosen per row: one column has one date order and one decimal sign. Where the file alone
+cannot tell, it is refused with both readings shown; the mapping then states `date_order` or `decimal`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from salesops_lib.errors import DataContractError
+from salesops_lib.periods import FiscalCalendar
+
+DATE = (
+    r"^(?P<a>\d{1,4}|[A-Za-z]{3,9})\.?[-/. ]+(?P<b>\d{1,2}|[A-Za-z]{3,9})\.?,?[-/. ]+(?P<c>\d{2,4})"
+    r"(?:[T ,]+(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)\s*(?P<half>[AaPp][Mm])?)?"
+    r"\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?$"
+)
+ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
+ORDERS = {"ymd": "year first", "dmy": "day first", "mdy": "month first"}
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+NUMBER_NOISE = "[\\s\u00a0\u202f'’€$£¥]"
+NUMBER = r"^[+-]?(?:\d+|\d{{1,3}}(?:{group}\d{{3}})+)?(?:{point}\d+)?(?:[eE][+-]?\d+)?$"
+DECIMALS = {".": NUMBER.format(group=",", point=r"\."), ",": NUMBER.format(group=r"\.", point=",")}
+
+TRUE = ("true", "1", "yes", "y", "t")
+FALSE = ("false", "0", "no", "n", "f")
+
+
+@dataclass
+class Evidence:
+    """What a column's cells say for each of two rival readings, gathered batch by batch.
+
+    The counts are of cells that only one reading can take; `differ` is a cell both take, with other results;
+    `agreed` one of two readings that give the same everywhere.
+    """
+
+    only: dict[str, int] = field(default_factory=dict)
+    example: dict[str, tuple[int, str]] = field(default_factory=dict)
+    differ: tuple[int, str, dict[str, str]] | None = None
+    agreed: str | None = None
+
+    def note(self, reading: str, mask: pd.Series, cells: pd.Series) -> None:
+        """Count the cells that only `reading` takes, and keep the first as an example."""
+        if mask.any():
+            self.only[reading] = self.only.get(reading, 0) + int(mask.sum())
+            at = mask.idxmax()
+            self.example.setdefault(reading, (int(at), str(cells[at])))
+
+    def decide(self, where: str, default: str, names: dict[str, str], setting: str) -> str:
+        """Return the one reading that fits.
+
+        Raises
+        ------
+        DataContractError
+            Where two readings are each the only one for some cell, or nothing tells two readings apart.
+        """
+        fits = [reading for reading in names if self.only.get(reading)]
+        if len(fits) > 1:
+            shown = "; ".join(
+                f"row {row}: {value!r} is {names[reading]}"
+                for reading, (row, value) in ((r, self.example[r]) for r in fits)
+            )
+            raise DataContractError(
+                f"{where} mixes readings: {shown}. Export it in one format, or state {setting} in the mapping; "
+                "rows that do not fit are then quarantined."
+            )
+        if fits:
+            return fits[0]
+        if self.differ:
+            row, value, results = self.differ
+            shown = " or ".join(f"{result} ({names[reading]})" for reading, result in results.items())
+            raise DataContractError(
+                f"{where} is ambiguous: row {row}: {value!r} may be {shown}. State {setting} in the mapping."
+            )
+        return self.agreed or default
+
+
+def split_dates(cells: pd.Series) -> pd.DataFrame:
+    """Take date cells apart: `a`, `b`, `c` (as written), `time`, `half`, `zone`; empty where none."""
+    return cells.str.extract(DATE)
+
+
+def read_days(parts: pd.DataFrame, order: str) -> pd.Series:
+    """Read split dates in one order; empty where they do not fit it."""
+    columns = {"ymd": "abc", "dmy": "cba", "mdy": "cab"}[order]
+    year, month, day = (parts[letter] for letter in columns)
+    named = month.str.lower().str[:3].map({name: str(k + 1) for k, name in enumerate(MONTHS)})
+    digits = parts["a"].str.len().ge(3) & parts["a"].str.isdigit()
+    fits = digits if order == "ymd" else ~digits
+    numbers = pd.DataFrame(
+        {
+            "year": pd.to_numeric(year, errors="coerce"),
+            "month": pd.to_numeric(named.fillna(month), errors="coerce"),
+            "day": pd.to_numeric(day, errors="coerce"),
+        }
+    ).astype("float64")
+    numbers["year"] += np.where(year.str.len().eq(2).fillna(False), 2000, 0)
+    inside = numbers["year"].between(1678, 2261)  # what a nanosecond stamp can hold
+    numbers = numbers.where(fits.fillna(False) & inside)
+    return pd.to_datetime(numbers, errors="coerce").astype("datetime64[us]")
+
+
+def weigh_dates(cells: pd.Series, evidence: Evidence) -> None:
+    """Add a batch of date cells to the evidence for the three orders."""
+    cells = cells.dropna()
+    first_seen = cells[~cells.str.slice(0, 10).str.fullmatch(ISO_DAY)]
+    iso = len(cells) - len(first_seen)
+    if iso:
+        is_iso = ~cells.index.isin(first_seen.index)
+        evidence.note("ymd", pd.Series(is_iso, index=cells.index), cells)
+    if first_seen.empty:
+        return
+    parts = split_dates(first_seen)
+    read = {order: read_days(parts, order) for order in ORDERS}
+    evidence.note("ymd", read["ymd"].notna(), first_seen)
+    day_first, month_first = read["dmy"].notna(), read["mdy"].notna()
+    evidence.note("dmy", day_first & ~month_first, first_seen)
+    evidence.note("mdy", month_first & ~day_first, first_seen)
+    apart = day_first & month_first & read["dmy"].ne(read["mdy"])
+    if (day_first & month_first).any():
+        evidence.agreed = "dmy"
+    if apart.any() and evidence.differ is None:
+        at = apart.idxmax()
+        shown = {order: f"{read[order][at]:%d %b %Y}" for order in ("dmy", "mdy")}
+        evidence.differ = (int(at), str(first_seen[at]), shown)
+
+
+def clean_number(cells: pd.Series) -> pd.Series:
+    """Strip blanks, currency signs and thousands apostrophes; ``(5)`` becomes ``-5``."""
+    cells = cells.str.replace(NUMBER_NOISE, "", regex=True)
+    return cells.str.replace(r"^\((.*)\)$", r"-\1", regex=True)
+
+
+def weigh_numbers(cells: pd.Series, evidence: Evidence) -> None:
+    """Add a batch of number cells to the evidence for decimal point and decimal comma."""
+    marked = clean_number(cells.dropna())
+    marked = marked[marked.str.contains(r"[.,]", regex=True)]
+    if marked.empty:
+        return
+    point, comma = (marked.str.match(DECIMALS[sign]) for sign in ".,")
+    evidence.note(".", point & ~comma, marked)
+    evidence.note(",", comma & ~point, marked)
+    both = point & comma
+    if both.any() and evidence.differ is None:
+        at = both.idxmax()
+        evidence.differ = (int(at), str(cells[at]), {s: _plain(marked[at], s) for s in ".,"})
+
+
+def _plain(text: str, decimal: str) -> str:
+    return text.replace("," if decimal == "." else ".", "").replace(",", ".")
+
+
+def to_number(cells: pd.Series, decimal: str) -> pd.Series:
+    """Read number cells with one decimal sign as exact decimals of nine places; empty where they do not fit."""
+    cells = clean_number(cells)
+    fits = cells.str.match(DECIMALS[decimal]).fillna(False) & cells.str.contains(r"\d", regex=True).fillna(False)
+    group = "," if decimal == "." else "."
+    plain = cells.where(fits).str.replace(group, "", regex=False).str.replace(",", ".", regex=False)
+    whole = pa.array(plain, type=pa.string())
+    try:
+        exact = pc.cast(whole, pa.decimal128(38, 9))
+    except pa.ArrowInvalid:  # more than nine places, or out of range: rare, so cell by cell
+        exact = pa.array([_decimal(text) for text in whole.to_pylist()], type=pa.decimal128(38, 9))
+    return pd.Series(pd.arrays.ArrowExtensionArray(exact), index=cells.index)
+
+
+def _decimal(text: str | None):
+    from decimal import Decimal, InvalidOperation
+
+    if text is None:
+        return None
+    try:
+        value = Decimal(text).quantize(Decimal("1e-9"))
+    except InvalidOperation:
+        return None
+    return value if abs(value) < Decimal(10) ** 28 else None
+
+
+def to_money(exact: pd.Series) -> pd.Series:
+    """Round exact decimals to cents, half to even; empty where too large for decimal(18, 2)."""
+    array = pa.array(exact, type=pa.decimal128(38, 9))
+    limit = pa.scalar(10**15, type=pa.decimal128(38, 9))
+    small = pc.less(pc.abs(array), limit)
+    rounded = pc.round(array, ndigits=2, round_mode="half_to_even")
+    kept = pc.if_else(small, rounded, pa.scalar(None, type=rounded.type))
+    return pd.Series(pd.arrays.ArrowExtensionArray(pc.cast(kept, pa.decimal128(18, 2))), index=exact.index)
+
+
+def to_date(cells: pd.Series, order: str, calendar: FiscalCalendar) -> pd.Series:
+    """Read date cells as business dates: an instant with a zone is read in the company's, others as written."""
+    days, zone = _stamps(cells, order)
+    return calendar.business_date(days).where(zone.notna(), days.dt.tz_localize(None).dt.normalize())
+
+
+def to_instant(cells: pd.Series, order: str, calendar: FiscalCalendar) -> pd.Series:
+    """Read date cells as UTC instants: without a zone they are company time; a bare day is its first instant."""
+    stamps, zone = _stamps(cells, order)
+    local = calendar.day_start(stamps.dt.tz_localize(None))
+    return stamps.where(zone.notna(), local)
+
+
+def _stamps(cells: pd.Series, order: str) -> tuple[pd.Series, pd.Series]:
+    """Return stamps as written (marked UTC; shifted to UTC where a zone is given) and the zone."""
+    distinct = pd.Series(cells.dropna().unique(), dtype=cells.dtype)
+    parts = split_dates(distinct)
+    days = read_days(parts, order)
+    clock = parts["time"].fillna("0:00")
+    padded = clock.where(clock.str.count(":").eq(2), clock + ":00")
+    spent = pd.to_timedelta(padded, errors="coerce")
+    hour = spent // pd.Timedelta(hours=1)
+    half = parts["half"].str.lower()
+    later = (half.eq("pm") & hour.lt(12)).fillna(False).astype(int)
+    earlier = (half.eq("am") & hour.eq(12)).fillna(False).astype(int)
+    spent = spent + pd.to_timedelta(12 * (later - earlier), unit="h")
+    stamps = (days + spent.where(spent < pd.Timedelta(days=1))).dt.tz_localize("UTC") - _offset(parts["zone"])
+    lookup = pd.DataFrame({"stamp": stamps.dt.as_unit("us"), "zone": parts["zone"]}).set_index(pd.Index(distinct))
+    found = lookup.reindex(pd.Index(cells))
+    return (
+        pd.Series(found["stamp"].array, index=cells.index),
+        pd.Series(found["zone"].array, index=cells.index),
+    )
+
+
+def _offset(zone: pd.Series) -> pd.Series:
+    """Read ``Z`` and ``+02:00`` as time deltas; zero where none is given."""
+    clean = zone.str.replace(":", "", regex=False).where(zone.ne("Z"), "+0000").fillna("+0000")
+    sign = np.where(clean.str.startswith("-"), -1, 1)
+    minutes = clean.str[1:3].astype(int) * 60 + clean.str[3:5].astype(int)
+    return pd.to_timedelta(minutes * sign, unit="min")
+
+
+def to_flag(cells: pd.Series) -> pd.Series:
+    """Read true/false, yes/no and 1/0 in any case."""
+    known = dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)
+    return cells.str.lower().map(known).astype("boolean")

@@ -1,0 +1,228 @@
+"""Estimates with their doubt: thin wrappers around SciPy and statsmodels that every domain shares.
+
+Each function returns an `Estimate`; too little data gives status ``too few`` and says how much is needed, a zero
+denominator gives ``not defined``. Neither ever becomes a 0 or a 100 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+LEVEL = 0.95
+RESAMPLES = 999
+SEED = 20260101
+OK, TOO_FEW, NOT_DEFINED, NO_DATA = "ok", "too few", "not defined", "no data"
+NONE = float("nan")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval, the number of cases behind it, and a status.
+
+    Attributes
+    ----------
+    value, low, high
+        Empty (NaN) unless the status is ``ok``.
+    n
+        Cases the number rests on.
+    status
+        ``ok``, ``too few``, ``not defined`` or ``no data``.
+    note
+        One clause for people: what was left out, or how much more data is needed.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    status: str = OK
+    note: str = ""
+
+    @classmethod
+    def none(cls, status: str, n: int, note: str) -> Estimate:
+        """Say that there is no number, and why."""
+        return cls(NONE, NONE, NONE, int(n), status, note)
+
+    def scaled(self, factor: float) -> Estimate:
+        """Multiply the number and its interval by a positive constant."""
+        return replace(self, value=self.value * factor, low=self.low * factor, high=self.high * factor)
+
+    def noted(self, *notes: str) -> Estimate:
+        """Add clauses to the note; empty ones are skipped."""
+        return replace(self, note="; ".join(note for note in (self.note, *notes) if note))
+
+
+def proportion(k: int, n: int, *, level: float = LEVEL) -> Estimate:
+    """Share `k` of `n` with the Wilson score interval (Wilson 1927; Brown, Cai and DasGupta 2001)."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    if n == 0:
+        return Estimate.none(NOT_DEFINED, 0, "no cases")
+    low, high = proportion_confint(int(k), int(n), alpha=1 - level, method="wilson")
+    return Estimate(k / n, float(low), float(high), int(n))
+
+
+def count(n: int, *, level: float = LEVEL) -> Estimate:
+    """Count with the exact Poisson interval (Garwood 1936).
+
+    The count itself is certain; the interval says how far chance alone moves a period of the same pace.
+    """
+    from scipy.stats import chi2
+
+    tail = (1 - level) / 2
+    low = chi2.ppf(tail, 2 * n) / 2 if n else 0.0
+    return Estimate(float(n), float(low), float(chi2.ppf(1 - tail, 2 * n + 2) / 2), int(n))
+
+
+def total(amounts: pd.Series, *, level: float = LEVEL) -> Estimate:
+    """Sum of amounts with the compound-Poisson interval ``sum ± z·√Σx²`` (Klugman, Panjer, Willmot, Loss Models).
+
+    The sum is certain; the interval says how far chance alone moves a period with deals of such number and size.
+    """
+    from scipy.stats import norm
+
+    values = to_float(amounts)
+    value = float(exact_sum(amounts))
+    spread = float(norm.ppf((1 + level) / 2) * np.sqrt(np.square(values).sum()))
+    low = value - spread if (values < 0).any() else max(value - spread, 0.0)
+    return Estimate(value, low, value + spread, len(values))
+
+
+def mean(amounts: pd.Series, *, level: float = LEVEL, least: int = 5) -> Estimate:
+    """Mean with the percentile bootstrap interval (Efron and Tibshirani 1993, ch. 13)."""
+    values = to_float(amounts)
+    if len(values) < least:
+        return _too_few(len(values), least)
+    low, high = _bootstrap((values,), np.mean, level)
+    return Estimate(float(values.mean()), low, high, len(values))
+
+
+def median(values: pd.Series, *, level: float = LEVEL, least: int = 6) -> Estimate:
+    """Median with the exact distribution-free interval of order statistics (Conover 1999, ch. 3.2)."""
+    from scipy.stats import quantile_test
+
+    values = to_float(values)
+    if len(values) < least:
+        return _too_few(len(values), least)
+    low, high = quantile_test(values, p=0.5).confidence_interval(level)
+    return Estimate(float(np.median(values)), float(low), float(high), len(values))
+
+
+def ratio_of_sums(part: pd.Series, whole: pd.Series, *, level: float = LEVEL, least: int = 5) -> Estimate:
+    """``Σ part ÷ Σ whole``, never a mean of ratios, with a percentile bootstrap interval over cases.
+
+    Efron and Tibshirani (1993), ch. 13.
+    """
+    part, whole = to_float(part), to_float(whole)
+    if whole.sum() == 0:
+        return Estimate.none(NOT_DEFINED, len(whole), "the denominator is zero")
+    value = float(part.sum() / whole.sum())
+    if len(whole) < least:
+        return _too_few(len(whole), least)
+    low, high = _bootstrap((part, whole), lambda p, w, axis=-1: p.sum(axis) / w.sum(axis), level)
+    return Estimate(value, low, high, len(whole))
+
+
+def incidence(
+    days: pd.Series, outcome: pd.Series, horizon: float, *, level: float = LEVEL, least: int = 30
+) -> Estimate:
+    """Share with outcome 1 within `horizon` days; 2 competes, 0 is still open (Aalen and Johansen 1978).
+
+    Parameters
+    ----------
+    days
+        Time to the outcome, or to the as-of instant where still open.
+    outcome
+        0 open (censored), 1 the event, 2 a competing event.
+    """
+    from scipy.stats import norm
+    from statsmodels.duration.survfunc import CumIncidenceRight
+
+    days, outcome = to_float(days), np.asarray(outcome, dtype=int)
+    reached = int((days >= horizon).sum()) + int(((outcome > 0) & (days < horizon)).sum())
+    if reached < least:
+        return _too_few(reached, least, f"cases followed for {horizon:.0f} days or closed before")
+    if not (outcome == 1).any():
+        return Estimate(0.0, 0.0, proportion(0, len(days), level=level).high, len(days))
+    with np.errstate(divide="ignore", invalid="ignore"):  # statsmodels, where nobody is left at risk
+        curve = CumIncidenceRight(np.maximum(days, 1e-6), outcome)
+    at = np.searchsorted(curve.times, horizon, side="right") - 1
+    if at < 0:
+        return Estimate(0.0, 0.0, proportion(0, len(days), level=level).high, len(days))
+    value, error = float(curve.cinc[0][at]), float(curve.cinc_se[0][at])
+    z = norm.ppf((1 + level) / 2)
+    low, high = max(value - z * error, 0.0), min(value + z * error, 1.0)
+    return Estimate(value, float(low), float(high), len(days))
+
+
+def survival_median(days: pd.Series, closed: pd.Series, *, level: float = LEVEL, least: int = 10) -> Estimate:
+    """Median time to closing, open cases censored.
+
+    Kaplan and Meier (1958); interval of Brookmeyer and Crowley (1982).
+    """
+    from statsmodels.duration.survfunc import SurvfuncRight
+
+    days, closed = to_float(days), np.asarray(closed, dtype=int)
+    if closed.sum() < least:
+        return _too_few(int(closed.sum()), least, "closed cases")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        curve = SurvfuncRight(np.maximum(days, 1e-6), closed)
+    value = curve.quantile(0.5)
+    if not np.isfinite(value):
+        return Estimate.none(TOO_FEW, len(days), "half of the cases are still open")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = curve.quantile_ci(0.5, alpha=1 - level)
+    return Estimate(float(value), float(low), float(high), len(days))
+
+
+def to_float(values: pd.Series | np.ndarray) -> np.ndarray:
+    """Take the numbers out of a column of any dtype, money included, without its empty cells."""
+    if hasattr(values, "dropna"):
+        values = values.dropna()
+        if getattr(values.dtype, "kind", "") != "f" and hasattr(values.array, "__arrow_array__"):
+            import pyarrow as pa
+
+            return pa.array(values.array).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=float)
+
+
+def exact_sum(amounts: pd.Series):
+    """Sum a money column to the cent as a `Decimal`; 0 for an empty one."""
+    from decimal import Decimal
+
+    amounts = amounts.dropna()
+    return Decimal(str(amounts.sum())) if len(amounts) else Decimal(0)
+
+
+def _too_few(n: int, least: int, of: str = "cases") -> Estimate:
+    return Estimate.none(TOO_FEW, n, f"needs {least} {of}, has {n}")
+
+
+def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable, level: float) -> tuple[float, float]:
+    """Resample cases; a constant sample has no spread to resample."""
+    from scipy.stats import bootstrap
+
+    if all(np.ptp(sample) == 0 for sample in samples):
+        point = float(statistic(*samples))
+        return point, point
+    with np.errstate(divide="ignore", invalid="ignore"):
+        interval = bootstrap(
+            samples,
+            statistic,
+            n_resamples=RESAMPLES,
+            confidence_level=level,
+            method="percentile",
+            paired=len(samples) > 1,
+            vectorized=True,
+            batch=100,
+            rng=np.random.default_rng(SEED),
+        ).confidence_interval
+    return float(interval.low), float(interval.high)

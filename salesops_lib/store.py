@@ -1,0 +1,358 @@
+"""Immutable snapshots: a folder of Parquet files with a manifest, named after its content.
+
+A snapshot is written beside the others and moved into place in one step, so a reader sees all of it or nothing
+and a crash leaves the previous one. ``CURRENT`` names the one in use and is replaced in one step too. Any number
+of processes may read at once; nothing is ever changed in place, so nothing is locked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from salesops_lib import tables
+from salesops_lib.errors import SnapshotError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from salesops_lib.sources import Loaded
+
+CURRENT = "CURRENT"
+MANIFEST = "manifest.json"
+FORMAT = 1
+DROPPED = ("extracted_at",)  # one value a snapshot, kept in the manifest: it must not change the content's name
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One immutable snapshot on disk."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """Name made from the content."""
+        return self.path.name
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Row counts, hashes, source files, losses, findings, company, time of extraction."""
+        try:
+            return json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SnapshotError(
+                f"snapshot {self.id}: its manifest cannot be read ({error}); load again."
+            ) from error
+
+    @property
+    def tables(self) -> list[str]:
+        """Canonical tables it holds."""
+        return list(self.manifest["tables"])
+
+    def file(self, name: str) -> Path:
+        """Path of a table's Parquet file.
+
+        Raises
+        ------
+        SnapshotError
+            Where the snapshot has no such table.
+        """
+        if name not in self.manifest["tables"]:
+            raise SnapshotError(f"snapshot {self.id}: {unknown('table', name, self.tables)}")
+        return self.path / f"{name}.parquet"
+
+    def read(self, name: str, columns: Iterable[str] | None = None) -> pd.DataFrame:
+        """Read a table, or some of its columns, with canonical dtypes.
+
+        Raises
+        ------
+        SnapshotError
+            Where the table or its file is missing or damaged.
+        """
+        import pyarrow.parquet as pq
+
+        wanted = None if columns is None else [c for c in columns if c not in DROPPED]
+        try:
+            frame = to_pandas(pq.read_table(self.file(name), columns=wanted), name)
+        except (OSError, ValueError) as error:
+            raise SnapshotError(f"snapshot {self.id}: {name} cannot be read ({error}); load again.") from error
+        if columns is None or "extracted_at" in columns:
+            frame["extracted_at"] = self.extracted_at
+        return frame
+
+    @property
+    def extracted_at(self) -> pd.Timestamp:
+        """When the source was exported."""
+        import pandas as pd
+
+        return pd.Timestamp(self.manifest["extracted_at"]).as_unit("us")
+
+    def losses(self) -> pd.DataFrame:
+        """Rows in, kept and quarantined by table."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            self.manifest["losses"], columns=["table", "rows_in", "rows_kept", "rows_quarantined", "reason"]
+        )
+
+    def findings(self) -> pd.DataFrame:
+        """What the load noticed in rows it kept."""
+        import pandas as pd
+
+        return pd.DataFrame(self.manifest["findings"], columns=["kind", "file", "table", "column", "value", "n"])
+
+    def quarantine(self) -> pd.DataFrame:
+        """Rows set aside: `file`, `table`, `row`, `column`, `value`, `reason`."""
+        import pandas as pd
+
+        return pd.read_parquet(self.path / "quarantine.parquet")
+
+    def truth(self) -> dict[str, Any]:
+        """Ground truth of a simulated company; empty for real data."""
+        path = self.path / "truth.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def verify(self) -> None:
+        """Compare every file with the hash in the manifest.
+
+        Raises
+        ------
+        SnapshotError
+            Naming the first file that differs.
+        """
+        for name, entry in self.manifest["tables"].items():
+            if not self.file(name).exists() or _sha256(self.file(name)) != entry["sha256"]:
+                raise SnapshotError(f"snapshot {self.id}: {name}.parquet is damaged; load the source again.")
+
+
+class Writer:
+    """Collects tables, batch by batch, into a folder that `publish` moves into place.
+
+    Use as a context manager: leaving it without `publish` removes everything written.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
+        self.path = root / f".writing-{os.getpid()}-{uuid4().hex[:8]}"
+        self.path.mkdir()
+        self._open: dict[str, Any] = {}
+        self._rows: dict[str, int] = {}
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def append(self, name: str, frame: pd.DataFrame) -> None:
+        """Add rows, already in canonical form, to a table."""
+        import pyarrow.parquet as pq
+
+        table = to_arrow(frame.drop(columns=list(DROPPED), errors="ignore"), name)
+        if name not in self._open:
+            self._open[name] = pq.ParquetWriter(self.path / f"{name}.parquet", table.schema, compression="zstd")
+        self._open[name].write_table(table)
+        self._rows[name] = self._rows.get(name, 0) + table.num_rows
+
+    def _close(self) -> None:
+        for writer in self._open.values():
+            writer.close()
+        self._open = {}
+
+    def publish(
+        self,
+        *,
+        extracted_at: pd.Timestamp,
+        company: dict[str, Any],
+        losses: pd.DataFrame,
+        findings: pd.DataFrame,
+        quarantine: pd.DataFrame,
+        files: dict[str, str],
+        truth: dict[str, Any] | None = None,
+        extraction: str = "stated",
+    ) -> Snapshot:
+        """Write the manifest, move the folder into place and make it current.
+
+        The same content gives the same id; a snapshot that is already there stays untouched.
+        """
+        self._close()
+        quarantine.astype("string").to_parquet(self.path / "quarantine.parquet", index=False)
+        if truth:
+            _write(self.path / "truth.json", json.dumps(truth, indent=1))
+        entries = {
+            name: {"rows": rows, "sha256": _sha256(self.path / f"{name}.parquet")}
+            for name, rows in sorted(self._rows.items())
+        }
+        manifest = {
+            "format": FORMAT,
+            "extracted_at": extracted_at.isoformat(),
+            "extraction": extraction,
+            "company": company,
+            "tables": entries,
+            "losses": _plain(losses),
+            "findings": _plain(findings),
+            "files": files,
+        }
+        name = content_id(manifest)
+        _write(self.path / MANIFEST, json.dumps({"id": name, **manifest}, indent=1))
+        for file in self.path.iterdir():
+            _sync(file)
+        place = self.root / name
+        try:
+            self.path.rename(place)
+        except OSError:
+            if not (place / MANIFEST).exists():
+                raise
+        _sync(self.root)
+        replace(self.root / CURRENT, name + "\n")
+        return Snapshot(place)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of snapshots."""
+
+    root: Path
+
+    def save(self, loaded: Loaded) -> Snapshot:
+        """Make `loaded` a snapshot and the current one."""
+        with Writer(self.root) as writer:
+            for name, frame in loaded.tables.items():
+                writer.append(name, frame)
+            return writer.publish(
+                extracted_at=loaded.extracted_at,
+                company=loaded.company.model_dump(exclude_none=True),
+                losses=loaded.report,
+                findings=loaded.findings,
+                quarantine=loaded.quarantine,
+                files=loaded.files,
+                truth=loaded.truth,
+                extraction=loaded.extraction,
+            )
+
+    def current(self) -> Snapshot | None:
+        """The snapshot in use, or none.
+
+        Raises
+        ------
+        SnapshotError
+            Where ``CURRENT`` names a snapshot that is gone.
+        """
+        try:
+            name = (self.root / CURRENT).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+        return self.get(name)
+
+    def get(self, name: str) -> Snapshot:
+        """Open a snapshot by id.
+
+        Raises
+        ------
+        SnapshotError
+            With the near miss.
+        """
+        if not (self.root / name / MANIFEST).is_file():
+            raise SnapshotError(unknown("snapshot", name, [snapshot.id for snapshot in self.list()]))
+        return Snapshot(self.root / name)
+
+    def list(self) -> list[Snapshot]:
+        """Every snapshot, oldest extraction first."""
+        found = [Snapshot(path.parent) for path in self.root.glob(f"[!.]*/{MANIFEST}")]
+        return sorted(found, key=lambda snapshot: (snapshot.manifest["extracted_at"], snapshot.id))
+
+
+def content_id(manifest: dict[str, Any]) -> str:
+    """Name a snapshot after its content: 12 hexadecimal digits.
+
+    A time of extraction that was only read off the files' dates is no content: copying them must change nothing.
+    """
+    told = {key: manifest[key] for key in ("format", "company", "tables")}
+    if manifest["extraction"] == "stated":
+        told["extracted_at"] = manifest["extracted_at"]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def to_arrow(frame: pd.DataFrame, name: str) -> pa.Table:
+    """Write canonical columns as the Parquet types of the contract; other columns are refused by omission."""
+    import pyarrow as pa
+
+    kinds = _kinds(name)
+    known = [column for column in frame.columns if column in kinds]
+    schema = pa.schema([(column, tables.arrow_type(kinds[column])) for column in known])
+    return pa.Table.from_pandas(frame[known], schema=schema, preserve_index=False, safe=False)
+
+
+def to_pandas(table: pa.Table, name: str) -> pd.DataFrame:
+    """Read Parquet columns back with the dtypes of the contract."""
+    import pandas as pd
+
+    kinds = _kinds(name)
+    out = {}
+    for column in table.column_names:
+        array, wanted = table.column(column), pd.api.types.pandas_dtype(tables.dtype(kinds[column]))
+        if kinds[column] == "date":
+            out[column] = array.cast("timestamp[us]").to_pandas()
+        elif hasattr(wanted, "__from_arrow__") and kinds[column] != "instant":
+            out[column] = pd.Series(wanted.__from_arrow__(array))
+        else:
+            out[column] = array.to_pandas()
+    return pd.DataFrame(out)
+
+
+def _kinds(name: str) -> dict[str, str]:
+    return {column.name: column.kind for column in (*tables.table(name).columns, *tables.PROVENANCE)}
+
+
+def replace(path: Path, text: str) -> None:
+    """Replace a small file in one step: readers see the old text or the new, never a part."""
+    beside = path.with_name(f".{path.name}-{os.getpid()}-{uuid4().hex[:8]}")
+    _write(beside, text)
+    beside.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(frame.to_json(orient="records"))
+
+
+def _sweep(root: Path) -> None:
+    """Remove what writers that died left behind."""
+    for left in root.glob(".writing-*"):
+        pid = int(left.name.split("-")[1])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except PermissionError:
+            continue  # alive, but another user's

@@ -1,0 +1,140 @@
+"""A workspace: a folder with `salesops.yaml`, its snapshots, notebooks and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from salesops_lib.book import Book
+from salesops_lib.config import FILE_NAME, CompanySettings, Settings, load_settings
+from salesops_lib.errors import ParameterError, SnapshotError
+from salesops_lib.sources import Loaded, load
+from salesops_lib.store import Snapshot, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Settings and the places they name."""
+
+    root: Path
+    settings: Settings
+    _books: dict[tuple[str, pd.Timestamp], Book] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def store(self) -> Store:
+        """The snapshots."""
+        return Store(self.root / self.settings.snapshots)
+
+    @property
+    def notebooks(self) -> Path:
+        """Folder of the notebooks."""
+        return self.root / self.settings.notebooks
+
+    @property
+    def reports(self) -> Path:
+        """Folder of the report definitions."""
+        return self.root / self.settings.reports
+
+    @property
+    def out(self) -> Path:
+        """Folder that pages are published to."""
+        return self.root / self.settings.out
+
+    def load(
+        self, source: str | None = None, *paths: str | Path, mapping=None, max_loss=None, **options
+    ) -> Loaded:
+        """Load a source, by default the one in `salesops.yaml`, with the settings there; see `sources.load`."""
+        own = self.settings.source
+        if source is None:
+            source = own.kind
+            paths = tuple(self.root / path for path in own.paths)
+            mapping = mapping or (own.mapping and self._mapping(own.mapping))
+        return load(
+            source,
+            *paths,
+            mapping=mapping,
+            max_loss=self.settings.max_loss if max_loss is None else max_loss,
+            company=self.settings.company,
+            **options,
+        )
+
+    def _mapping(self, name: str) -> str | Path:
+        return self.root / name if Path(name).suffix else name
+
+    def save(self, loaded: Loaded) -> Snapshot:
+        """Make a load the current snapshot."""
+        return self.store.save(loaded)
+
+    def snapshot(self) -> Snapshot:
+        """Return the current snapshot; a workspace on the sample company makes it when there is none yet.
+
+        Raises
+        ------
+        SnapshotError
+            Where nothing has been loaded.
+        """
+        found = self.store.current()
+        if found is None and self.settings.source.kind == "sample":
+            found = self.save(self.load())
+        if found is None:
+            raise SnapshotError(f"{self.root} has no snapshot yet; run `salesops load` first.")
+        return found
+
+    def book(self, as_of: str | None = None, *, snapshot: str | None = None) -> Book:
+        """Open the company as known at `as_of`, by default all that was exported.
+
+        Parameters
+        ----------
+        as_of
+            A day such as ``2026-09-30`` (seen to its end, company time) or an ISO instant.
+        snapshot
+            Id of a snapshot other than the current one.
+
+        Raises
+        ------
+        ParameterError
+            For an `as_of` that is no date.
+        SnapshotError
+            Where there is no such snapshot.
+        """
+        source = self.store.get(snapshot) if snapshot else self.snapshot()
+        company = self.settings.company.over(CompanySettings(**source.manifest["company"]))
+        calendar = company.calendar()
+        instant = source.extracted_at if as_of is None else calendar.instant(as_of)
+        key = (source.id, instant)
+        if key not in self._books:
+            self._books[key] = Book(source, instant, company, calendar)
+        return self._books[key]
+
+
+def open_workspace(path: str | Path = ".") -> Workspace:
+    """Open the workspace that `path` lies in: the nearest `salesops.yaml` at or above it.
+
+    Where there is none, the sample company in a cache folder of the user's, so that any notebook runs anywhere.
+
+    Raises
+    ------
+    ConfigError
+        Where `salesops.yaml` is wrong, naming the key.
+    ParameterError
+        Where `path` does not exist.
+    """
+    start = Path(path).resolve()
+    if not start.exists():
+        raise ParameterError(f"{path} does not exist.")
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return Workspace(folder, load_settings(folder / FILE_NAME))
+    from platformdirs import user_cache_path
+
+    package = Path(__file__).resolve().parent.parent
+    return Workspace(
+        user_cache_path("salesops", ensure_exists=True),
+        Settings(
+            notebooks=str(package / "notebooks"), reports=str(package / "reports"), out=str(start / "reports/out")
+        ),
+    )
