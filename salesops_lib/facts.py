@@ -6,7 +6,7 @@ Every join is keyed and left: no deal is lost for want of an owner, company or p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from salesops_lib import stats
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_ASSIGNED = "not assigned"
+# what KPIs read; the widest text columns stay behind
+KEPT = [
+    "opportunity_id", "account_id", "owner_id", "stage_id", "type", "amount", "currency", "created_at",
+    "expected_close_date", "closed_at", "close_date", "is_closed", "is_won", "forecast_category",
+    "probability_crm", "lead_id",
+]  # fmt: skip
 DIMENSIONS = {
     "rep": "owner at close; the owner while open",
     "team": "the rep's team today",
-    "region": "region of the rep's team",
+    "region": "region of the company; that of the rep's team where the company has none",
     "segment": "segment of the company",
     "product": "main product",
     "source": "lead source",
@@ -57,21 +63,22 @@ def deals(book: Book) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of `opportunities`, and `rep`, `team`, `region`, `segment`, `product`, `source` (text, never
-        empty), `priced` (amount in corporate currency; empty where none is known), `is_renewal`,
+        The columns `KEPT` of `opportunities`, and `rep`, `team`, `region`, `segment`, `product`, `source`
+        (never empty), `priced` (amount in corporate currency; empty where none is known), `is_renewal`,
         `is_disqualified` (closed before the qualification stage), `is_lost`. Treat it as read-only.
     """
     frame = book.opportunities
     users = book.table("users", ["user_id", "team_id"]).drop_duplicates("user_id").set_index("user_id")["team_id"]
     regions = book.table("teams", ["team_id", "region"]).drop_duplicates("team_id").set_index("team_id")["region"]
-    segments = book.table("accounts", ["account_id", "segment"]).drop_duplicates("account_id")
+    accounts = book.table("accounts", ["account_id", "segment", "region"])
+    accounts = accounts.drop_duplicates("account_id").set_index("account_id")
     credited = frame["owner_at_close_id"].where(frame["is_closed"]).fillna(frame["owner_id"])
     team = credited.map(users)
-    out = frame.assign(
+    out = frame[KEPT].assign(
         rep=credited,
         team=team,
-        region=team.map(regions),
-        segment=frame["account_id"].map(segments.set_index("account_id")["segment"]),
+        region=frame["account_id"].map(accounts["region"]).fillna(team.map(regions)),
+        segment=frame["account_id"].map(accounts["segment"]),
         product=frame["product_family"],
         source=frame["lead_source"],
     )
@@ -116,14 +123,14 @@ class Facts:
     by: str = ""
     segment: str = ""
 
+    @cached_property
+    def _closed(self) -> pd.DataFrame:
+        rows = self.deals
+        return rows[(rows["is_won"] | rows["is_lost"]) & self.period.contains(rows["close_date"])]
+
     def closed(self, *, renewals: bool = False) -> pd.DataFrame:
         """Won or lost (not disqualified) by close date in the period; new business unless `renewals`."""
-        rows = self.deals
-        return rows[
-            (rows["is_won"] | rows["is_lost"])
-            & self.period.contains(rows["close_date"])
-            & rows["is_renewal"].eq(renewals)
-        ]
+        return self._closed[self._closed["is_renewal"].eq(renewals)]
 
     def won(self, *, renewals: bool = False) -> pd.DataFrame:
         """Won by close date in the period."""
@@ -146,7 +153,7 @@ class Facts:
         return f"{n} counted but not priced" if n else ""
 
     def carriers(self) -> pd.DataFrame:
-        """People of the segment who carry a quota, with `share`: FTE × share of the period they were there."""
+        """People who carry a quota (of the rep or team, where it is one); `share` is FTE × share of days there."""
         import pandas as pd
 
         users = self.book.users
@@ -155,22 +162,20 @@ class Facts:
             users = users[users["user_id"].eq(self.segment)]
         elif self.by == "team":
             users = users[users["team_id"].eq(self.segment)]
-        elif self.by == "region":
-            teams = self.book.teams
-            users = users[users["team_id"].isin(teams.loc[teams["region"].eq(self.segment), "team_id"])]
         last = min(pd.Timestamp(self.period.last_day), pd.Timestamp(self.book.day))
         there = presence(users, pd.Timestamp(self.period.start), last)
         return users.assign(share=there * users["fte"].fillna(1.0).astype(float))[there > 0]
 
 
-def presence(users: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> pd.Series:
+def presence(users: pd.DataFrame, first: pd.Timestamp | pd.Series, last: pd.Timestamp | pd.Series) -> pd.Series:
     """Share of the days from `first` to `last`, both included, on which each person was employed."""
     import pandas as pd
 
+    day = pd.Timedelta(days=1)
     begin = users["start_date"].fillna(first).clip(lower=first)
     end = users["end_date"].fillna(last).clip(upper=last)
-    days = (end - begin) // pd.Timedelta(days=1) + 1
-    return days.clip(lower=0) / max((last - first) // pd.Timedelta(days=1) + 1, 1)
+    whole = pd.Series((last - first) // day + 1, index=users.index).clip(lower=1)
+    return ((end - begin) // day + 1).clip(lower=0) / whole
 
 
 def members(book: Book, by: str, period: Period) -> list[str]:
@@ -185,15 +190,9 @@ def members(book: Book, by: str, period: Period) -> list[str]:
         raise ParameterError(unknown("dimension", by, DIMENSIONS))
     rows = deals(book)
     seen = rows.loc[_touches(rows, period), by]
-    if by in ("rep", "team", "region"):
+    if by in ("rep", "team"):
         there = Facts(book, period, rows).carriers()
-        column = {"rep": "user_id", "team": "team_id"}.get(by)
-        if column is None:
-            regions = book.teams.set_index("team_id")["region"]
-            own = there["team_id"].map(regions)
-        else:
-            own = there[column]
-        seen = [*own.dropna(), *seen]
+        seen = [*there["user_id" if by == "rep" else "team_id"].dropna(), *seen]
     return sorted(set(seen), key=lambda value: (value == NOT_ASSIGNED, str(value)))
 
 
@@ -215,56 +214,65 @@ def names(book: Book, by: str) -> dict[str, str]:
 
 
 def quota(facts: Facts, *, prorated: bool = True) -> float:
-    """Sum the quotas of the segment's people for the period, in corporate currency.
+    """Sum the quotas for the period, in corporate currency; see `quotas`.
 
-    The newest version approved by the as-of instant holds. A quota whose own period is longer than the window is
-    split by working days; `prorated` cuts it to the days its holder was employed. Overlay quotas stay out.
+    Quotas belong to people and teams: 0 for a region, product or any other segment.
+    """
+    rows = quotas(facts.book, facts.period)
+    if facts.by == "team" and rows["holder_type"].eq("team").any():
+        rows = rows[rows["holder_id"].eq(facts.segment)]
+    elif facts.by in ("rep", "team"):
+        rows = rows[rows["holder_id"].isin(facts.carriers()["user_id"])]
+    elif facts.by:
+        return 0.0
+    return float(rows["prorated" if prorated else "agreed"].sum())
+
+
+@lru_cache(maxsize=64)
+def quotas(book: Book, period: Period) -> pd.DataFrame:
+    """Cut every bookings quota to a period.
+
+    The newest version approved by the as-of instant holds; overlay quotas stay out. A quota whose own period is
+    longer than the window is split by working days. Users' quotas count where there are any, else the teams'.
+
+    Returns
+    -------
+    DataFrame
+        One row a quota: `holder_type`, `holder_id`, `agreed`, `prorated` (cut to the days its holder was there).
     """
     import pandas as pd
 
-    rows = facts.book.quotas
-    rows = rows[rows["measure"].eq("bookings") & ~rows["is_overlay"] & rows["currency"].eq(facts.book.currency)]
-    holder = "user" if rows["holder_type"].eq("user").any() else "team"
-    rows = rows[rows["holder_type"].eq(holder)]
-    if facts.by:
-        rows = rows[rows["holder_id"].isin(_holders(facts, holder))]
+    rows = book.quotas
+    rows = rows[rows["measure"].eq("bookings") & ~rows["is_overlay"] & rows["currency"].eq(book.currency)]
+    rows = rows[rows["holder_type"].eq("user" if rows["holder_type"].eq("user").any() else "team")]
     rows = rows.sort_values("version").drop_duplicates(["holder_id", "period_start"], keep="last")
-    calendar, total = facts.book.calendar, 0.0
-    users = facts.book.users.set_index("user_id")
-    for row in rows.itertuples():
-        start, end = max(row.period_start.date(), facts.period.start), min(row.period_end.date(), facts.period.end)
-        if start >= end:
-            continue
-        whole = calendar.working_days(row.period_start.date(), row.period_end.date())
-        amount = float(row.quota_amount) * calendar.working_days(start, end) / max(whole, 1)
-        if prorated and holder == "user" and row.holder_id in users.index:
-            amount *= _employed(users.loc[[row.holder_id]], pd.Timestamp(start), pd.Timestamp(end))
-        total += amount
-    return total
+    first, last = pd.Timestamp(period.start), pd.Timestamp(period.last_day)
+    day = pd.Timedelta(days=1)
+    rows = rows[(rows["period_start"] <= last) & (rows["period_end"] > first)].reset_index(drop=True)
+    start, end = rows["period_start"].clip(lower=first), rows["period_end"].clip(upper=last + day)
+    inside = _working_days(book, start, end)
+    agreed = (
+        rows["quota_amount"].astype("float64")
+        * inside
+        / _working_days(book, rows["period_start"], rows["period_end"])
+    )
+    holders = book.users.drop_duplicates("user_id").set_index("user_id").reindex(rows["holder_id"]).reset_index()
+    there = presence(holders, start, end - day)
+    return rows[["holder_type", "holder_id"]].assign(agreed=agreed, prorated=agreed * there)
 
 
-def _employed(user: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> float:
+def _working_days(book: Book, start: pd.Series, end: pd.Series) -> pd.Series:
+    """Count the working days of each window ``[start, end)``; there are few different ones."""
     import pandas as pd
 
-    return float(presence(user, start, end - pd.Timedelta(days=1)).iloc[0])
-
-
-def _holders(facts: Facts, holder: str) -> pd.Series:
-    if holder == "user":
-        return facts.carriers()["user_id"]
-    teams = facts.book.teams
-    if facts.by == "team":
-        return teams.loc[teams["team_id"].eq(facts.segment), "team_id"]
-    return teams.loc[teams["region"].eq(facts.segment) & (facts.by == "region"), "team_id"]
+    spans = list(zip(start.dt.date, end.dt.date, strict=True))
+    counts = {span: book.calendar.working_days(*span) for span in set(spans)}
+    return pd.Series([counts[span] for span in spans], index=start.index, dtype="float64")
 
 
 def elapsed(facts: Facts) -> float:
     """Share of the period's working days that the as-of day has seen the end of."""
-    calendar, period = facts.book.calendar, facts.period
-    if facts.book.day < period.start:
-        return 0.0
-    gone = period.until(facts.book.day)
-    return calendar.working_days(gone.start, gone.end) / max(calendar.working_days(period.start, period.end), 1)
+    return facts.book.calendar.elapsed(facts.period, facts.book.day)
 
 
 def priced_sum(facts: Facts, rows: pd.DataFrame) -> Estimate:

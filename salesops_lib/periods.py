@@ -236,6 +236,25 @@ class FiscalCalendar:
         """Count the working days in ``[start, end)``."""
         return sum(map(self.is_working_day, days(start, end)))
 
+    def elapsed(self, period: Period, day: date) -> float:
+        """Share of the period's working days that lie up to `day`, 0 to 1."""
+        if day < period.start:
+            return 0.0
+        gone = period.until(day)
+        return self.working_days(gone.start, gone.end) / max(self.working_days(period.start, period.end), 1)
+
+    def same_progress(self, period: Period, day: date, other: Period) -> Period:
+        """Cut `other` after as many working days as `period` has seen by `day`: like is compared with like."""
+        if day >= period.last_day:
+            return other
+        gone = self.working_days(period.start, day + timedelta(days=1))
+        seen = 0
+        for candidate in days(other.start, other.end):
+            seen += self.is_working_day(candidate)
+            if seen >= gone:
+                return other.until(candidate)
+        return other
+
     def table(self, first: date | str, last: date | str) -> pd.DataFrame:
         """Write the canonical `calendar` table from `first` to `last`, both included."""
         import pandas as pd

@@ -51,6 +51,11 @@ class Estimate:
         """Say that there is no number, and why."""
         return cls(NONE, NONE, NONE, int(n), status, note)
 
+    @property
+    def is_noise(self) -> bool:
+        """Whether the interval holds zero: for a difference, that chance alone may explain it."""
+        return self.low <= 0 <= self.high
+
     def scaled(self, factor: float) -> Estimate:
         """Multiply the number and its interval by a positive constant."""
         return replace(self, value=self.value * factor, low=self.low * factor, high=self.high * factor)
@@ -181,6 +186,21 @@ def survival_median(days: pd.Series, closed: pd.Series, *, level: float = LEVEL,
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = curve.quantile_ci(0.5, alpha=1 - level)
     return Estimate(float(value), float(low), float(high), len(days))
+
+
+def difference(after: Estimate, before: Estimate) -> Estimate:
+    """Difference of two independent estimates, its interval recovered from theirs (Zou and Donner 2008).
+
+    For two Wilson intervals this is Newcombe's method 10. Without two numbers there is no difference.
+    """
+    n = min(after.n, before.n)
+    if not after.status == before.status == OK:
+        missing = after if after.status != OK else before
+        return Estimate.none(missing.status, n, missing.note)
+    value = after.value - before.value
+    low = value - np.hypot(after.value - after.low, before.high - before.value)
+    high = value + np.hypot(after.high - after.value, before.value - before.low)
+    return Estimate(value, float(low), float(high), n)
 
 
 def to_float(values: pd.Series | np.ndarray) -> np.ndarray:

@@ -148,7 +148,7 @@ class Writer:
         self.path = root / f".writing-{os.getpid()}-{uuid4().hex[:8]}"
         self.path.mkdir()
         self._open: dict[str, Any] = {}
-        self._rows: dict[str, int] = {}
+        self.rows: dict[str, int] = {}
 
     def __enter__(self) -> Writer:
         return self
@@ -165,7 +165,7 @@ class Writer:
         if name not in self._open:
             self._open[name] = pq.ParquetWriter(self.path / f"{name}.parquet", table.schema, compression="zstd")
         self._open[name].write_table(table)
-        self._rows[name] = self._rows.get(name, 0) + table.num_rows
+        self.rows[name] = self.rows.get(name, 0) + table.num_rows
 
     def _close(self) -> None:
         for writer in self._open.values():
@@ -194,7 +194,7 @@ class Writer:
             _write(self.path / "truth.json", json.dumps(truth, indent=1))
         entries = {
             name: {"rows": rows, "sha256": _sha256(self.path / f"{name}.parquet")}
-            for name, rows in sorted(self._rows.items())
+            for name, rows in sorted(self.rows.items())
         }
         manifest = {
             "format": FORMAT,
@@ -242,6 +242,22 @@ class Store:
                 truth=loaded.truth,
                 extraction=loaded.extraction,
             )
+
+    def save_batches(self, batches, *, extracted_at, company: dict[str, Any], truth=None) -> Snapshot:
+        """Make a stream of batches (canonical frames by table) a snapshot, in the memory of one batch."""
+        import pandas as pd
+
+        empty = pd.DataFrame()
+        with Writer(self.root) as writer:
+            for batch in batches:
+                for name, frame in batch.items():
+                    writer.append(name, frame)
+            counts = pd.DataFrame({"table": list(writer.rows), "rows_in": list(writer.rows.values())})
+            losses = counts.assign(rows_kept=counts["rows_in"], rows_quarantined=0, reason="")
+            return writer.publish(
+                extracted_at=extracted_at, company=company, losses=losses, findings=empty, quarantine=empty,
+                files={}, truth=truth,
+            )  # fmt: skip
 
     def current(self) -> Snapshot | None:
         """The snapshot in use, or none.

@@ -15,6 +15,8 @@ from salesops_lib.store import Snapshot, Store
 if TYPE_CHECKING:
     import pandas as pd
 
+STREAM_FROM = 50_000  # deals
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -69,6 +71,18 @@ class Workspace:
         """Make a load the current snapshot."""
         return self.store.save(loaded)
 
+    def ingest(self, source: str | None = None, *paths: str | Path, **options) -> Snapshot:
+        """Load a source and make it the current snapshot; a sample of many deals is streamed, never held whole.
+
+        Takes what `load` takes.
+        """
+        if (source or self.settings.source.kind) == "sample" and options.get("opportunities", 0) > STREAM_FROM:
+            from salesops_lib.sources import sample_source
+
+            options = {name: options[name] for name in options if name not in ("mapping", "max_loss")}
+            return self.store.save_batches(**sample_source.stream(**options))
+        return self.save(self.load(source, *paths, **options))
+
     def snapshot(self) -> Snapshot:
         """Return the current snapshot; a workspace on the sample company makes it when there is none yet.
 
@@ -79,7 +93,7 @@ class Workspace:
         """
         found = self.store.current()
         if found is None and self.settings.source.kind == "sample":
-            found = self.save(self.load())
+            found = self.ingest()
         if found is None:
             raise SnapshotError(f"{self.root} has no snapshot yet; run `salesops load` first.")
         return found
@@ -131,10 +145,10 @@ def open_workspace(path: str | Path = ".") -> Workspace:
             return Workspace(folder, load_settings(folder / FILE_NAME))
     from platformdirs import user_cache_path
 
-    package = Path(__file__).resolve().parent.parent
+    from salesops_lib.scaffold import templates
+
+    shipped = templates()
+    places = {name: str(shipped / name) for name in ("notebooks", "reports")}
     return Workspace(
-        user_cache_path("salesops", ensure_exists=True),
-        Settings(
-            notebooks=str(package / "notebooks"), reports=str(package / "reports"), out=str(start / "reports/out")
-        ),
+        user_cache_path("salesops", ensure_exists=True), Settings(**places, out=str(start / "reports/out"))
     )

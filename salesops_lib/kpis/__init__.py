@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import Facts, deals, members, names, resolve_period
@@ -33,7 +34,7 @@ def compute(
     period: Period | str = "quarter",
     *,
     by: str | None = None,
-    variants: str = "all",
+    variants: str | Iterable[str] = "all",
 ) -> pd.DataFrame:
     """Compute KPIs as known to a book.
 
@@ -50,7 +51,7 @@ def compute(
         ``rep``, ``team``, ``region``, ``segment``, ``product``, ``source`` or ``type``; the company by default.
         People and teams without a deal are there too.
     variants
-        ``all``, or ``default`` for the first variant of each only.
+        ``all``, ``default`` for the first variant of each, or names of the ones wanted.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def compute(
     Raises
     ------
     ParameterError
-        For an unknown KPI, period, dimension or variant choice.
+        For an unknown KPI, period, dimension or variant.
     """
     import pandas as pd
 
@@ -69,16 +70,13 @@ def compute(
     for name in chosen:
         if name not in REGISTRY:
             raise ParameterError(unknown("KPI", name, REGISTRY))
-    if variants not in ("all", "default"):
-        raise ParameterError(unknown("variants", variants, ("all", "default")))
+    wanted = {name: _wanted(REGISTRY[name], variants) for name in chosen}
     window = resolve_period(book, period)
     rows = []
     for facts, shown in _segments(book, window, by):
         for name in chosen:
             entry = REGISTRY[name]
-            for variant, estimate in _evaluate(entry, facts):
-                if variants == "default" and variant != entry.default:
-                    continue
+            for variant, estimate in _evaluate(entry, facts, wanted[name]):
                 rows.append(_row(entry, variant, facts, shown, estimate))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -92,6 +90,20 @@ def over_time(book: Book, kpi_id: str, periods: Iterable[Period], *, by: str | N
         frame = compute(book, kpi_id, period, by=by, variants="default")
         parts.append(frame.assign(period_start=pd.Timestamp(period.start)))
     return pd.concat(parts, ignore_index=True)
+
+
+def describe(frame: pd.DataFrame) -> str:
+    """Say in one sentence how much of the catalogue has a number."""
+    counts = frame["status"].value_counts()
+    said = [f"{counts.get('ok', 0)} have a number"]
+    for status in (stats.NOT_DEFINED, stats.TOO_FEW, stats.NO_DATA):
+        if counts.get(status):
+            words = {stats.NO_DATA: "lack data", stats.TOO_FEW: "rest on too few cases"}.get(
+                status, f"are {status}"
+            )
+            said.append(f"{counts[status]} {words}")
+    n, periods = frame["kpi_id"].nunique(), frame["period"].unique()
+    return f"{n} KPIs in {len(frame)} variants for {periods[0]}: {', '.join(said)}."
 
 
 def catalogue() -> pd.DataFrame:
@@ -132,13 +144,28 @@ def _segments(book: Book, period: Period, by: str | None) -> Iterator[tuple[Fact
         yield Facts(book, period, rows.iloc[:0] if own is None else own, by, member), shown.get(member, member)
 
 
-def _evaluate(entry: Kpi, facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def _wanted(entry: Kpi, variants: str | Iterable[str]) -> set[str]:
+    if variants == "all":
+        return set(entry.variants)
+    if variants == "default":
+        return {entry.default}
+    named = {variants} if isinstance(variants, str) else set(variants)
+    for name in named:
+        if not any(name in kpi.variants for kpi in REGISTRY.values()):
+            raise ParameterError(unknown(f"variant of {entry.id}", name, (*entry.variants, "all", "default")))
+    return named
+
+
+def _evaluate(entry: Kpi, facts: Facts, wanted: set[str]) -> Iterator[tuple[str, Estimate]]:
+    """Yield the wanted variants; the dear ones come as calls, made only here."""
     missing = [name for name in entry.needs if not facts.book.has(name)]
     if missing:
         note = f"the source has no {' and no '.join(missing)}"
-        yield from ((variant, Estimate.none(NO_DATA, 0, note)) for variant in entry.variants)
+        yield from ((v, Estimate.none(NO_DATA, 0, note)) for v in entry.variants if v in wanted)
         return
-    yield from entry.compute(facts)
+    for variant, estimate in entry.compute(facts):
+        if variant in wanted:
+            yield variant, estimate() if callable(estimate) else estimate
 
 
 def _row(entry: Kpi, variant: str, facts: Facts, shown: str, estimate: Estimate) -> dict:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from salesops_lib.facts import Facts
 from salesops_lib.stats import Estimate
 
+# each variant's name with its estimate, or a call that makes it where that is dear
+Variants = Iterator[tuple[str, Estimate | Callable[[], Estimate]]]
+
 
 @dataclass(frozen=True)
 class Kpi:
@@ -42,7 +45,7 @@ class Kpi:
     needs: tuple[str, ...]
     interval: str
     source: str
-    compute: Callable[[Facts], Iterator[tuple[str, Estimate]]]
+    compute: Callable[[Facts], Variants]
 
     @property
     def default(self) -> str:

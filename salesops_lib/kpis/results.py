@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from salesops_lib import stats
 from salesops_lib.facts import Facts, elapsed, priced_sum, quota, so_far
-from salesops_lib.kpis.registry import kpi
+from salesops_lib.kpis.registry import Variants, kpi
 from salesops_lib.stats import NOT_DEFINED, Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @kpi(
@@ -27,7 +32,7 @@ from salesops_lib.stats import NOT_DEFINED, Estimate
     interval="compound Poisson on the bookings",
     source="kpis.md K02",
 )
-def quota_attainment(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def quota_attainment(facts: Facts) -> Variants:
     """Divide bookings by quota."""
     booked = stats.total(facts.won()["priced"])
     prorated, agreed = quota(facts), quota(facts, prorated=False)
@@ -60,12 +65,12 @@ def quota_attainment(facts: Facts) -> Iterator[tuple[str, Estimate]]:
     interval="bootstrap over deals; order statistics for the median",
     source="kpis.md K06",
 )
-def deal_size(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def deal_size(facts: Facts) -> Variants:
     """Average the amounts of won and of open deals."""
     won, still_open = facts.won(), facts.open()
-    yield "won", stats.mean(won["priced"]).noted(facts.unpriced(won))
-    yield "won median", stats.median(won["priced"]).noted(facts.unpriced(won))
-    yield "open", stats.mean(still_open["priced"]).noted(facts.unpriced(still_open))
+    yield "won", partial(_size, facts, won, stats.mean)
+    yield "won median", partial(_size, facts, won, stats.median)
+    yield "open", partial(_size, facts, still_open, stats.mean)
 
 
 @kpi(
@@ -81,7 +86,7 @@ def deal_size(facts: Facts) -> Iterator[tuple[str, Estimate]]:
     interval="exact Poisson (Garwood)",
     source="kpis.md K25",
 )
-def deals_won(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def deals_won(facts: Facts) -> Variants:
     """Count won deals."""
     yield "new business", stats.count(len(facts.won())).noted(so_far(facts))
     yield "renewals", stats.count(len(facts.won(renewals=True))).noted(so_far(facts))
@@ -100,7 +105,7 @@ def deals_won(facts: Facts) -> Iterator[tuple[str, Estimate]]:
     interval="compound Poisson",
     source="kpis.md K26",
 )
-def bookings(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def bookings(facts: Facts) -> Variants:
     """Sum won amounts."""
     for variant, rows in (("new business", facts.won()), ("renewals", facts.won(renewals=True))):
         yield variant, priced_sum(facts, rows).noted(so_far(facts))
@@ -122,7 +127,7 @@ def bookings(facts: Facts) -> Iterator[tuple[str, Estimate]]:
     interval="compound Poisson on the bookings",
     source="kpis.md K27",
 )
-def revenue_per_rep(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def revenue_per_rep(facts: Facts) -> Variants:
     """Divide bookings by quarters and by quota-carrying people."""
     import pandas as pd
 
@@ -136,3 +141,7 @@ def revenue_per_rep(facts: Facts) -> Iterator[tuple[str, Estimate]]:
             yield variant, Estimate.none(NOT_DEFINED, booked.n, "nobody carried a quota in this period")
         else:
             yield variant, booked.scaled(1 / quarters / people)
+
+
+def _size(facts: Facts, rows: pd.DataFrame, estimator: Callable[..., Estimate]) -> Estimate:
+    return estimator(rows["priced"]).noted(facts.unpriced(rows))

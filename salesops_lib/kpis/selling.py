@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import Facts, deals, priced_sum
-from salesops_lib.kpis.registry import kpi
+from salesops_lib.kpis.registry import Variants, kpi
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
 
 if TYPE_CHECKING:
@@ -34,17 +35,17 @@ if TYPE_CHECKING:
     interval="Wilson; bootstrap over deals for value; Aalen–Johansen for the cohort",
     source="kpis.md K03",
 )
-def win_rate(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def win_rate(facts: Facts) -> Variants:
     """Divide won deals by won and lost ones."""
     closed = facts.closed()
     won = closed["is_won"]
     yield "count", stats.proportion(int(won.sum()), len(closed))
-    yield "value", _value_win_rate(closed)
-    yield "created cohort", _cohort_win_rate(facts)
+    yield "value", partial(_value_win_rate, closed)
+    yield "created cohort", partial(_cohort_win_rate, facts)
     touched = facts.open()
     touched = touched[~touched["is_renewal"]]
     yield "won of all", stats.proportion(int(won.sum()), len(closed) + len(touched))
-    yield "from last open stage", _from_last_stage(facts, closed)
+    yield "from last open stage", partial(_from_last_stage, facts, closed)
 
 
 @kpi(
@@ -66,23 +67,25 @@ def win_rate(facts: Facts) -> Iterator[tuple[str, Estimate]]:
     interval="order statistics; bootstrap for the mean; Brookmeyer–Crowley",
     source="kpis.md K05",
 )
-def cycle_length(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def cycle_length(facts: Facts) -> Variants:
     """Measure the days from a start event to the close."""
     won, book = facts.won(), facts.book
     close = won["closed_at"]
-    yield "median", _cycle(stats.median, close, won["created_at"])
-    yield "mean", _cycle(stats.mean, close, won["created_at"])
+    yield "median", partial(_cycle, stats.median, close, won["created_at"])
+    yield "mean", partial(_cycle, stats.mean, close, won["created_at"])
     created = facts.created()
     until = created["closed_at"].fillna(book.as_of)
-    yield "Kaplan–Meier", stats.survival_median(_days(until, created["created_at"]), created["is_closed"])
+    yield "Kaplan–Meier", partial(stats.survival_median, _days(until, created["created_at"]), created["is_closed"])
     if book.has("leads"):
         leads = book.table("leads", ["lead_id", "created_at"]).set_index("lead_id")["created_at"]
-        yield "from lead", _cycle(stats.median, close, won["lead_id"].map(leads))
+        yield "from lead", partial(_cycle, stats.median, close, won["lead_id"].map(leads))
     else:
         yield "from lead", Estimate.none(NO_DATA, 0, "the source has no leads")
     if book.has("activities"):
-        first = first_activity(book)
-        yield "from first activity", _cycle(stats.median, close, won["opportunity_id"].map(first))
+        yield (
+            "from first activity",
+            lambda: _cycle(stats.median, close, won["opportunity_id"].map(first_activity(book))),
+        )
     else:
         yield "from first activity", Estimate.none(NO_DATA, 0, "the source has no activities")
 
@@ -106,7 +109,7 @@ def cycle_length(facts: Facts) -> Iterator[tuple[str, Estimate]]:
     interval="compound Poisson on the deals",
     source="kpis.md K08",
 )
-def open_pipeline(facts: Facts) -> Iterator[tuple[str, Estimate]]:
+def open_pipeline(facts: Facts) -> Variants:
     """Sum what is open, and what is open times its probability."""
     import pandas as pd
 
@@ -114,18 +117,18 @@ def open_pipeline(facts: Facts) -> Iterator[tuple[str, Estimate]]:
     due_date = rows["expected_close_date"]
     overdue = due_date < today
     due = rows[facts.period.contains(due_date) & ~overdue]
-    yield "open", priced_sum(facts, due)
-    chance = due["probability_crm"].fillna(due["stage_id"].map(_stage_probability(facts.book)))
-    if len(due) and chance.isna().all():
-        yield "weighted", Estimate.none(NO_DATA, len(due), "the CRM sets no probabilities")
+    if len(rows) and due_date.isna().all():
+        undated = Estimate.none(NO_DATA, len(rows), "no open deal has an expected close date")
+        yield from ((variant, undated) for variant in ("open", "weighted", "overdue"))
     else:
-        weighted = pd.Series(stats.to_float(due["priced"].fillna(0)) * chance.fillna(0).to_numpy())
-        yield "weighted", stats.total(weighted).noted(facts.unpriced(due))
-    yield "overdue", priced_sum(facts, rows[overdue])
+        yield "open", priced_sum(facts, due)
+        yield "weighted", partial(_weighted, facts, due)
+        yield "overdue", priced_sum(facts, rows[overdue])
     yield "no date", priced_sum(facts, rows[due_date.isna()])
     yield "all", priced_sum(facts, rows)
 
 
+@lru_cache(maxsize=16)
 def first_activity(book: Book) -> pd.Series:
     """First activity of each deal: instants indexed by `opportunity_id`."""
     found = book.query("""
@@ -193,6 +196,19 @@ def _from_last_stage(facts: Facts, closed: pd.DataFrame) -> Estimate:
         closed["opportunity_id"].isin(passed.loc[passed["stage_id"].eq(last["stage_id"]), "opportunity_id"])
     ]
     return stats.proportion(int(reached["is_won"].sum()), len(reached)).noted(f"from {last['stage_name']}")
+
+
+def _weighted(facts: Facts, due: pd.DataFrame) -> Estimate:
+    """Sum each amount times its own probability; never the sum of amounts times a mean probability."""
+    import pandas as pd
+
+    chance = due["probability_crm"].fillna(due["stage_id"].map(_stage_probability(facts.book)))
+    if len(due) and chance.isna().all():
+        return Estimate.none(NO_DATA, len(due), "the CRM sets no probabilities")
+    worth = due["priced"].astype("float64").fillna(0) * chance.astype("float64").fillna(0)
+    missing = int(chance.isna().sum())
+    unlikely = f"{missing} without a probability count as nothing" if missing else ""
+    return stats.total(pd.Series(worth)).noted(facts.unpriced(due), unlikely)
 
 
 def _stage_probability(book: Book) -> pd.Series:

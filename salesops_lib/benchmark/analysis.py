@@ -1,0 +1,156 @@
+"""Reps side by side, sorted by name, and whether their win rates differ by more than chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from salesops_lib import kpis
+from salesops_lib.book import Book
+from salesops_lib.errors import InsufficientData
+from salesops_lib.facts import NOT_ASSIGNED, Facts, deals, quota, resolve_period
+from salesops_lib.periods import Period
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEAST_REPS = 2
+NEW_HIRE_DAYS = 183
+
+
+@dataclass(frozen=True)
+class Reps:
+    """Reps of one period.
+
+    Attributes
+    ----------
+    headline
+        One sentence on attainment and on whether win rates differ by more than chance.
+    period
+        The window, half-open.
+    reps
+        One row a person who carried a quota or closed a deal, by name: `user_id`, `name`, `team`, `start_date`,
+        `end_date`, `is_new` (under six months), `quota`, `booked`, `attainment`, `attainment_low`,
+        `attainment_high`, `won`, `closed`, `win_rate`, `win_low`, `win_high`.
+    heterogeneity
+        `chi2`, `df`, `p_value`, `n_reps` of Pearson's test that all reps share one win rate; empty where there
+        are fewer than two reps with closed deals.
+    win_rate
+        The company's win rate.
+    """
+
+    headline: str
+    period: Period
+    reps: pd.DataFrame
+    heterogeneity: dict[str, float]
+    win_rate: float
+
+
+def summarize(book: Book, *, period: str = "4 quarters") -> Reps:
+    """Put every rep's attainment, bookings and win rate side by side.
+
+    Parameters
+    ----------
+    book
+        The company at the as-of instant.
+    period
+        ``month``, ``quarter``, ``year`` or a number of them.
+
+    Raises
+    ------
+    InsufficientData
+        Where nobody carried a quota or closed a deal in the period.
+    ParameterError
+        For an unknown period.
+    """
+    import pandas as pd
+
+    window = resolve_period(book, period)
+    frame = kpis.compute(book, ["K02", "K03", "K26"], window, by="rep", variants="default")
+    frame = frame[frame["segment"].ne(NOT_ASSIGNED)]
+    if frame.empty:
+        raise InsufficientData(f"Rep benchmarking for {window}", needed=1, got=0, of="reps with a quota or a deal")
+    by_kpi = {name: rows.set_index("segment") for name, rows in frame.groupby("kpi_id")}
+    booked, attained, rate = by_kpi["K26"], by_kpi["K02"], by_kpi["K03"]
+    users = book.users.set_index("user_id").reindex(booked.index)
+    target = pd.Series({rep: quota(Facts(book, window, deals(book), "rep", rep)) for rep in booked.index})
+    reps = pd.DataFrame(
+        {
+            "name": booked["segment_name"],
+            "team": users["team_id"].map(book.teams.set_index("team_id")["name"]),
+            "start_date": users["start_date"],
+            "end_date": users["end_date"],
+            "is_new": (pd.Timestamp(book.day) - users["start_date"]).dt.days.lt(NEW_HIRE_DAYS),
+            "quota": target.where(target > 0),
+            "booked": booked["value"],
+            "attainment": attained["value"],
+            "attainment_low": attained["low"],
+            "attainment_high": attained["high"],
+            "won": booked["n"],
+            "closed": rate["n"],
+            "win_rate": rate["value"],
+            "win_low": rate["low"],
+            "win_high": rate["high"],
+        }
+    )
+    reps = reps.rename_axis("user_id").reset_index().sort_values(["name", "user_id"], ignore_index=True)
+    company = kpis.compute(book, "K03", window, variants="default").iloc[0]["value"]
+    test = test_heterogeneity(reps)
+    return Reps(_headline(reps, window, test), window, reps, test, company)
+
+
+def test_heterogeneity(reps: pd.DataFrame) -> dict[str, float]:
+    """Test whether all reps share one win rate (Pearson's χ² of homogeneity, 1900).
+
+    Parameters
+    ----------
+    reps
+        `closed` and `win_rate`, one row a rep; reps without a closed deal are left out.
+    """
+    from scipy.stats import chi2_contingency
+
+    seen = reps[reps["closed"] > 0]
+    won = (seen["win_rate"] * seen["closed"]).round().astype(int)
+    lost = seen["closed"].astype(int) - won
+    if len(seen) < LEAST_REPS or not won.sum() or not lost.sum():
+        return {}
+    found = chi2_contingency([won, lost], correction=False)
+    return {
+        "chi2": float(found.statistic),
+        "df": int(found.dof),
+        "p_value": float(found.pvalue),
+        "n_reps": len(seen),
+    }
+
+
+def _headline(reps: pd.DataFrame, window: Period, test: dict[str, float]) -> str:
+    carriers = reps[reps["quota"].notna()]
+    if len(carriers):
+        reached = int((carriers["attainment"] >= 1).sum())
+        first = f"{reached} of {len(carriers)} reps are at or above quota for {window}"
+    else:
+        first = f"{len(reps)} reps in {window}, no quotas in the source"
+    if not test:
+        return f"{first}; too few closed deals to compare win rates."
+    said = "differ by more than chance" if test["p_value"] < 0.05 else "are statistically indistinguishable"
+    return (
+        f"{first}; the win rates of {test['n_reps']} reps {said} "
+        f"(χ² {test['chi2']:.1f} on {test['df']} df, p = {test['p_value']:.2g})."
+    )
+
+
+# how the table of reps is shown; arguments of `present.table`
+TABLE = {
+    "units": {
+        "start_date": "date", "end_date": "date", "is_new": "flag", "quota": "amount", "booked": "amount",
+        "attainment": "share", "won": "count", "closed": "count", "win_rate": "share",
+    },
+    "labels": {
+        "start_date": "start", "end_date": "left", "is_new": "under 6 months", "booked": "booked K26",
+        "attainment": "attained K02 [95 %]", "win_rate": "win rate K03 [95 %]",
+    },
+    "ranges": {
+        "attainment": ("attainment_low", "attainment_high"),
+        "win_rate": ("win_low", "win_high"),
+    },
+}  # fmt: skip

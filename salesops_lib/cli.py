@@ -1,0 +1,248 @@
+"""The `salesops` command line: thin, imports what a command needs only when it runs, and alone reads the clock."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+EXIT_PARAMETER, EXIT_REFUSED, EXIT_RED, EXIT_PAGES = 2, 3, 4, 5
+IN = click.option("--workspace", "-w", default=".", type=click.Path(), help="Folder of the workspace.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="salesops-workbench", prog_name="salesops")
+def main() -> None:
+    """Sales-operations workbench: load a CRM export, render the reports."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    for loud in ("papermill", "cmdstanpy", "prophet", "matplotlib"):
+        logging.getLogger(loud).setLevel(logging.WARNING)
+
+
+def command(function):
+    """Register a command; errors meant for people become one line and the right exit code, never a traceback."""
+
+    @functools.wraps(function)
+    def guarded(*args, **kwargs):
+        from salesops_lib.errors import DataContractError, ParameterError, SalesOpsError
+
+        try:
+            return function(*args, **kwargs)
+        except SalesOpsError as error:
+            if kwargs.get("as_json"):
+                click.echo(json.dumps({"error": str(error)}))
+            click.echo(f"salesops: {error}", err=True)
+            codes = {DataContractError: EXIT_REFUSED, ParameterError: EXIT_PARAMETER}
+            sys.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
+        except KeyboardInterrupt:
+            click.echo("salesops: interrupted; nothing was changed.", err=True)
+            sys.exit(130)
+
+    return main.command()(guarded)
+
+
+@command
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Write a commented workspace (salesops.yaml, reports, notebooks) into FOLDER."""
+    from salesops_lib.scaffold import scaffold
+
+    made = scaffold(folder)
+    click.echo(f"{len(made)} files written to {folder}. Next: cd {folder}, then `salesops load`.")
+
+
+@command
+@click.argument("source", required=False)
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--map", "mapping", help="Mapping file, or the name of a shipped one (maven_crm).")
+@click.option("--max-loss", type=click.FloatRange(0, 1), help="Largest share of a table that may be set aside.")
+@click.option("--opportunities", type=click.IntRange(1), help="sample: number of deals, up to millions.")
+@click.option("--seed", type=int, help="sample: seed.")
+@IN
+@AS_JSON
+def load(source, paths, mapping, max_loss, opportunities, seed, workspace, as_json) -> None:
+    """Load SOURCE (csv, sample) into a snapshot; without SOURCE, what salesops.yaml names."""
+    from salesops_lib.errors import LossLimitExceeded
+    from salesops_lib.workspace import open_workspace
+
+    ws = open_workspace(workspace)
+    options = {k: v for k, v in {"opportunities": opportunities, "seed": seed}.items() if v is not None}
+    try:
+        snapshot = ws.ingest(source, *paths, mapping=mapping, max_loss=max_loss, **options)
+        refused = None
+    except LossLimitExceeded as error:
+        snapshot, refused = None, error
+    report = refused.loaded.report if refused else snapshot.losses()
+    findings = refused.loaded.findings if refused else snapshot.findings()
+    if as_json:
+        told = {
+            "snapshot": snapshot and snapshot.id,
+            "refused": str(refused) if refused else None,
+            "tables": report.to_dict("records"),
+            "findings": findings.to_dict("records"),
+        }
+        click.echo(json.dumps(told, default=str))
+    else:
+        _print_report(report, findings)
+        if snapshot:
+            click.echo(f"snapshot {snapshot.id}. Next: salesops render weekly_leadership")
+    if refused:
+        click.echo(f"salesops: refused: {refused}", err=True)
+        sys.exit(EXIT_REFUSED)
+
+
+def _print_report(report, findings) -> None:
+    click.echo(report.drop(columns="reason").to_string(index=False))
+    for row in report[report["rows_quarantined"] > 0].itertuples():
+        click.echo(f"{row.table} set aside: {row.reason}")
+    for row in findings.itertuples():
+        click.echo(f"{row.kind}: {row.table or row.file} {row.column} {row.value!r} × {row.n}")
+
+
+@command
+@IN
+@AS_JSON
+def reports(workspace, as_json) -> None:
+    """List the reports: parameters, notebooks, schedules."""
+    from salesops_lib import report
+    from salesops_lib.workspace import open_workspace
+
+    found = report.catalogue(open_workspace(workspace))
+    if as_json:
+        click.echo(json.dumps({"reports": found}, default=str))
+        return
+    for entry in found:
+        click.echo(f"{entry['name']}: {entry['title']}")
+        click.echo(f"  notebooks: {', '.join(entry['notebooks'])}")
+        click.echo(f"  parameters: {entry['parameters']}   schedule: {entry['schedule'] or 'none'}")
+
+
+@command
+@click.argument("names", nargs=-1, required=True, metavar="REPORT…")
+@click.option("--as-of", help="Last day the pages may see: an ISO date, or a word such as last_month_end.")
+@click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to publish to.")
+@IN
+@AS_JSON
+def render(names, as_of, pairs, workers, out, workspace, as_json) -> None:
+    """Run the notebooks of each REPORT and publish their pages."""
+    from datetime import datetime
+
+    from salesops_lib import report
+    from salesops_lib.errors import ParameterError
+    from salesops_lib.workspace import open_workspace
+
+    ws = open_workspace(workspace)
+    parameters = {}
+    for pair in pairs:
+        name, mark, value = pair.partition("=")
+        if not mark:
+            raise ParameterError(f"-p {pair}: write NAME=VALUE.")
+        parameters[name] = value
+    now = datetime.now().astimezone()
+    runs = [
+        report.render(
+            name,
+            workspace=ws,
+            as_of=as_of,
+            parameters=parameters,
+            out=out,
+            workers=workers,
+            today=now.date().isoformat(),
+            details={"Rendered": f"{now:%Y-%m-%d %H:%M %Z}"},
+        )
+        for name in names
+    ]
+    if as_json:
+        click.echo(json.dumps({"runs": [run.manifest | {"folder": str(run.folder)} for run in runs]}, default=str))
+    for run in runs:
+        for page in run.pages:
+            line = f"{page.status:6} {run.report}/{page.name} {page.seconds:.1f} s {page.error}".rstrip()
+            click.echo(line, err=as_json)
+        click.echo(f"{run.folder / 'index.html'}", err=as_json)
+    if any(run.failed for run in runs):
+        sys.exit(EXIT_PAGES)
+
+
+@command
+@AS_JSON
+def kpis(as_json) -> None:
+    """List every KPI with its definition."""
+    from salesops_lib.kpis import catalogue
+
+    found = catalogue()
+    if as_json:
+        click.echo(json.dumps({"kpis": found.to_dict("records")}))
+        return
+    for (kpi_id, name, formula), rows in found.groupby(["kpi_id", "name", "formula"]):
+        click.echo(f"{kpi_id} {name}: {formula}")
+        for row in rows.itertuples():
+            click.echo(f"    {row.variant}: {row.meaning}")
+
+
+@command
+@AS_JSON
+def sources(as_json) -> None:
+    """List the sources and shipped mappings."""
+    from salesops_lib.sources import catalogue
+    from salesops_lib.sources.mapping import MAPS, read_mapping
+
+    found = catalogue()
+    maps = {path.stem: read_mapping(path).title for path in sorted(MAPS.glob("*.yaml"))}
+    if as_json:
+        click.echo(json.dumps({"sources": found, "mappings": maps}))
+        return
+    for name, meaning in found.items():
+        click.echo(f"{name}: {meaning}")
+    for name, title in maps.items():
+        click.echo(f"  --map {name}: {title}")
+
+
+@command
+@IN
+@AS_JSON
+def snapshots(workspace, as_json) -> None:
+    """List the snapshots, the current one marked."""
+    from salesops_lib.workspace import open_workspace
+
+    store = open_workspace(workspace).store
+    current = store.current()
+    found = [
+        {
+            "id": snapshot.id,
+            "extracted_at": snapshot.manifest["extracted_at"],
+            "current": current is not None and snapshot.id == current.id,
+            "rows": {name: entry["rows"] for name, entry in snapshot.manifest["tables"].items()},
+        }
+        for snapshot in store.list()
+    ]
+    if as_json:
+        click.echo(json.dumps({"snapshots": found}))
+        return
+    for entry in found:
+        mark = "*" if entry["current"] else " "
+        rows = ", ".join(f"{name} {n:,}" for name, n in entry["rows"].items())
+        click.echo(f"{mark} {entry['id']}  exported {entry['extracted_at'][:16]}  {rows}")
+
+
+@command
+@IN
+def lab(workspace) -> None:
+    """Open JupyterLab on the workspace."""
+    import os
+
+    from salesops_lib.workspace import open_workspace
+
+    root = open_workspace(workspace).root
+    os.chdir(root)
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,405 @@
+"""What a reader sees: number formats, tables, figures with alt text, tiles, sentences, and the explore lens.
+
+Everything that came from a CRM is escaped here, once. Charts are drawn elsewhere and handed in as Axes.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import inspect
+import io
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from salesops_lib.book import Book
+
+STYLE = Path(__file__).with_name("report") / "template" / "page.css"
+RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
+INK, MUTED, ACCENT, SECOND = (
+    "#1b2733",
+    "#6b7885",
+    "#0b6e99",
+    "#c4622d",
+)  # distinct in grey and to colour-blind eyes
+WIDTH_IN = 5.6  # read on a phone at two thirds of that, where 10 pt are still legible
+WIDE = 0.05  # an interval of more than five points bears no decimal
+EMPTY = "–"
+SIDES = {"text": "txt", "flag": "txt", "date": "day"}  # the others are numbers, aligned right
+
+
+@dataclass(frozen=True)
+class Shown:
+    """HTML for a page, and plain text for everything else."""
+
+    markup: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+# -- numbers -------------------------------------------------------------------------------------------
+
+
+def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
+    """Write a number for people.
+
+    Parameters
+    ----------
+    value
+        A number; empty ones become a dash.
+    unit
+        ``money`` (three digits, k and M), ``amount`` (to the unit), ``share`` (one decimal), ``percent`` (none),
+        ``points`` (difference of shares), ``days``, ``count``, ``date``, ``flag``, ``text``, or ``shown`` for
+        numbers already written out.
+    signed
+        Put a plus before positive numbers.
+    """
+    import pandas as pd
+
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return EMPTY
+    if unit == "date":
+        return f"{pd.Timestamp(value):%d %b %Y}"
+    if unit == "flag":
+        return "yes" if value else ""
+    if unit in ("", "text", "shown"):
+        return str(value)
+    value = float(value)
+    sign = "−" if value < 0 else "+" if signed and value > 0 else ""
+    return sign + _magnitude(abs(value), unit)
+
+
+def _magnitude(value: float, unit: str) -> str:
+    if unit == "money":
+        for size, letter in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
+            if value >= size * 0.9995:
+                scaled = value / size
+                places = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+                return f"{scaled:.{places}f} {letter}"
+        return f"{value:.0f}"
+    if unit == "amount":
+        return f"{value:,.0f}"
+    if unit == "share":
+        return f"{value * 100:.1f} %"
+    if unit == "percent":
+        return f"{value * 100:.0f} %"
+    if unit == "points":
+        return f"{value * 100:.1f} pts"
+    if unit == "days":
+        return f"{value:.0f} d"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+
+
+def interval(low: Any, high: Any, unit: str) -> str:
+    """Write an interval as ``[low; high]``; empty where there is none."""
+    if low is None or math.isnan(float(low)):
+        return ""
+    return f"[{number(low, unit)}; {number(high, unit)}]"
+
+
+def fitting(unit: str, low: Any, high: Any) -> str:
+    """Choose the unit that writes no more digits than the interval bears: whole percents where it is wide."""
+    return "percent" if unit == "share" and float(high) - float(low) > WIDE else unit
+
+
+# -- blocks of a page ----------------------------------------------------------------------------------
+
+
+def start() -> Shown:
+    """Set the drawing theme, and the page's style where a notebook is open in JupyterLab."""
+    theme()
+    markup = "" if RENDERING in os.environ else f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
+    return Shown(markup, "")
+
+
+def theme() -> None:
+    """Set fonts, sizes and colours of every figure."""
+    import seaborn as sns
+
+    sns.set_theme(
+        style="whitegrid",
+        rc={
+            "figure.figsize": (WIDTH_IN, 3.0),
+            "figure.constrained_layout.use": True,
+            "font.family": "sans-serif",
+            "font.size": 10,
+            "axes.edgecolor": MUTED,
+            "axes.labelcolor": INK,
+            "axes.titlelocation": "left",
+            "axes.titlesize": 11,
+            "axes.titleweight": "bold",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "text.color": INK,
+            "text.parse_math": False,  # a `$` in a name is a dollar sign
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "grid.color": "#e3e8ec",
+            "svg.fonttype": "path",
+            "svg.hashsalt": "salesops",
+        },
+    )
+
+
+def headline(text: str) -> Shown:
+    """Show the sentence that a reader takes away."""
+    return Shown(f'<p class="headline">{html.escape(text)}</p>', text)
+
+
+def note(text: str) -> Shown:
+    """Show a sentence on how to read what stands above, or why something is missing."""
+    return Shown(f'<p class="note">{html.escape(text)}</p>', text)
+
+
+def tiles(frame: pd.DataFrame) -> Shown:
+    """Show key figures as tiles.
+
+    Parameters
+    ----------
+    frame
+        Text columns `label`, `value`, `range`, `change`, `kpi_id`, and `tone` (good, bad, or empty).
+    """
+    mark = {"good": "▲", "bad": "▼"}
+    cells, lines = [], []
+    for row in frame.to_dict("records"):
+        safe = {key: html.escape(str(value)) for key, value in row.items()}
+        tone = row.get("tone") or ""
+        cells.append(
+            f'<div class="tile {html.escape(tone)}">'
+            f'<dt>{safe["label"]} <span class="kpi">{safe["kpi_id"]}</span></dt>'
+            f"<dd><b>{safe['value']}</b><span>{safe['range']}</span>"
+            f"<span>{mark.get(tone, '')} {safe['change']}</span></dd></div>"
+        )
+        lines.append(f"{row['label']} ({row['kpi_id']}): {row['value']} {row['range']} {row['change']}")
+    return Shown(f'<dl class="tiles">{"".join(cells)}</dl>', "\n".join(lines))
+
+
+def table(
+    frame: pd.DataFrame,
+    *,
+    units: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    ranges: Mapping[str, tuple[str, str]] | None = None,
+    caption: str = "",
+    limit: int = 200,
+) -> Shown:
+    """Show a frame as a table: numbers by unit and aligned right, text escaped, the first column as row heading.
+
+    Parameters
+    ----------
+    units
+        Unit by column; see `number`.
+    labels
+        Heading by column; by default its name with blanks for underscores.
+    ranges
+        Columns of the lower and upper bound by column; they are shown behind its value, not on their own.
+    limit
+        Rows shown at most; the caption says how many there are.
+
+    Raises
+    ------
+    ParameterError
+        For a unit or label of a column that is not there.
+    """
+    units, labels, ranges = dict(units or {}), dict(labels or {}), dict(ranges or {})
+    for column in (*units, *labels, *ranges, *(bound for pair in ranges.values() for bound in pair)):
+        if column not in frame:
+            raise ParameterError(unknown("column", column, frame.columns))
+    shown = frame.head(limit)
+    for column, (low, high) in ranges.items():
+        unit = units.get(column, "")
+        shown = shown.assign(
+            **{column: [_with_range(*row, unit) for row in shown[[column, low, high]].to_numpy()]}
+        )
+        units[column] = "shown"
+    shown = shown.drop(columns=[bound for pair in ranges.values() for bound in pair])
+    if len(frame) > limit:
+        caption = f"{caption} First {limit} of {len(frame):,} rows.".strip()
+    heads = [html.escape(labels.get(column, str(column).replace("_", " "))) for column in shown.columns]
+    sides = [SIDES.get(units.get(column, "text"), "num") for column in shown.columns]
+    body = []
+    for row in shown.itertuples(index=False):
+        cells = [html.escape(number(v, units.get(c, ""))) for c, v in zip(shown.columns, row, strict=True)]
+        rest = "".join(f'<td class="{side}">{cell}</td>' for side, cell in zip(sides[1:], cells[1:], strict=True))
+        body.append(f'<tr><th scope="row" class="{sides[0]}">{cells[0]}</th>{rest}</tr>')
+    top = "".join(f'<th scope="col" class="{s}">{h}</th>' for s, h in zip(sides, heads, strict=True))
+    titled = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    # tabindex: a wide table scrolls on a phone, and must scroll from the keyboard too
+    named = html.escape(caption or "table", quote=True)
+    markup = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
+        f"<table>{titled}<thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+    return Shown(markup, shown.to_string(index=False))
+
+
+def _with_range(value: Any, low: Any, high: Any, unit: str) -> str:
+    if number(value, unit) == EMPTY:
+        return EMPTY
+    unit = fitting(unit, low, high)
+    return f"{number(value, unit)} {interval(low, high, 'money' if unit == 'amount' else unit)}"
+
+
+def losses(book: Book) -> Shown:
+    """Show the rows read, kept and set aside, with the sum in a sentence."""
+    rows = book.losses
+    total, aside = int(rows["rows_in"].sum()), int(rows["rows_quarantined"].sum())
+    said = f"{total:,} rows read, {total - aside:,} kept, {aside:,} set aside."
+    units = dict.fromkeys(("rows_in", "rows_kept", "rows_quarantined"), "count")
+    return folded(
+        said, table(rows, units=units, labels={"rows_quarantined": "set aside"}, caption="Rows by table")
+    )
+
+
+def folded(summary: str, block: Shown) -> Shown:
+    """Show a sentence that opens to a block: for what few readers need."""
+    markup = f"<details><summary>{html.escape(summary)}</summary>{block.markup}</details>"
+    return Shown(markup, f"{summary}\n{block.text}")
+
+
+def kpi_table(frame: pd.DataFrame, *, caption: str = "") -> Shown:
+    """Show the frame of `kpis.compute`: each number in its own unit with interval and n, or why there is none."""
+    import pandas as pd
+
+    rows = frame.to_dict("records")
+    shown = pd.DataFrame(
+        {
+            "KPI": [f"{row['kpi_id']} {row['name']}" for row in rows],
+            "variant": frame["variant"].to_numpy(),
+            "segment": frame["segment_name"].to_numpy(),
+            "value": [_full(row) if row["status"] == "ok" else row["status"] for row in rows],
+            "95 % interval": [_range(row) for row in rows],
+            "n": frame["n"].to_numpy(),
+            "note": frame["note"].to_numpy(),
+        }
+    )
+    if frame["segment"].eq("company").all():
+        shown = shown.drop(columns="segment")
+    return table(shown, units={"n": "count", "value": "shown", "95 % interval": "shown"}, caption=caption)
+
+
+def _full(row: Mapping[str, Any], field: str = "value") -> str:
+    unit = "amount" if row["unit"] == "money" else row["unit"]
+    return number(row[field], fitting(unit, row["low"], row["high"]))
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    return f"[{_full(row, 'low')}; {_full(row, 'high')}]" if row["status"] == "ok" else ""
+
+
+def figure(plot: Callable[[Any], Axes], describe: Callable[[Any], str], result: Any) -> Shown:
+    """Draw a result and show it with its description; where there is too little data, say so instead."""
+    try:
+        return show(plot(result), describe(result))
+    except InsufficientData as error:
+        return note(str(error))
+
+
+def show(ax: Axes, alt: str) -> Shown:
+    """Show a chart with its alternative text, as the smaller of SVG and a 2× PNG, and close it.
+
+    Raises
+    ------
+    ParameterError
+        Where `alt` is empty: every figure says in a sentence what it shows.
+    """
+    import matplotlib.pyplot as plt
+
+    if not alt.strip():
+        raise ParameterError("every figure needs an alt text: one sentence saying what it shows.")
+    figure = ax.get_figure()
+    images = {}
+    for kind, media in (("svg", "image/svg+xml"), ("png", "image/png")):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=192, metadata={"Date": None} if kind == "svg" else None)
+        images[media] = buffer.getvalue()
+    plt.close(figure)
+    media = min(images, key=lambda kind: len(images[kind]))
+    data = base64.b64encode(images[media]).decode()
+    return Shown(
+        f'<figure><img alt="{html.escape(alt, quote=True)}" src="data:{media};base64,{data}"></figure>', alt
+    )
+
+
+def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
+    """Say what the page rests on: snapshot, as-of instant, company settings, and the KPI definitions it used."""
+    import pandas as pd
+
+    company = book.company
+    facts = {
+        "Snapshot": book.snapshot_id,
+        "As of": f"{book.as_of.tz_convert(book.calendar.timezone):%a %d %b %Y %H:%M} {book.calendar.timezone}",
+        "Source exported": f"{book.snapshot.extracted_at:%d %b %Y %H:%M} UTC",
+        "Company": company.name or EMPTY,
+        "Currency": book.currency or EMPTY,
+        "Fiscal year": f"starts in month {book.calendar.start_month}, pattern {book.calendar.pattern}",
+    }
+    first = table(
+        pd.DataFrame({"what": list(facts), "value": list(facts.values())}), labels={"what": "", "value": ""}
+    )
+    if definitions is None:
+        return first
+    columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]
+    used = table(
+        definitions[columns].drop_duplicates("kpi_id"), caption="Definitions used", labels={"kpi_id": "id"}
+    )
+    return Shown(first.markup + used.markup, f"{first.text}\n{used.text}")
+
+
+def explore(function: Callable[..., Any], *fixed: Any, **choices: Iterable[Any]) -> Any:
+    """Turn a call into a lens with a drop-down for each choice; for a live notebook, never an input of a page.
+
+    Parameters
+    ----------
+    function, fixed
+        What to call, and its first arguments.
+    choices
+        Values to pick from, by argument name.
+
+    Raises
+    ------
+    ParameterError
+        For a choice `function` does not take.
+    """
+    import ipywidgets
+
+    known = inspect.signature(function).parameters
+    for name in choices:
+        if name not in known and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            raise ParameterError(unknown("argument", name, known))
+
+    def look(**picked: Any) -> None:
+        from IPython.display import display
+
+        try:
+            display(_shown(function(*fixed, **picked)))
+        except SalesOpsError as error:
+            display(note(str(error)))
+
+    lenses = {
+        name: ipywidgets.Dropdown(options=list(values), description=name) for name, values in choices.items()
+    }
+    return ipywidgets.interactive(look, **lenses)
+
+
+def _shown(result: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(result, pd.DataFrame):
+        return kpi_table(result) if "kpi_id" in result else table(result)
+    return show(result, "chart picked in the lens") if hasattr(result, "get_figure") else result

@@ -1,0 +1,204 @@
+"""Recurring reports: notebooks run with papermill and published as pages that ask nothing of the network."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+import salesops_lib
+from salesops_lib.errors import ParameterError, RenderError, unknown
+from salesops_lib.periods import RELATIVE_DAYS, as_date
+from salesops_lib.progress import track
+from salesops_lib.report.definition import Definition, definitions, read_definition
+from salesops_lib.report.execute import PageRun, run_page
+from salesops_lib.report.parameters import check, declared
+from salesops_lib.report.publish import publish, write_catalogue
+from salesops_lib.workspace import Workspace, open_workspace
+
+__all__ = ["Run", "catalogue", "definitions", "render"]
+
+CELL_TIMEOUT_S = 900
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one report.
+
+    Attributes
+    ----------
+    report, as_of
+        What was rendered.
+    pages
+        One `PageRun` a notebook: `name`, `status`, `path`, `seconds`, `error`.
+    manifest
+        The run record: snapshot, parameters, code version, pages.
+    folder
+        Where it was published.
+    """
+
+    report: str
+    as_of: str
+    pages: list[PageRun]
+    manifest: dict[str, Any]
+    folder: Path
+
+    @property
+    def failed(self) -> list[PageRun]:
+        """Pages that did not succeed."""
+        return [page for page in self.pages if page.status != "ok"]
+
+
+def catalogue(workspace: Workspace) -> list[dict[str, Any]]:
+    """List the workspace's reports: `name`, `title`, `schedule`, `notebooks`, `parameters`."""
+    found = []
+    for name in definitions(workspace.reports):
+        definition = read_definition(name, workspace.reports)
+        notebooks = [page.notebook for page in definition.notebooks]
+        found.append({"name": name, **definition.model_dump(exclude={"notebooks"}), "notebooks": notebooks})
+    return found
+
+
+def render(
+    report: str,
+    *,
+    workspace: Workspace | str | Path = ".",
+    as_of: str | None = None,
+    parameters: dict[str, Any] | None = None,
+    out: str | Path | None = None,
+    workers: int = 1,
+    today: str | None = None,
+    details: dict[str, str] | None = None,
+    timeout_s: int = CELL_TIMEOUT_S,
+) -> Run:
+    """Run a report's notebooks and publish their pages.
+
+    Parameters
+    ----------
+    report
+        Name of a definition in the workspace's `reports` folder.
+    workspace
+        The workspace, or a path in it.
+    as_of
+        Last day the pages may see; by default the definition's.
+    parameters
+        Values over those of the definition; each goes to the notebooks that declare it.
+    out
+        Folder to publish to; by default the workspace's.
+    workers
+        Notebooks run side by side.
+    today
+        What words such as ``last_month_end`` are counted from; the last exported day by default.
+    details
+        Further entries for the pages' footer.
+    timeout_s
+        Longest time one cell may take.
+
+    Returns
+    -------
+    Run
+        A failing notebook is recorded there and leaves the page published before in place.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown report, notebook or parameter, or a wrong value; nothing has run then.
+    SalesOpsError
+        Where the workspace or its data cannot be opened.
+    """
+    ws = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    definition = read_definition(report, ws.reports)
+    book = ws.book()
+    given = definition.parameters | (parameters or {}) | ({"as_of": as_of} if as_of else {})
+    if given.get("as_of") in RELATIVE_DAYS or "as_of" not in given:
+        reference = as_date(today) if today else book.day
+        given["as_of"] = book.calendar.resolve_day(given.get("as_of", "today"), reference).isoformat()
+    book.calendar.instant(given["as_of"])
+    jobs = list(_jobs(definition, given, set(parameters or {}), ws))
+    day = as_date(given["as_of"]).isoformat()
+    place = Path(out or ws.out) / report / day
+    told = {
+        "Snapshot": book.snapshot_id,
+        "As of": given["as_of"],
+        "Code": code_version(ws.root),
+        "Report": report,
+        **(details or {}),
+    }
+    place.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".rendering-", dir=place.parent))
+    try:
+        pages = _run_all([(source, work, values, ws.root, told, timeout_s) for source, values in jobs], workers)
+        record = {
+            "report": report,
+            "title": definition.title,
+            "company": book.company.name or "",
+            "as_of": day,
+            "snapshot_id": book.snapshot_id,
+            "parameters": given,
+            "details": told,
+            "rows_excluded": int(book.losses["rows_quarantined"].sum()),
+        }
+        publish(pages, work, place, record)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    write_catalogue(place.parent.parent)
+    manifest = record | {"pages": [page.as_dict() for page in pages]}
+    return Run(report, day, pages, manifest, place)
+
+
+def _jobs(
+    definition: Definition, given: dict[str, Any], asked: set[str], ws: Workspace
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Pair each notebook with its checked parameters.
+
+    Raises
+    ------
+    ParameterError
+        For a notebook that is not there, or a value no notebook declares.
+    """
+    used = set()
+    for page in definition.notebooks:
+        source = ws.notebooks / f"{page.notebook}.ipynb"
+        if not source.is_file():
+            present = [path.stem for path in ws.notebooks.glob("*.ipynb")]
+            raise ParameterError(unknown("notebook", page.notebook, present))
+        try:
+            known = declared(nbformat.read(source, as_version=4), page.notebook)
+        except (ValueError, SyntaxError) as error:
+            raise RenderError(f"{source.name} cannot be read: {error}") from error
+        shared = {name: value for name, value in given.items() if name in known}
+        used |= set(shared)
+        yield source, check(page.parameters | shared, known, page.notebook)
+    unused = asked - used
+    if unused:
+        known_names = {name for page in definition.notebooks for name in _declared_names(ws, page.notebook)}
+        raise ParameterError(f"{unknown('parameter', sorted(unused)[0], known_names)}; no notebook declares it.")
+
+
+def _declared_names(ws: Workspace, notebook: str) -> set[str]:
+    return set(declared(nbformat.read(ws.notebooks / f"{notebook}.ipynb", as_version=4), notebook))
+
+
+def _run_all(jobs: list[tuple], workers: int) -> list[PageRun]:
+    if workers <= 1 or len(jobs) == 1:
+        return [run_page(*job) for job in track(jobs, "pages")]
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(run_page, *job) for job in jobs]
+        return [future.result() for future in track(futures, "pages")]
+
+
+def code_version(root: Path) -> str:
+    """Name the code: package version, and the commit where the workspace is a git checkout."""
+    found = subprocess.run(
+        ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    commit = found.stdout.strip() if found.returncode == 0 else ""
+    return f"salesops {salesops_lib.__version__}{f' ({commit})' if commit else ''}"

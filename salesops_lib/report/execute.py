@@ -1,0 +1,218 @@
+"""One notebook to one page: prune, run with papermill, convert with a template of our own."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from salesops_lib.errors import RenderError
+from salesops_lib.report.parameters import tagged
+
+TEMPLATE = Path(__file__).parent / "template"
+EXPLORE, HEADLINE = "explore", "headline"
+TRACEBACK_LINES = 40
+
+
+@dataclass
+class PageRun:
+    """What happened to one page.
+
+    Attributes
+    ----------
+    name, title
+        Notebook and its first heading.
+    status
+        ``ok`` or ``failed``.
+    path
+        The published page, relative to the run's folder; empty where none was ever published.
+    seconds
+        Wall time.
+    headline
+        The page's own sentence.
+    error, cell, source, traceback
+        Of a failed page: the message, the number of the failing code cell, its source, the traceback.
+    """
+
+    name: str
+    title: str = ""
+    status: str = "failed"
+    path: str = ""
+    seconds: float = 0.0
+    headline: str = ""
+    error: str = ""
+    cell: int | None = None
+    source: str = ""
+    traceback: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain data."""
+        return asdict(self)
+
+
+def prune(notebook: NotebookNode, name: str) -> NotebookNode:
+    """Take out the `explore` cells; refuse a page that depends on one.
+
+    Raises
+    ------
+    RenderError
+        Naming the cell and the name it takes from an `explore` cell.
+    """
+    lens = set(tagged(notebook, EXPLORE))
+    kept = [cell for k, cell in enumerate(notebook.cells) if k not in lens]
+    bound = [_names(cell.source, ast.Store) for cell in kept if cell.cell_type == "code"]
+    only_lens = {n for k in lens for n in _names(notebook.cells[k].source, ast.Store)} - set().union(*bound)
+    for number, cell in enumerate((c for c in kept if c.cell_type == "code"), start=1):
+        taken = _names(cell.source, ast.Load) & only_lens
+        if taken:
+            raise RenderError(
+                f"{name}: code cell {number} uses {', '.join(sorted(taken))} from an explore cell; a page may not "
+                "depend on a lens. Put the value into the parameters cell."
+            )
+    pruned = notebook.copy()
+    pruned.cells = kept
+    return pruned
+
+
+def _names(source: str, context: type) -> set[str]:
+    tree = ast.parse(source)
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+
+
+def title_of(notebook: NotebookNode, fallback: str) -> str:
+    """Return the first heading."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("# "):
+            return cell.source.splitlines()[0].removeprefix("# ").strip()
+    return fallback
+
+
+def run_page(
+    source: Path, work: Path, parameters: dict[str, Any], root: Path, details: dict[str, str], timeout_s: int
+) -> PageRun:
+    """Run one notebook in a fresh kernel and write `<name>.html` and `<name>.ipynb` into `work`.
+
+    Parameters
+    ----------
+    source, work
+        The notebook, and a private folder to write to.
+    parameters
+        Checked values to inject.
+    root
+        Workspace folder; the kernel's working directory.
+    details
+        Shown in the page's footer.
+    timeout_s
+        Longest time one cell may take.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    began = time.perf_counter()
+    sockets = tempfile.mkdtemp(prefix="so-")
+    run = PageRun(source.stem, parameters=parameters)
+    executed = work / f"{source.stem}.ipynb"
+    try:
+        notebook = nbformat.read(source, as_version=4)
+        run.title = title_of(notebook, source.stem)
+        pruned = work / f"{source.stem}.pruned.ipynb"
+        nbformat.write(prune(notebook, source.stem), pruned)
+        os.environ["SALESOPS_RENDERING"] = "1"
+        papermill.execute_notebook(
+            str(pruned),
+            str(executed),
+            parameters=parameters,
+            cwd=str(root),
+            kernel_name="python3",
+            progress_bar=False,
+            log_output=False,
+            execution_timeout=timeout_s,
+            start_timeout=120,
+            extra_arguments=["--log-level=CRITICAL"],
+            config=_private_sockets(sockets),
+        )
+        done = nbformat.read(executed, as_version=4)
+        run.headline = _headline(done)
+        page = to_html(done, run.title, details | {"Parameters": _shown(parameters)})
+        (work / f"{source.stem}.html").write_text(page, encoding="utf-8")
+        run.status = "ok"
+    except PapermillExecutionError as failure:
+        run.error, run.cell = f"{failure.ename}: {failure.evalue}", _code_cell(executed)
+        run.source = failure.source
+        run.traceback = _plain("\n".join(failure.traceback))
+    except Exception as failure:  # a page must never take the others with it
+        run.error = f"{type(failure).__name__}: {failure}"
+    finally:
+        (work / f"{source.stem}.pruned.ipynb").unlink(missing_ok=True)
+        shutil.rmtree(sockets, ignore_errors=True)
+    run.seconds = round(time.perf_counter() - began, 2)
+    return run
+
+
+def _private_sockets(folder: str):
+    """Have the kernel talk over sockets in a private folder, not over ports that collide and others can reach."""
+    from traitlets.config import Config
+
+    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/k"}) if os.name == "posix" else Config()
+
+
+def _code_cell(executed: Path) -> int | None:
+    """Number, from 1, of the code cell that failed."""
+    cells = [c for c in nbformat.read(executed, as_version=4).cells if c.cell_type == "code"]
+    for number, cell in enumerate(cells, start=1):
+        if any(output.output_type == "error" for output in cell.outputs):
+            return number
+    return None
+
+
+def _headline(notebook: NotebookNode) -> str:
+    for position in tagged(notebook, HEADLINE):
+        for output in notebook.cells[position].get("outputs", ()):
+            text = output.get("data", {}).get("text/plain", "")
+            if text:
+                return text
+    return ""
+
+
+def _plain(text: str) -> str:
+    """Strip terminal colours, and cut what no reader needs."""
+    import re
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    return "\n".join(lines[-TRACEBACK_LINES:])
+
+
+def _shown(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in sorted(parameters.items())) or "defaults"
+
+
+def to_html(notebook: NotebookNode, title: str, details: dict[str, str]) -> str:
+    """Convert an executed notebook to one file that asks nothing of the network."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(
+        template_name="salesops_page",
+        extra_template_basedirs=[str(TEMPLATE)],
+        embed_images=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
+    )
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    told = {
+        "style": (TEMPLATE / "page.css").read_text(encoding="utf-8"),
+        "title": title,
+        "details": details,
+        "code": code,
+    }
+    body, _ = exporter.from_notebook_node(notebook, resources={"salesops": told})
+    return body

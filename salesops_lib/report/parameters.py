@@ -1,0 +1,116 @@
+"""A notebook's parameters, read from its tagged cell by `ast` and checked before anything runs."""
+
+from __future__ import annotations
+
+import ast
+import tokenize
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+from nbformat import NotebookNode
+
+from salesops_lib.errors import ParameterError, unknown
+
+TAG = "parameters"
+SCALARS = {"str": str, "int": int, "float": float, "bool": bool, "None": None, "list": list}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: its name, type, default and the comment beside it."""
+
+    name: str
+    annotation: str
+    default: Any
+    help: str
+
+    def read(self, value: Any) -> Any:
+        """Check a value, or read it from text given on the command line.
+
+        Text is only turned into what the annotation names: ``007`` stays text for a `str`.
+
+        Raises
+        ------
+        ParameterError
+            For a value of another type.
+        """
+        wanted = _types(self.annotation)
+        if isinstance(value, str) and str not in wanted:
+            value = _from_text(value)
+        fits = any(
+            value is None if kind is None else isinstance(value, kind) and not (kind is not bool and value is True)
+            for kind in wanted
+        ) or (float in wanted and isinstance(value, int) and not isinstance(value, bool))
+        if not fits:
+            raise ParameterError(f"parameter {self.name} must be {self.annotation}, got {value!r}.")
+        return value
+
+
+def tagged(notebook: NotebookNode, tag: str) -> list[int]:
+    """List the positions of the cells that carry a tag."""
+    return [k for k, cell in enumerate(notebook.cells) if tag in cell.metadata.get("tags", ())]
+
+
+def declared(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
+    """Read the parameters that a notebook declares, one a line: ``as_of: str = "2026-09-30"  # what it is``.
+
+    Raises
+    ------
+    ParameterError
+        Where there is not exactly one tagged cell, or a line of it declares nothing.
+    """
+    cells = tagged(notebook, TAG)
+    if len(cells) != 1:
+        raise ParameterError(f"{name}: needs exactly one cell tagged {TAG!r}, has {len(cells)}.")
+    source = notebook.cells[cells[0]].source
+    comments = _comments(source)
+    found = {}
+    for line in ast.parse(source).body:
+        if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value):
+            raise ParameterError(f"{name}, parameters, line {line.lineno}: write `name: type = value  # meaning`.")
+        try:
+            default = ast.literal_eval(line.value)
+        except ValueError as error:
+            raise ParameterError(f"{name}, parameters, line {line.lineno}: the value must be plain.") from error
+        parameter = Parameter(line.target.id, ast.unparse(line.annotation), default, comments.get(line.lineno, ""))
+        parameter.read(default)
+        found[parameter.name] = parameter
+    return found
+
+
+def check(given: dict[str, Any], known: dict[str, Parameter], name: str) -> dict[str, Any]:
+    """Check every given value against what the notebook declares.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown name, with the near miss, or a wrong type.
+    """
+    for wanted in given:
+        if wanted not in known:
+            raise ParameterError(f"{name}: {unknown('parameter', wanted, known)}")
+    return {wanted: known[wanted].read(value) for wanted, value in given.items()}
+
+
+def _types(annotation: str) -> list[type | None]:
+    """Understand ``str``, ``int``, ``float``, ``bool``, ``list[str]`` and unions of them with ``None``."""
+    found = []
+    for part in ast.unparse(ast.parse(annotation, mode="eval")).split("|"):
+        base = part.strip().partition("[")[0]
+        if base not in SCALARS:
+            raise ParameterError(unknown("parameter type", base, SCALARS))
+        found.append(SCALARS[base])
+    return found
+
+
+def _from_text(text: str) -> Any:
+    try:
+        return ast.literal_eval({"true": "True", "false": "False", "null": "None"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _comments(source: str) -> dict[int, str]:
+    tokens = tokenize.generate_tokens(StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
