@@ -2,7 +2,9 @@
 
 One SQL statement does it, run by DuckDB over pandas frames or straight over a snapshot's Parquet files. Only
 changes up to the instant count. For a tracked field without a change up to then, the value before its first later
-change is the one that held; without any change, the value at export held all along.
+change is the one that held; without any change, the value at export held all along. What nobody tracked is known
+of a deal closed by then, and of the others only from the export on: that a deal still shows its stage would
+already tell that it did not close in between.
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ TRACKED = {
     "deleted": ("is_deleted", "boolean"),
     "merged": ("merged_into_id", "varchar"),
 }
-# what a deal that closed later may have held before, when nobody tracked the field: unknown, so empty
-UNKNOWN_BEFORE_CLOSE = ("stage", "amount", "expected_close_date", "forecast_category", "probability")
+# fields that change over the life of a deal; owner, type and currency are taken as they are where untracked
+CHANGING = ("stage", "amount", "expected_close_date", "forecast_category", "probability")
 # known only once closed, and only at export
-ON_CLOSE = ("owner_at_close_id", "loss_reason", "competitor", "contract_id")
+ON_CLOSE = ("loss_reason", "competitor", "contract_id")
+EXPORTED = "coalesce(o.extracted_at <= $t, true)"
 CLOSED_NAME = "(^|[^a-z])(closed|won|lost)([^a-z]|$)"
 AT_EXPORT = ("next_step", "next_activity_at")
 
@@ -135,10 +138,8 @@ def _run(
             elif source is not None:
                 db.register(f"{name}_given", source)
         columns = [row[0] for row in db.execute("describe opportunities_given").fetchall()]
-        stamp = "" if extracted_at is None else extracted_at.isoformat()
-        known = "" if "extracted_at" in columns else f", nullif('{stamp}', '')::timestamptz extracted_at"
-        db.execute(f"create view with_extraction as select *{known} from opportunities_given")
         _history_or_empty(db, sources)
+        _with_extraction(db, "extracted_at" in columns, extracted_at)
         _stage_flags(db, sources)
         tracked = {row[0] for row in db.execute("select distinct field from history").fetchall()}
         try:
@@ -147,6 +148,20 @@ def _run(
         except duckdb.ConversionException as error:
             raise DataContractError(f"opportunity_history: a value does not fit its field: {error}") from error
     return to_pandas(table, "opportunities")
+
+
+def _with_extraction(db, given: bool, extracted_at) -> None:
+    """Say when the deals were exported; where nobody does, not before the last thing they show."""
+    if given:
+        db.execute("create view deals as select * from opportunities_given")
+        return
+    if extracted_at is None:
+        extracted_at = db.sql("""
+            select greatest((select max(changed_at) from history), max(created_at), max(closed_at))
+            from opportunities_given
+        """).fetchall()[0][0]
+    stamp = "null" if extracted_at is None else f"'{extracted_at.isoformat()}'"
+    db.execute(f"create view deals as select *, {stamp}::timestamptz extracted_at from opportunities_given")
 
 
 def _history_or_empty(db, sources: Mapping[str, object]) -> None:
@@ -161,7 +176,7 @@ def _history_or_empty(db, sources: Mapping[str, object]) -> None:
 
 def _stage_flags(db, sources: Mapping[str, object]) -> None:
     """Which stages are closed and won: from the stage table, else learnt from the deals and common names."""
-    ranked = ["select stage_id, bool_or(is_closed), bool_or(is_won), 2 from with_extraction group by stage_id"]
+    ranked = ["select stage_id, bool_or(is_closed), bool_or(is_won), 2 from deals group by stage_id"]
     if sources.get("stages") is not None:
         ranked.append("select stage_id, is_closed, is_won, 1 from stages_given")
     ranked.append(f"""
@@ -200,9 +215,9 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
         ), known as (
             select o.* exclude ({", ".join(column for column, _ in TRACKED.values())}),
                 o.stage_id final_stage_id, o.is_closed and o.closed_at <= $t closed_by_column,
-                coalesce(o.extracted_at <= $t, true) exported, changes.* exclude (opportunity_id),
+                {EXPORTED} exported, changes.* exclude (opportunity_id),
                 {values}
-            from with_extraction o left join changes using (opportunity_id)
+            from deals o left join changes using (opportunity_id)
             where coalesce(o.created_at, first_change, o.extracted_at, $t) <= $t
         ), flagged as (
             select known.* exclude (is_closed, is_won),
@@ -210,8 +225,15 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
                 coalesce(f.is_won, closed_by_column and known.is_won, false) is_won_then,
                 coalesce(closing_at, case when closed_by_column then closed_at end) closed_at_then
             from known left join stage_flags f on f.stage_id = known.stage_id
+        ), owners as (
+            select opportunity_id,
+                arg_max({{'v': new_value}}, {order}) filter (changed_at <= closed_at_then) closer,
+                arg_min({{'v': old_value}}, {order}) filter (changed_at > closed_at_then) closer_next
+            from history join (select opportunity_id, closed_at_then from flagged where is_closed_then)
+                using (opportunity_id)
+            where field = 'owner' group by opportunity_id
         )
-        select {final} from flagged order by opportunity_id
+        select {final} from flagged left join owners using (opportunity_id) order by opportunity_id
     """
 
 
@@ -219,24 +241,24 @@ def _value(field: str, tracked: set[str]) -> str:
     """SQL for one field's value at ``$t``."""
     column, kind = TRACKED[field]
     if field == "deleted" and field not in tracked:
-        return "o.is_deleted and coalesce(o.deleted_at <= $t, coalesce(o.extracted_at <= $t, true))"
+        return f"o.is_deleted and coalesce(o.deleted_at <= $t, {EXPORTED})"
     if field == "merged" and field not in tracked:
-        return "case when coalesce(o.extracted_at <= $t, true) then o.merged_into_id end"
+        return f"case when {EXPORTED} then o.merged_into_id end"
     if field in tracked:
         return f"""case when {field}_last is not null then cast({field}_last.v as {kind})
                         when {field}_next is not null then cast({field}_next.v as {kind})
                         else {_untouched(field)} end"""
-    return _closed_later(column) if field in UNKNOWN_BEFORE_CLOSE else f"o.{column}"
+    if field in CHANGING:
+        return f"case when {EXPORTED} or (o.is_closed and o.closed_at <= $t) then o.{column} end"
+    return f"o.{column}"
 
 
 def _untouched(field: str) -> str:
     """SQL for a tracked field nobody ever changed: as at export; but a stage cannot have been closed all along."""
     column = TRACKED[field][0]
-    return _closed_later(column) if field == "stage" else f"o.{column}"
-
-
-def _closed_later(column: str) -> str:
-    return f"case when o.is_closed and coalesce(o.closed_at > $t, false) then null else o.{column} end"
+    if field == "stage":
+        return f"case when o.is_closed and coalesce(o.closed_at > $t, false) then null else o.{column} end"
+    return f"o.{column}"
 
 
 def _final(column: str) -> str:
@@ -250,6 +272,10 @@ def _final(column: str) -> str:
         return f"""case when not is_closed_then then null
                        when closed_at_then = closed_at then coalesce(close_date, {local("closed_at")})
                        else {local("closed_at_then")} end close_date"""
+    if column == "owner_at_close_id":
+        recorded = "case when closed_at_then = closed_at then owner_at_close_id end"
+        return f"""case when is_closed_then then
+            coalesce({recorded}, owners.closer.v, owners.closer_next.v, owner_id) end owner_at_close_id"""
     if column in ON_CLOSE:
         return f"case when is_closed_then and closed_at_then = closed_at then {column} end {column}"
     if column in AT_EXPORT:

@@ -122,7 +122,7 @@ def _inline(name: str, section: Section, mapping: Mapping) -> pd.DataFrame:
 def _drop_doubled(frame: pd.DataFrame, name: str, distinct: list[bool]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Keep the first row of each key; later ones are quarantined, or folded where all sections are `distinct`."""
     key = list(tables.table(name).key)
-    doubled = frame.duplicated(key)
+    doubled = frame.duplicated(key).to_numpy(dtype=bool)
     if all(distinct):
         return frame[~doubled], pd.DataFrame(columns=QUARANTINE)
     again = frame[doubled]

@@ -62,8 +62,11 @@ def load_sample(**options) -> Loaded:
 def stream(**options) -> dict[str, Any]:
     """Describe the company as a stream of batches of bounded size: the arguments of `Store.save_batches`."""
     chosen = settings(**options)
-    if "accounts" not in options:  # keep about as many deals an account and a rep as in the small company
-        chosen = replace(chosen, accounts=chosen.opportunities // 16, reps=min(400, chosen.opportunities // 1_000))
+    if "accounts" not in options:  # about as many deals an account and a rep as in the small company
+        deals = chosen.opportunities
+        chosen = replace(
+            chosen, accounts=max(600, deals // 16), reps=min(400, max(24, deals // 250)), activities_per_deal=2.0
+        )
     return {
         "batches": batches(chosen),
         "extracted_at": company_settings(chosen).calendar().instant(chosen.end),

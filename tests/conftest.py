@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from salesops_lib.sources import sample
+from salesops_lib.workspace import Workspace, open_workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def shared(folder: str) -> Path:
+    """A folder of third-party data that lies beside the project, or a skip that says it is missing."""
+    path = SHARED / folder
+    if not path.is_dir():
+        pytest.skip(f"third-party data {folder} is not beside the project")
+    return path
+
+
+def make_workspace(root: Path, text: str = "") -> Workspace:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "salesops.yaml").write_text(text or "source: {kind: sample}\n", encoding="utf-8")
+    for name in ("notebooks", "reports"):
+        if not (root / name).exists():
+            (root / name).symlink_to(ROOT / name)
+    return open_workspace(root)
+
+
+@pytest.fixture(scope="session")
+def company():
+    return sample.simulate()
+
+
+@pytest.fixture(scope="session")
+def frames(company):
+    return sample.export(company)
+
+
+@pytest.fixture(scope="session")
+def sample_ws(tmp_path_factory) -> Workspace:
+    ws = make_workspace(tmp_path_factory.mktemp("sample"))
+    ws.ingest()
+    return ws
+
+
+@pytest.fixture(scope="session")
+def book(sample_ws):
+    return sample_ws.book("2026-09-30")
+
+
+@pytest.fixture(scope="session")
+def maven_ws(tmp_path_factory) -> Workspace:
+    folder = shared("maven_crm")
+    ws = make_workspace(tmp_path_factory.mktemp("maven"))
+    ws.ingest("csv", folder, mapping="maven_crm")
+    return ws
+
+
+@pytest.fixture(scope="session")
+def maven(maven_ws):
+    return maven_ws.book("2017-12-31")

@@ -1,0 +1,352 @@
+import random
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from salesops_lib import tables
+from salesops_lib.errors import DataContractError, LossLimitExceeded, ParameterError, SalesOpsError
+from salesops_lib.periods import FiscalCalendar
+from salesops_lib.sources import load, parse
+
+MAPPING = """
+name: small
+id_prefix: s
+extracted_at: 2026-01-31
+company: {currency: EUR, timezone: Europe/Berlin}
+tables:
+  users:
+    - file: users.csv
+      columns:
+        user_id: id
+        name: name
+        is_quota_carrying: {const: true}
+        is_active: active
+  opportunities:
+    - file: deals.csv
+      columns:
+        opportunity_id: id
+        owner_id: owner
+        pipeline_id: {const: p}
+        stage_id: stage
+        type: {from: type, map: {New: new, Renewal: renewal}}
+        amount: amount
+        currency: {const: EUR}
+        created_at: created
+        closed_at: {from: close, when: {stage: [won, lost]}}
+        close_date: {from: close, when: {stage: [won, lost]}}
+        expected_close_date: close
+        is_closed: {from: stage, map: {won: true, lost: true, open: false}}
+        is_won: {from: stage, map: {won: true, lost: false, open: false}}
+        is_deleted: {const: false}
+"""
+USERS = "id,name,active\nu1,Ann,yes\nu2,Bob,no\n"
+DEALS = (
+    "id,owner,stage,type,amount,created,close\n"
+    "d1,u1,won,New,1000.50,2025-12-01,2026-01-13\n"
+    "d2,u2,lost,New,,2025-12-02,2026-01-14\n"
+    "d3,u9,open,Renewal,300,2025-12-03,2026-03-31\n"
+)
+
+
+def folder(tmp_path: Path, deals: str | bytes = DEALS, users: str = USERS, mapping: str = MAPPING) -> Path:
+    tmp_path.mkdir(exist_ok=True, parents=True)
+    (tmp_path / "users.csv").write_text(users, encoding="utf-8")
+    content = deals if isinstance(deals, bytes) else deals.encode()
+    (tmp_path / "deals.csv").write_bytes(content)
+    (tmp_path / "map.yaml").write_text(mapping, encoding="utf-8")
+    return tmp_path
+
+
+def read(path: Path, **options):
+    return load("csv", path, mapping=path / "map.yaml", **options)
+
+
+def balanced(loaded) -> bool:
+    report = loaded.report
+    same = (report["rows_in"] == report["rows_kept"] + report["rows_quarantined"]).all()
+    kept = {name: len(frame) for name, frame in loaded.tables.items()}
+    aside = loaded.quarantine["table"].value_counts()
+    return (
+        same
+        and dict(zip(report["table"], report["rows_kept"], strict=True)) == kept
+        and all(aside.get(row.table, 0) == row.rows_quarantined for row in report.itertuples())
+    )
+
+
+def test_everything_lands_in_the_contract(tmp_path):
+    loaded = read(folder(tmp_path))
+    assert balanced(loaded)
+    for name, frame in loaded.tables.items():
+        assert tables.violations(frame, name).empty
+    deals = loaded.tables["opportunities"].set_index("opportunity_id")
+    assert deals["amount"].dropna().tolist() == [Decimal("1000.50"), Decimal("300.00")]
+    assert deals.loc["s:d1", "close_date"] == pd.Timestamp("2026-01-13")
+    assert deals.loc["s:d1", "closed_at"] == pd.Timestamp("2026-01-12 23:00Z")  # the day begins in Berlin
+    assert pd.isna(deals.loc["s:d3", "closed_at"])
+    assert deals.loc["s:d3", "expected_close_date"] == pd.Timestamp("2026-03-31")
+    assert set(deals["source_file_sha256"]) == {loaded.files["deals.csv"]}
+
+
+def test_unmatched_references_are_counted_and_kept(tmp_path):
+    loaded = read(folder(tmp_path))
+    found = loaded.findings[loaded.findings["kind"] == "unmatched reference"].set_index("column")
+    assert (found.loc["owner_id", "n"], found.loc["owner_id", "value"]) == (1, "s:u9")
+    assert len(loaded.tables["opportunities"]) == 3
+
+
+def test_unmapped_values_are_kept_raw_and_listed(tmp_path):
+    loaded = read(folder(tmp_path, DEALS.replace("Renewal", "Upsell")))
+    found = loaded.findings[loaded.findings["kind"] == "unmapped value"]
+    assert found["value"].tolist() == ["Upsell"]
+    assert "Upsell" in set(loaded.tables["opportunities"]["type"])
+
+
+def test_duplicates_are_set_aside_with_their_row(tmp_path):
+    loaded = read(folder(tmp_path, DEALS + "d1,u1,lost,New,5,2025-12-01,2026-01-13\n"), max_loss=1)
+    assert balanced(loaded)
+    assert loaded.quarantine[["row", "value", "file"]].values.tolist() == [[5, "s:d1", "deals.csv"]]
+    assert loaded.tables["opportunities"].set_index("opportunity_id").loc["s:d1", "is_won"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "column", "value"),
+    [
+        ("d4,u1,open,New,12x,2025-12-03,2026-03-31", "amount", "12x"),
+        ("d4,u1,open,New,12,2025-13-03,2026-03-31", "created_at", "2025-13-03"),
+        ("d4,u1,maybe,New,12,2025-12-03,2026-03-31", "is_closed", "maybe"),
+        (",u1,open,New,12,2025-12-03,2026-03-31", "opportunity_id", None),
+        ("d4,u1,open,New,99999999999999999,2025-12-03,2026-03-31", "amount", "99999999999999999"),
+    ],
+)
+def test_broken_cells_name_file_row_column_and_value(tmp_path, bad, column, value):
+    loaded = read(folder(tmp_path, DEALS + bad + "\n"), max_loss=1)
+    assert balanced(loaded)
+    row = loaded.quarantine.iloc[0]
+    assert (row["file"], row["row"], row["column"]) == ("deals.csv", 5, column)
+    assert (None if pd.isna(row["value"]) else row["value"]) == value
+
+
+def test_rows_of_the_wrong_length_are_set_aside_whole(tmp_path):
+    loaded = read(folder(tmp_path, DEALS + "d4,u1,open,New,1,5,2025-12-03,2026-03-31\nd5\n"), max_loss=1)
+    assert balanced(loaded)
+    assert loaded.quarantine["row"].tolist() == [5, 6]
+    assert "8 fields, the header has 7" in loaded.quarantine["reason"].iloc[0]
+
+
+def test_too_much_loss_is_refused_with_the_first_reason(tmp_path):
+    with pytest.raises(
+        LossLimitExceeded, match=r"1 of 4 rows \(25.0%\).*deals.csv, row 5, column amount: '12x'"
+    ) as caught:
+        read(folder(tmp_path, DEALS + "d4,u1,open,New,12x,2025-12-03,2026-03-31\n"))
+    assert balanced(caught.value.loaded)
+
+
+@pytest.mark.parametrize(
+    ("deals", "says"),
+    [
+        (DEALS.replace("amount", "amout"), r"row 1: unknown column 'amount'. Did you mean 'amout'"),
+        (DEALS.replace("owner,stage", "id,stage"), r"'id' stands twice"),
+        ("", r"empty"),
+        (DEALS + 'd4,u1,open,New,"12,2025-12-03,2026-03-31\n', r"quotation mark"),
+    ],
+)
+def test_files_that_cannot_be_read_say_why(tmp_path, deals, says):
+    with pytest.raises(DataContractError, match=says):
+        read(folder(tmp_path, deals))
+
+
+def test_missing_folder_mapping_and_source_say_so(tmp_path):
+    with pytest.raises(DataContractError, match="one folder"):
+        load("csv", tmp_path / "none", mapping="maven_crm")
+    with pytest.raises(ParameterError, match="--map"):
+        load("csv", tmp_path)
+    with pytest.raises(ParameterError, match="Did you mean 'csv'"):
+        load("cvs", tmp_path)
+    with pytest.raises(DataContractError, match=r"unknown file 'accounts\.csv'"):
+        load("csv", folder(tmp_path), mapping="maven_crm")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_encodings_and_delimiters(tmp_path, encoding, mark):
+    text = DEALS.replace("u9", "Zoë").replace(",", mark)
+    deals = read(folder(tmp_path, text.encode(encoding))).tables["opportunities"]
+    assert "s:Zoë" in set(deals["owner_id"])
+    assert len(deals) == 3
+
+
+def redate(text: str, form: str) -> str:
+    days = ("2025-12-01", "2026-01-13", "2025-12-02", "2026-01-14", "2025-12-03", "2026-03-31")
+    for day in days:
+        text = text.replace(day, date.fromisoformat(day).strftime(form))
+    return text
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%d.%m.%y", "%d-%m-%Y"])
+def test_a_column_without_telling_days_is_refused_with_both_readings(tmp_path, form):
+    """`created` holds 1–3 December only: nothing says which number is the month."""
+    with pytest.raises(DataContractError, match=r"'created' is ambiguous.*01 Dec 2025.*12 Jan 2025.*date_order"):
+        read(folder(tmp_path, redate(DEALS, form)))
+
+
+def test_stated_date_order_settles_it(tmp_path):
+    mapping = MAPPING.replace("created_at: created", "created_at: {from: created, date_order: dmy}")
+    loaded = read(folder(tmp_path, redate(DEALS, "%d/%m/%Y"), mapping=mapping))
+    assert loaded.tables["opportunities"]["created_at"].dt.month.tolist() == [11, 12, 12]  # 1 Dec 00:00 in Berlin
+
+
+def test_mixed_date_orders_are_refused(tmp_path):
+    with pytest.raises(
+        DataContractError, match=r"'close' mixes readings.*day first.*year first|year first.*day first"
+    ):
+        read(folder(tmp_path, DEALS.replace("2026-01-13", "13/01/2026")))
+
+
+CALENDAR = FiscalCalendar(timezone="Europe/Berlin")
+TEXT = pd.StringDtype("pyarrow")
+
+
+def cells(*values) -> pd.Series:
+    return pd.Series(list(values), dtype=TEXT, index=range(2, 2 + len(values)))
+
+
+@pytest.mark.parametrize(
+    ("written", "order", "utc"),
+    [
+        ("2026-01-13T10:00:00Z", "ymd", "2026-01-13 10:00Z"),
+        ("2026-01-13 10:00", "ymd", "2026-01-13 09:00Z"),
+        ("2026-07-13 10:00:30.5", "ymd", "2026-07-13 08:00:30.5Z"),
+        ("13.01.2026 10:00", "dmy", "2026-01-13 09:00Z"),
+        ("1/13/2026 12:05 AM", "mdy", "2026-01-12 23:05Z"),
+        ("1/13/26 12:05 PM", "mdy", "2026-01-13 11:05Z"),
+        ("2026-01-13T10:00:00+05:30", "ymd", "2026-01-13 04:30Z"),
+        ("2026-01-13T10:00:00-0800", "ymd", "2026-01-13 18:00Z"),
+        ("Jan 13, 2026", "mdy", "2026-01-12 23:00Z"),
+        ("13 January 2026", "dmy", "2026-01-12 23:00Z"),
+        ("2026-02-30", "ymd", None),
+        ("2026-01-13 25:00", "ymd", None),
+        ("yesterday", "ymd", None),
+        ("46035", "ymd", None),
+    ],
+)
+def test_instants(written, order, utc):
+    got = parse.to_instant(cells(written), order, CALENDAR).iloc[0]
+    assert pd.isna(got) if utc is None else got == pd.Timestamp(utc)
+
+
+def test_an_instant_becomes_the_business_date_of_the_company():
+    got = parse.to_date(cells("2026-01-13T23:30:00Z", "2026-01-13", "2026-01-13 23:30"), "ymd", CALENDAR)
+    assert [day.day for day in got] == [14, 13, 13]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (("1,234.50", "7"), ["1234.50", "7.00"]),
+        (("1.234,50", "7"), ["1234.50", "7.00"]),
+        (("1 234,5", "2,25"), ["1234.50", "2.25"]),
+        (("1'234.50", "-3.1"), ["1234.50", "-3.10"]),
+        (("(12.50)", "€ 3.00"), ["-12.50", "3.00"]),
+        (("1.1E+05", "0.005"), ["110000.00", "0.00"]),
+        (("1,234,567", "8"), ["1234567.00", "8.00"]),
+    ],
+)
+def test_decimal_signs_are_found_over_the_whole_column(values, expected):
+    evidence = parse.Evidence()
+    parse.weigh_numbers(cells(*values), evidence)
+    sign = evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
+    assert [str(v) for v in parse.to_money(parse.to_number(cells(*values), sign))] == expected
+
+
+def test_three_digits_after_one_sign_are_ambiguous():
+    evidence = parse.Evidence()
+    parse.weigh_numbers(cells("1.234", "5.678"), evidence)
+    with pytest.raises(DataContractError, match=r"1.234 \(decimal point\) or 1234 \(decimal comma\)"):
+        evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
+
+
+def test_mixed_decimal_signs_are_refused():
+    evidence = parse.Evidence()
+    parse.weigh_numbers(cells("1.50", "1,50"), evidence)
+    with pytest.raises(DataContractError, match="mixes readings"):
+        evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.dates(date(1990, 1, 1), date(2039, 12, 31)), min_size=1, max_size=12),
+    st.sampled_from(["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y"]),
+)
+def test_a_column_of_dates_is_read_right_or_refused(days, form):
+    column = cells(*(day.strftime(form) for day in days))
+    evidence = parse.Evidence()
+    parse.weigh_dates(column, evidence)
+    try:
+        order = evidence.decide("f", "ymd", parse.ORDERS, "date_order")
+    except DataContractError:
+        return
+    assert parse.to_date(column, order, CALENDAR).dt.date.tolist() == days
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.decimals(-(10**9), 10**9, places=2), min_size=1, max_size=12), st.sampled_from(["en", "de"]))
+def test_a_column_of_amounts_is_read_right_or_refused(amounts, style):
+    written = [f"{a:,.2f}" if style == "en" else f"{a:,.2f}".translate(str.maketrans(",.", ".,")) for a in amounts]
+    evidence = parse.Evidence()
+    parse.weigh_numbers(cells(*written), evidence)
+    sign = evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
+    assert parse.to_money(parse.to_number(cells(*written), sign)).tolist() == amounts
+
+
+def mutate(text: str, rng: random.Random) -> bytes:
+    """Damage an export the way exports get damaged."""
+    lines = text.splitlines()
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(lines))
+        kind = rng.randrange(9)
+        if kind == 0:
+            del lines[at]
+        elif kind == 1:
+            lines.insert(at, lines[at])
+        elif kind == 2:
+            lines[at] = lines[at].replace(",", ";" if rng.random() < 0.5 else "", 1)
+        elif kind == 3:
+            place = rng.randrange(len(lines[at]) + 1)
+            lines[at] = (
+                lines[at][:place]
+                + rng.choice(['"', "\x00", "=cmd|", "é", "\t", "'", "\u202e"])
+                + lines[at][place:]
+            )
+        elif kind == 4:
+            lines[at] = lines[at][: rng.randrange(len(lines[at]) + 1)]
+        elif kind == 5:
+            lines[at] = lines[at].replace("2026", rng.choice(["1900", "9999", "26", "x"]))
+        elif kind == 6:
+            rng.shuffle(lines)
+        elif kind == 7:
+            lines[at] += "," + "9" * rng.choice([1, 50, 5_000])
+        else:
+            lines[at] = lines[at].upper()
+        if not lines:
+            return b""
+    return "\n".join(lines).encode(rng.choice(["utf-8", "utf-16", "cp1252", "utf-8-sig"]), errors="ignore")
+
+
+def test_damaged_exports_balance_or_are_refused_in_words(tmp_path):
+    rng = random.Random(5)
+    outcomes = {"kept": 0, "refused": 0}
+    for number in range(150):
+        path = folder(tmp_path / str(number), mutate(DEALS, rng))
+        try:
+            loaded = read(path, max_loss=1)
+        except SalesOpsError:
+            outcomes["refused"] += 1
+        else:
+            assert balanced(loaded)
+            outcomes["kept"] += 1
+    assert min(outcomes.values()) > 20, outcomes
