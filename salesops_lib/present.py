@@ -114,7 +114,8 @@ def interval(low: Any, high: Any, unit: str) -> str:
 
 def fitting(unit: str, low: Any, high: Any) -> str:
     """Choose the unit that writes no more digits than the interval bears: whole percents where it is wide."""
-    return "percent" if unit == "share" and float(high) - float(low) > WIDE else unit
+    narrow = float(high) - float(low) <= WIDE
+    return "percent" if unit == "share" and not narrow else unit
 
 
 # -- blocks of a page ----------------------------------------------------------------------------------
@@ -252,7 +253,7 @@ def _with_range(value: Any, low: Any, high: Any, unit: str) -> str:
     if number(value, unit) == EMPTY:
         return EMPTY
     unit = fitting(unit, low, high)
-    return f"{number(value, unit)} {interval(low, high, 'money' if unit == 'amount' else unit)}"
+    return f"{number(value, unit)} {interval(low, high, 'money' if unit == 'amount' else unit)}".strip()
 
 
 def losses(book: Book) -> Shown:
@@ -293,13 +294,16 @@ def kpi_table(frame: pd.DataFrame, *, caption: str = "") -> Shown:
     return table(shown, units={"n": "count", "value": "shown", "95 % interval": "shown"}, caption=caption)
 
 
-def _full(row: Mapping[str, Any], field: str = "value") -> str:
-    unit = "amount" if row["unit"] == "money" else row["unit"]
-    return number(row[field], fitting(unit, row["low"], row["high"]))
+def _unit(row: Mapping[str, Any]) -> str:
+    return "amount" if row["unit"] == "money" else row["unit"]
+
+
+def _full(row: Mapping[str, Any]) -> str:
+    return number(row["value"], fitting(_unit(row), row["low"], row["high"]))
 
 
 def _range(row: Mapping[str, Any]) -> str:
-    return f"[{_full(row, 'low')}; {_full(row, 'high')}]" if row["status"] == "ok" else ""
+    return interval(row["low"], row["high"], fitting(_unit(row), row["low"], row["high"]))
 
 
 def figure(plot: Callable[[Any], Axes], describe: Callable[[Any], str], result: Any) -> Shown:

@@ -30,7 +30,7 @@ class Estimate:
     Attributes
     ----------
     value, low, high
-        Empty (NaN) unless the status is ``ok``.
+        Empty (NaN) unless the status is ``ok``; the bounds also where a sum has no range.
     n
         Cases the number rests on.
     status
@@ -54,7 +54,7 @@ class Estimate:
     @property
     def is_noise(self) -> bool:
         """Whether the interval holds zero: for a difference, that chance alone may explain it."""
-        return self.low <= 0 <= self.high
+        return not (self.low > 0 or self.high < 0)
 
     def scaled(self, factor: float) -> Estimate:
         """Multiply the number and its interval by a positive constant."""
@@ -88,17 +88,22 @@ def count(n: int, *, level: float = LEVEL) -> Estimate:
 
 
 def total(amounts: pd.Series, *, level: float = LEVEL) -> Estimate:
-    """Sum of amounts with the compound-Poisson interval ``sum ± z·√Σx²`` (Klugman, Panjer, Willmot, Loss Models).
+    """Sum of amounts with the gamma interval of a weighted sum of Poisson counts (Fay and Feuer 1997).
 
-    The sum is certain; the interval says how far chance alone moves a period with deals of such number and size.
+    The sum is certain; the interval says how far chance alone moves a period of the same pace, with deals of such
+    number and size. Where there is no amount above zero there is no range.
     """
-    from scipy.stats import norm
+    from scipy.stats import gamma
 
     values = to_float(amounts)
-    value = float(exact_sum(amounts))
-    spread = float(norm.ppf((1 + level) / 2) * np.sqrt(np.square(values).sum()))
-    low = value - spread if (values < 0).any() else max(value - spread, 0.0)
-    return Estimate(value, low, value + spread, len(values))
+    value, square = float(exact_sum(amounts)), float(np.square(values).sum())
+    if value <= 0 or (values < 0).any():
+        return Estimate(value, NONE, NONE, len(values), note="" if len(values) else "no deals, so no range")
+    tail, largest = (1 - level) / 2, float(values.max())
+    low = gamma.ppf(tail, value**2 / square, scale=square / value)
+    more, wider = value + largest, square + largest**2
+    high = gamma.ppf(1 - tail, more**2 / wider, scale=wider / more)
+    return Estimate(value, float(low), float(high), len(values))
 
 
 def mean(amounts: pd.Series, *, level: float = LEVEL, least: int = 5) -> Estimate:

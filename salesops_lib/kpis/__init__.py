@@ -138,8 +138,9 @@ def _segments(book: Book, period: Period, by: str | None) -> Iterator[tuple[Fact
         yield Facts(book, period, rows), "company"
         return
     shown = names(book, by)
+    listed = members(book, by, period)
     groups = dict(list(rows.groupby(by, observed=True)))
-    for member in members(book, by, period):
+    for member in listed:
         own = groups.get(member)
         yield Facts(book, period, rows.iloc[:0] if own is None else own, by, member), shown.get(member, member)
 

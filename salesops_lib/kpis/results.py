@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         "quota as agreed": "quota not prorated for joining or leaving",
     },
     needs=("quotas", "users"),
-    interval="compound Poisson on the bookings",
+    interval="Fay–Feuer gamma on the bookings",
     source="kpis.md K02",
 )
 def quota_attainment(facts: Facts) -> Variants:
@@ -102,7 +102,7 @@ def deals_won(facts: Facts) -> Variants:
     direction="up",
     variants={"new business": "new business and expansion", "renewals": "renewals only"},
     needs=("opportunities",),
-    interval="compound Poisson",
+    interval="Fay–Feuer gamma",
     source="kpis.md K26",
 )
 def bookings(facts: Facts) -> Variants:
@@ -124,7 +124,7 @@ def bookings(facts: Facts) -> Variants:
         "per head at end": "÷ people carrying a quota on the last day seen",
     },
     needs=("opportunities", "users"),
-    interval="compound Poisson on the bookings",
+    interval="Fay–Feuer gamma on the bookings",
     source="kpis.md K27",
 )
 def revenue_per_rep(facts: Facts) -> Variants:

@@ -106,7 +106,7 @@ def cycle_length(facts: Facts) -> Variants:
         "all": "every open deal",
     },
     needs=("opportunities",),
-    interval="compound Poisson on the deals",
+    interval="Fay–Feuer gamma on the deals",
     source="kpis.md K08",
 )
 def open_pipeline(facts: Facts) -> Variants:

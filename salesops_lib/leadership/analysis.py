@@ -172,7 +172,7 @@ def _change(found: Estimate, before: Estimate, unit: str, words: str) -> str:
     if unit == "share":
         said = number(gap.value, "points", signed=True)
     elif before.value:
-        said = number(gap.value / before.value, "share", signed=True)
+        said = number(gap.value / before.value, "percent", signed=True)
     else:
         return "no earlier figure"
     return f"{said}{' n.s.' if gap.is_noise else ''} {words}"
@@ -184,7 +184,7 @@ def _headline(book: Book, now: Period, tiles: pd.DataFrame) -> str:
     change = tiles.set_index("kpi_id")["change"]
     booked, pace, rate = found["K26"], found["K02"], found["K03"]
     gone = book.calendar.elapsed(now, book.day)
-    when = f"in {now.label}" if gone >= 1 else f"{number(gone, 'percent')} into {now.label}"
+    when = f"in {now.label}" if gone >= 1 else f"after {number(gone, 'percent')} of {now.label}"
     first = f"Booked {number(booked.value, 'money')} {book.currency} {when} ({booked.n:,} deals"
     if change["K26"] != "no earlier figure":
         first += f", {change['K26']}"

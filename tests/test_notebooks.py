@@ -1,0 +1,105 @@
+"""Every notebook runs with its defaults on the sample company, live (explore cells too) and as a page."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from salesops_lib import report
+from salesops_lib.report.execute import _private_sockets
+from tests import guards
+from tests.conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LIMIT_BYTES = 2_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_live_with_its_lenses(sample_ws, tmp_path, path):
+    live = nbformat.read(path, as_version=4)
+    client = NotebookClient(live, timeout=300, kernel_name="python3", config=_private_sockets(str(tmp_path)),
+                            resources={"metadata": {"path": str(sample_ws.root)}})  # fmt: skip
+    client.execute()
+    outputs = [output for cell in live.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    lenses = [cell for cell in live.cells if "explore" in cell.metadata.get("tags", ())]
+    assert lenses
+    for lens in lenses:
+        assert any("application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in lens.outputs)
+
+
+@pytest.fixture(scope="module")
+def pages(sample_ws):
+    return report.render("weekly_leadership", workspace=sample_ws, as_of="2026-09-30", workers=2)
+
+
+@pytest.mark.slow
+def test_renders_as_pages_that_ask_for_nothing(pages):
+    assert [(p.name, p.status) for p in pages.pages] == [
+        (name, "ok") for name in ("leadership_report", "rep_benchmarking", "kpi_catalogue", "data_health")
+    ]
+    for path in [*pages.folder.glob("*.html"), pages.folder.parent.parent / "index.html"]:
+        text = path.read_text(encoding="utf-8")
+        assert guards.external_addresses(text) == [], path.name
+        assert len(text) < LIMIT_BYTES
+        assert "Content-Security-Policy" in text
+        assert (
+            "nan"
+            not in text.lower()
+            .replace("finan", "")
+            .replace("governan", "")
+            .split("<footer>")[0]
+            .split("base64")[0]
+        )
+
+
+@pytest.mark.slow
+def test_pages_say_what_they_rest_on(pages):
+    for page in pages.pages:
+        text = (pages.folder / page.path).read_text(encoding="utf-8")
+        for part in (pages.manifest["snapshot_id"], "salesops 0.1.0", "as_of=&#39;2026-09-30&#39;", "set aside"):
+            assert part in text, (page.name, part)
+        assert page.headline
+        assert page.headline.replace("<", "&lt;") in text or "&" in page.headline
+        for image in text.split("<img ")[1:]:
+            assert len(image.split('alt="')[1].split('"')[0]) > 20
+
+
+@pytest.mark.slow
+def test_code_is_one_click_away_and_not_on_show(pages):
+    text = (pages.folder / "leadership_report.html").read_text(encoding="utf-8")
+    body, _, foot = text.partition("<footer>")
+    assert "open_workspace" not in body
+    assert "open_workspace" in foot
+    assert "<details>" in foot
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_in_a_browser_on_phone_desk_and_paper(pages, tmp_path):
+    import shutil
+
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for width in (390, 1280):
+            tab = browser.new_page(viewport={"width": width, "height": 900})
+            asked, said = [], []
+            tab.on("request", lambda request, asked=asked: asked.append(request.url))
+            tab.on("console", lambda message, said=said: said.append(message.text))
+            for path in sorted(pages.folder.glob("*.html")):
+                asked.clear()
+                tab.goto(path.as_uri())
+                assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+                assert said == [], path.name
+                wide = tab.evaluate("document.documentElement.scrollWidth")
+                assert wide <= width, f"{path.name} is {wide} px wide at {width}"
+                assert tab.locator("h1").count() == 1
+                assert tab.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")
+        paper = tab.pdf(format="A4")
+        assert paper.startswith(b"%PDF")
+        browser.close()

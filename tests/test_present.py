@@ -1,0 +1,162 @@
+import re
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from salesops_lib import kpis, present
+from salesops_lib.errors import ParameterError
+from salesops_lib.stats import Estimate
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</table>",
+    "{{ 7*7 }}",
+    "$x$",
+    "[link](javascript:alert(1))",
+    'a" onload="x',
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (8_432_100, "money", "8.43 M"),
+        (14_200_000, "money", "14.2 M"),
+        (999_950, "money", "1.00 M"),
+        (2_361, "money", "2.36 k"),
+        (950, "money", "950"),
+        (-1_234_567, "money", "−1.23 M"),
+        (10_005_534, "amount", "10,005,534"),
+        (0.63152, "share", "63.2 %"),
+        (0.6315, "percent", "63 %"),
+        (-0.0142, "points", "−1.4 pts"),
+        (57.2, "days", "57 d"),
+        (4238, "count", "4,238"),
+        (pd.Timestamp("2026-09-30"), "date", "30 Sep 2026"),
+        (True, "flag", "yes"),
+        (float("nan"), "money", "–"),
+        (None, "share", "–"),
+        (pd.NaT, "date", "–"),
+        ("name", "", "name"),
+    ],
+)
+def test_numbers_for_people(value, unit, shown):
+    assert present.number(value, unit) == shown
+
+
+def test_a_wide_interval_bears_no_decimal():
+    assert present.fitting("share", 0.62, 0.64) == "share"
+    assert present.fitting("share", 0.42, 0.64) == "percent"
+    assert present.interval(0.42, 0.64, "percent") == "[42 %; 64 %]"
+    assert present.interval(float("nan"), float("nan"), "share") == ""
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_from_a_crm_is_escaped_everywhere(text):
+    frame = pd.DataFrame({text: [text], "n": [1]})
+    axes = plt.subplots()[1]
+    axes.set_title(text)
+    tile = dict.fromkeys(("label", "value", "range", "change", "tone"), text) | {"kpi_id": text}
+    shown = [
+        present.table(frame, units={"n": "count"}, caption=text),
+        present.headline(text),
+        present.note(text),
+        present.tiles(pd.DataFrame([tile])),
+        present.folded(text, present.note(text)),
+        present.show(axes, text),
+    ]
+    for block in shown:
+        markup = block._repr_html_()
+        assert "<script>" not in markup
+        assert markup.count("</table>") <= 1
+        assert 'onload="x"' not in markup
+        if "<" not in text and '"' not in text:
+            assert text in markup or "data:image" in markup
+
+
+def test_figures_need_a_sentence():
+    with pytest.raises(ParameterError, match="alt text"):
+        present.show(plt.subplots()[1], " ")
+    plt.close("all")
+
+
+def test_a_shown_figure_is_closed_and_inside_the_page():
+    present.theme()
+    block = present.show(plt.subplots()[1], "An empty chart.")
+    assert plt.get_fignums() == []
+    assert 'src="data:image/' in block.markup
+    assert repr(block) == "An empty chart."
+
+
+def test_the_same_figure_is_the_same_bytes():
+    present.theme()
+    assert present.show(plt.subplots()[1], "x").markup == present.show(plt.subplots()[1], "x").markup
+
+
+def test_tables_align_by_unit_and_say_when_they_are_cut():
+    frame = pd.DataFrame({"who": ["A", "B"], "amount": [1.5e6, None], "low": [1e6, None], "high": [2e6, None]})
+    block = present.table(frame, units={"amount": "amount"}, ranges={"amount": ("low", "high")}, limit=1)
+    assert "1,500,000 [1.00 M; 2.00 M]" in block.markup
+    assert "First 1 of 2 rows" in block.markup
+    assert ">low<" not in block.markup
+    with pytest.raises(ParameterError, match="Did you mean 'amount'"):
+        present.table(frame, units={"amout": "money"})
+
+
+def test_a_kpi_without_a_number_shows_its_reason(book):
+    frame = kpis.compute(book, ["K02", "K03"], "quarter", by="product")
+    markup = present.kpi_table(frame).markup
+    assert "not defined" in markup
+    assert "no quota in this period" in markup
+    assert "nan" not in markup.lower()
+
+
+def test_a_picture_without_data_becomes_a_sentence(maven):
+    from salesops_lib import benchmark
+    from salesops_lib.benchmark import charts
+
+    block = present.figure(charts.plot_attainment, charts.describe_attainment, benchmark.summarize(maven))
+    assert "needs 1 reps with a quota" in block.text
+    assert "<img" not in block.markup
+
+
+def test_estimates_keep_their_interval_when_scaled():
+    found = Estimate(10, 8, 12, 5).scaled(2).noted("", "a", "b")
+    assert (found.value, found.low, found.high, found.note) == (20, 16, 24, "a; b")
+
+
+def test_pictures_draw_the_result_they_are_given(book):
+    from salesops_lib import benchmark, health, leadership
+    from salesops_lib.benchmark import charts as rep_charts
+    from salesops_lib.health import charts as health_charts
+    from salesops_lib.leadership import charts
+
+    present.theme()
+    result = leadership.summarize(book)
+    axes = charts.plot_months(result)
+    heights = [bar.get_height() for bar in axes.patches[: len(result.months)]]
+    assert heights == result.months["bookings"].tolist()
+    given = plt.subplots()[1]
+    reps = benchmark.summarize(book)
+    assert rep_charts.plot_win_rate(reps, ax=given) is given
+    assert [label.get_text() for label in given.get_yticklabels()] == reps.reps.dropna(subset="win_rate")[
+        "name"
+    ].tolist()
+    assert rep_charts.plot_attainment(reps) is not given
+    assert "lie clearly above" in rep_charts.describe_win_rate(reps)
+    found = health.inspect(book)
+    assert len(health_charts.plot_completeness(found).get_lines()) == 3
+    plt.close("all")
+
+
+def test_the_headline_is_computed_from_the_tiles(book):
+    from salesops_lib import leadership
+
+    result = leadership.summarize(book)
+    booked = result.tiles.set_index("kpi_id")["estimate"]["K26"]
+    assert f"Booked {present.number(booked.value, 'money')} EUR" in result.headline
+    assert f"{booked.n} deals" in result.headline
+    assert "Q3 FY27" in result.headline
+    assert len(re.findall(r"[.] [A-Z]", result.headline)) <= 1, "at most two sentences"
+    assert result.teams["gap"].is_monotonic_decreasing
