@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import history, tables
 from salesops_lib.config import CompanySettings
-from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.store import Snapshot
 
@@ -37,7 +37,7 @@ LATER_FACTS = {
     },
     "stages": {"valid_to": ()},
 }
-AT_EXPORT = {"leads": ("status", "score_crm"), "accounts": ("merged_into_id",)}
+AT_EXPORT = {"leads": ("status", "score_crm", "merged_into_id"), "accounts": ("merged_into_id",)}
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class Book:
         return self.snapshot.findings()
 
     @property
-    def has_history(self) -> bool:
-        """Whether the source kept a history of changes."""
-        return "opportunity_history" in self.snapshot.tables
+    def known_until(self) -> pd.Timestamp:
+        """Last instant anything is known of: the as-of instant, or the export where that was earlier."""
+        return min(self.as_of, self.snapshot.extracted_at)
 
     def has(self, name: str) -> bool:
         """Whether the snapshot holds rows of a canonical table."""
@@ -125,17 +125,6 @@ class Book:
             return self._load(name)[list(columns)]
         needed = {*columns, *self._time_columns(name)}
         return self._then(self.snapshot.read(name, needed), name)[list(columns)]
-
-    def require(self, name: str, what: str) -> None:
-        """Refuse, in words, what cannot be said without a table.
-
-        Raises
-        ------
-        InsufficientData
-            Where the snapshot has no rows of it.
-        """
-        if not self.has(name):
-            raise InsufficientData(what, needed=1, got=0, of=f"rows in the table {name}")
 
     def deals_at(self, as_of: object) -> pd.DataFrame:
         """Return the opportunities as known at an earlier instant, deleted and merged ones left out.
@@ -176,11 +165,17 @@ class Book:
             return db.sql(statement).df()
 
     def passed_stages(self) -> pd.DataFrame:
-        """List the stages each deal entered by then: `opportunity_id`, `stage_id`, `entered_at` (first entry)."""
+        """List the stages each deal entered by then: `opportunity_id`, `stage_id`, `entered_at` (first entry).
+
+        `entered_at` is empty for a stage that shows only as the one left first.
+        """
         if "passed" not in self._read:
             self._read["passed"] = self.query("""
-                select opportunity_id, new_value stage_id, min(changed_at) entered_at
-                from opportunity_history where field = 'stage' and new_value is not null group by all
+                with moves as (select * from opportunity_history where field = 'stage')
+                select opportunity_id, stage_id, min(entered) entered_at from (
+                    select opportunity_id, new_value stage_id, changed_at entered from moves
+                    union all select opportunity_id, old_value, null from moves
+                ) where stage_id is not null group by all
             """)
         return self._read["passed"]
 
@@ -201,9 +196,7 @@ class Book:
 
     def _time_columns(self, name: str) -> list[str]:
         later = LATER_FACTS.get(name, {})
-        return [
-            c for c in (KNOWN_FROM.get(name), *later, "logged_at", "period_start") if c in tables.table(name).names
-        ]
+        return [c for c in (KNOWN_FROM.get(name), *later, "logged_at") if c in tables.table(name).names]
 
     def _then(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
         """Drop rows and facts from after the as-of instant."""
@@ -211,9 +204,6 @@ class Book:
         keep = [self._known(frame[c], spec[c].kind) for c in (KNOWN_FROM.get(name),) if c]
         if name == "activities":
             keep.append(self._known(frame["logged_at"], "instant"))
-        if name == "quotas":
-            agreed = frame["approved_at"].notna()
-            keep.append(agreed | self._known(frame["period_start"], "date"))
         for mask in keep:
             frame = frame[mask.reindex(frame.index)]
         frame = frame.reset_index(drop=True)
@@ -224,10 +214,14 @@ class Book:
                 later = ~self._known(frame[column], spec[column].kind)
                 for emptied in (column, *(other for other in others if other in frame)):
                     frame[emptied] = frame[emptied].mask(later)
+                if name == "users" and "is_active" in frame:
+                    frame["is_active"] |= later
         if self.as_of < self.snapshot.extracted_at:
             for column in AT_EXPORT.get(name, ()):
                 if column in frame:
                     frame[column] = frame[column].mask([True] * len(frame))
+            if name in ("leads", "accounts") and "is_deleted" in frame:
+                frame["is_deleted"] = False  # nobody knows when it was deleted, only that it is at export
         return frame
 
     def _known(self, values: pd.Series, kind: str) -> pd.Series:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-EXIT_PARAMETER, EXIT_REFUSED, EXIT_RED, EXIT_PAGES = 2, 3, 4, 5
+EXIT_PARAMETER, EXIT_REFUSED, EXIT_PAGES = 2, 3, 5
 IN = click.option("--workspace", "-w", default=".", type=click.Path(), help="Folder of the workspace.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
@@ -29,7 +29,7 @@ def command(function):
 
     @functools.wraps(function)
     def guarded(*args, **kwargs):
-        from salesops_lib.errors import DataContractError, ParameterError, SalesOpsError
+        from salesops_lib.errors import ConfigError, DataContractError, ParameterError, SalesOpsError
 
         try:
             return function(*args, **kwargs)
@@ -37,7 +37,9 @@ def command(function):
             if kwargs.get("as_json"):
                 click.echo(json.dumps({"error": str(error)}))
             click.echo(f"salesops: {error}", err=True)
-            codes = {DataContractError: EXIT_REFUSED, ParameterError: EXIT_PARAMETER}
+            codes = dict.fromkeys((ConfigError, ParameterError), EXIT_PARAMETER) | {
+                DataContractError: EXIT_REFUSED
+            }
             sys.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
         except KeyboardInterrupt:
             click.echo("salesops: interrupted; nothing was changed.", err=True)
@@ -139,6 +141,8 @@ def render(names, as_of, pairs, workers, out, workspace, as_json) -> None:
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
+    for name in names:  # all of them before the first one runs
+        report.read_definition(name, ws.reports)
     parameters = {}
     for pair in pairs:
         name, mark, value = pair.partition("=")

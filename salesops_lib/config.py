@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from salesops_lib import tables
 from salesops_lib.errors import ConfigError, ParameterError, unknown
 from salesops_lib.periods import FiscalCalendar
 
@@ -44,15 +47,17 @@ class CompanySettings(Strict):
             For a time zone or holiday country nobody knows.
         """
         try:
-            return FiscalCalendar(
+            calendar = FiscalCalendar(
                 start_month=self.fiscal_start_month or 1,
                 pattern=self.calendar_pattern or "months",
                 week_start=self.week_start or "monday",
                 timezone=self.timezone or "UTC",
                 holiday_country=self.holidays,
             )
+            calendar.is_working_day(date(2026, 1, 2))  # an unknown holiday country shows here, not in a report
         except ParameterError as error:
             raise ConfigError(f"company: {error}") from error
+        return calendar
 
 
 class SourceSettings(Strict):
@@ -67,7 +72,7 @@ class ControlTotal(Strict):
     """What the CRM itself shows for a table: row count and sum of `amount`."""
 
     rows: int | None = Field(None, ge=0)
-    amount: str | None = None
+    amount: Decimal | None = None
 
 
 class Settings(Strict):
@@ -81,6 +86,16 @@ class Settings(Strict):
     notebooks: str = "notebooks"
     reports: str = "reports"
     out: str = "reports/out"
+
+    @field_validator("control_totals")
+    @classmethod
+    def _known_tables(cls, value: dict[str, ControlTotal]) -> dict[str, ControlTotal]:
+        for name, total in value.items():
+            if name not in tables.TABLES:
+                raise ValueError(unknown("table", name, tables.TABLES))
+            if total.amount is not None and "amount" not in tables.TABLES[name].names:
+                raise ValueError(f"{name} has no amount to reconcile")
+        return value
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_ASSIGNED = "not assigned"
+LONGEST = 400  # periods in one window
+PEOPLE = ("rep", "team")  # dimensions that quotas and headcount belong to
 # what KPIs read; the widest text columns stay behind
 KEPT = [
     "opportunity_id", "account_id", "owner_id", "stage_id", "type", "amount", "currency", "created_at",
@@ -51,7 +53,7 @@ def resolve_period(book: Book, period: Period | str) -> Period:
     if period in KINDS:
         return book.calendar.period(period, book.day)
     number, _, kind = str(period).partition(" ")
-    if number.isdigit() and int(number) > 0 and kind.removesuffix("s") in KINDS:
+    if number.isdecimal() and 0 < int(number) <= LONGEST and kind.removesuffix("s") in KINDS:
         return book.calendar.trailing(kind.removesuffix("s"), int(number), book.day)
     raise ParameterError(f"{unknown('period', str(period), KINDS)}; or a number of them, such as '4 quarters'.")
 
@@ -137,9 +139,9 @@ class Facts:
         rows = self.closed(renewals=renewals)
         return rows[rows["is_won"]]
 
-    def open(self) -> pd.DataFrame:
-        """Open at the as-of instant."""
-        return self.deals[~self.deals["is_closed"]]
+    def open(self, *, renewals: bool = False) -> pd.DataFrame:
+        """Open at the as-of instant; new business unless `renewals`."""
+        return self.deals[~self.deals["is_closed"] & self.deals["is_renewal"].eq(renewals)]
 
     def created(self) -> pd.DataFrame:
         """Created in the period, new business."""
@@ -190,7 +192,7 @@ def members(book: Book, by: str, period: Period) -> list[str]:
         raise ParameterError(unknown("dimension", by, DIMENSIONS))
     rows = deals(book)
     seen = rows.loc[_touches(rows, period), by]
-    if by in ("rep", "team"):
+    if by in PEOPLE:
         there = Facts(book, period, rows).carriers()
         seen = [*there["user_id" if by == "rep" else "team_id"].dropna(), *seen]
     return sorted(set(seen), key=lambda value: (value == NOT_ASSIGNED, str(value)))
@@ -218,10 +220,10 @@ def quota(facts: Facts, *, prorated: bool = True) -> float:
 
     Quotas belong to people and teams: 0 for a region, product or any other segment.
     """
-    rows = quotas(facts.book, facts.period)
+    rows = quotas(facts.book, facts.period)[0]
     if facts.by == "team" and rows["holder_type"].eq("team").any():
         rows = rows[rows["holder_id"].eq(facts.segment)]
-    elif facts.by in ("rep", "team"):
+    elif facts.by in PEOPLE:
         rows = rows[rows["holder_id"].isin(facts.carriers()["user_id"])]
     elif facts.by:
         return 0.0
@@ -229,7 +231,7 @@ def quota(facts: Facts, *, prorated: bool = True) -> float:
 
 
 @lru_cache(maxsize=64)
-def quotas(book: Book, period: Period) -> pd.DataFrame:
+def quotas(book: Book, period: Period) -> tuple[pd.DataFrame, str]:
     """Cut every bookings quota to a period.
 
     The newest version approved by the as-of instant holds; overlay quotas stay out. A quota whose own period is
@@ -237,13 +239,16 @@ def quotas(book: Book, period: Period) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        One row a quota: `holder_type`, `holder_id`, `agreed`, `prorated` (cut to the days its holder was there).
+    tuple
+        What is wrong with the quotas of the period, in words, empty where nothing is; before it a DataFrame with
+        one row a quota: `holder_type`, `holder_id`, `agreed`, `prorated` (cut to the days its holder was there).
     """
     import pandas as pd
 
     rows = book.quotas
-    rows = rows[rows["measure"].eq("bookings") & ~rows["is_overlay"] & rows["currency"].eq(book.currency)]
+    rows = rows[rows["measure"].eq("bookings") & ~rows["is_overlay"]]
+    foreign = rows["currency"].ne(book.currency).fillna(True)
+    rows = rows[~foreign]
     rows = rows[rows["holder_type"].eq("user" if rows["holder_type"].eq("user").any() else "team")]
     rows = rows.sort_values("version").drop_duplicates(["holder_id", "period_start"], keep="last")
     first, last = pd.Timestamp(period.start), pd.Timestamp(period.last_day)
@@ -258,7 +263,12 @@ def quotas(book: Book, period: Period) -> pd.DataFrame:
     )
     holders = book.users.drop_duplicates("user_id").set_index("user_id").reindex(rows["holder_id"]).reset_index()
     there = presence(holders, start, end - day)
-    return rows[["holder_type", "holder_id"]].assign(agreed=agreed, prorated=agreed * there)
+    frame = rows[["holder_type", "holder_id"]].assign(agreed=agreed, prorated=agreed * there)
+    covered = len({d for s, e in set(zip(start, end, strict=True)) for d in pd.date_range(s, e, inclusive="left")})
+    said = [f"{int(foreign.sum())} quotas in another currency left out"] if foreign.any() else []
+    if 0 < covered < period.days:
+        said.append(f"quotas cover {covered} of the period's {period.days} days")
+    return frame, "; ".join(said)
 
 
 def _working_days(book: Book, start: pd.Series, end: pd.Series) -> pd.Series:

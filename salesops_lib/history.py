@@ -168,24 +168,33 @@ def _history_or_empty(db, sources: Mapping[str, object]) -> None:
     if sources.get("opportunity_history") is None:
         db.execute(
             "create view history as select ''::varchar opportunity_id, now() changed_at, ''::varchar field, "
-            "0::bigint seq, ''::varchar old_value, ''::varchar new_value where false"
+            "0::bigint seq, ''::varchar old_value, ''::varchar new_value, ''::varchar pipeline_id where false"
         )
     else:
-        db.execute("create view history as select * from opportunity_history_given")
+        db.execute("""
+            create view history as
+            select h.opportunity_id, changed_at, field, seq, old_value, new_value,
+                coalesce(pipeline_id, '') pipeline_id
+            from opportunity_history_given h
+            left join (select opportunity_id, any_value(pipeline_id) pipeline_id from opportunities_given
+                       group by opportunity_id) using (opportunity_id)
+        """)
 
 
 def _stage_flags(db, sources: Mapping[str, object]) -> None:
     """Which stages are closed and won: from the stage table, else learnt from the deals and common names."""
-    ranked = ["select stage_id, bool_or(is_closed), bool_or(is_won), 2 from deals group by stage_id"]
+    pipeline = "coalesce(pipeline_id, '')"
+    ranked = [f"select {pipeline}, stage_id, bool_or(is_closed), bool_or(is_won), 2 from deals group by all"]
     if sources.get("stages") is not None:
-        ranked.append("select stage_id, is_closed, is_won, 1 from stages_given")
+        ranked.append("select pipeline_id, stage_id, is_closed, is_won, 1 from stages_given")
     ranked.append(f"""
-        select distinct new_value, true, regexp_matches(lower(new_value), 'won'), 3 from history
+        select distinct pipeline_id, new_value, true, regexp_matches(lower(new_value), 'won'), 3 from history
         where field = 'stage' and regexp_matches(lower(new_value), '{CLOSED_NAME}')""")
     db.execute(f"""
         create table stage_flags as
-        select stage_id, arg_min(is_closed, rank) is_closed, arg_min(is_won, rank) is_won
-        from ({" union all ".join(ranked)}) flags(stage_id, is_closed, is_won, rank) group by stage_id
+        select pipeline_id, stage_id, arg_min(is_closed, rank) is_closed, arg_min(is_won, rank) is_won
+        from ({" union all ".join(ranked)}) flags(pipeline_id, stage_id, is_closed, is_won, rank)
+        group by pipeline_id, stage_id
     """)
 
 
@@ -198,7 +207,9 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
             of = f"filter (field = '{field}' and changed_at"
             picks.append(f"arg_max({{'v': new_value}}, {order}) {of} <= $t) {field}_last")
             picks.append(f"arg_min({{'v': old_value}}, {order}) {of} > $t) {field}_next")
-    closing = "coalesce(new_flag.is_closed, false) and not coalesce(old_flag.is_closed, false)"
+    # a closed deal that turns from lost to won closes again; from one won stage to another it does not
+    same_end = "coalesce(old_flag.is_closed, false) and old_flag.is_won = new_flag.is_won"
+    closing = f"coalesce(new_flag.is_closed, false) and not ({same_end})"
     picks.append(f"max(changed_at) filter (field = 'stage' and changed_at <= $t and {closing}) closing_at")
     values = ",\n".join(f"{_value(field, tracked)} {column}" for field, (column, _) in TRACKED.items())
     kept = [c for c in tables.table("opportunities").names if c in columns]
@@ -210,7 +221,9 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
             select opportunity_id, {", ".join(picks)}
             from history
             left join stage_flags new_flag on field = 'stage' and new_flag.stage_id = new_value
+                and new_flag.pipeline_id = history.pipeline_id
             left join stage_flags old_flag on field = 'stage' and old_flag.stage_id = old_value
+                and old_flag.pipeline_id = history.pipeline_id
             group by opportunity_id
         ), known as (
             select o.* exclude ({", ".join(column for column, _ in TRACKED.values())}),
@@ -224,7 +237,8 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
                 coalesce(f.is_closed, closed_by_column, false) is_closed_then,
                 coalesce(f.is_won, closed_by_column and known.is_won, false) is_won_then,
                 coalesce(closing_at, case when closed_by_column then closed_at end) closed_at_then
-            from known left join stage_flags f on f.stage_id = known.stage_id
+            from known left join stage_flags f
+                on f.stage_id = known.stage_id and f.pipeline_id = coalesce(known.pipeline_id, '')
         ), owners as (
             select opportunity_id,
                 arg_max({{'v': new_value}}, {order}) filter (changed_at <= closed_at_then) closer,
@@ -241,9 +255,9 @@ def _value(field: str, tracked: set[str]) -> str:
     """SQL for one field's value at ``$t``."""
     column, kind = TRACKED[field]
     if field == "deleted" and field not in tracked:
-        return f"o.is_deleted and coalesce(o.deleted_at <= $t, {EXPORTED})"
+        return _untouched(field)
     if field == "merged" and field not in tracked:
-        return f"case when {EXPORTED} then o.merged_into_id end"
+        return _untouched(field)
     if field in tracked:
         return f"""case when {field}_last is not null then cast({field}_last.v as {kind})
                         when {field}_next is not null then cast({field}_next.v as {kind})
@@ -256,6 +270,10 @@ def _value(field: str, tracked: set[str]) -> str:
 def _untouched(field: str) -> str:
     """SQL for a tracked field nobody ever changed: as at export; but a stage cannot have been closed all along."""
     column = TRACKED[field][0]
+    if field == "deleted":
+        return f"o.is_deleted and coalesce(o.deleted_at <= $t, {EXPORTED})"
+    if field == "merged":
+        return f"case when {EXPORTED} then o.merged_into_id end"
     if field == "stage":
         return f"case when o.is_closed and coalesce(o.closed_at > $t, false) then null else o.{column} end"
     return f"o.{column}"
@@ -283,7 +301,7 @@ def _final(column: str) -> str:
     if column == "last_activity_at":
         return "case when last_activity_at <= $t then last_activity_at end last_activity_at"
     if column == "deleted_at":
-        return "case when is_deleted then deleted_at end deleted_at"
+        return "case when deleted_at <= $t then deleted_at end deleted_at"
     if column == "is_deleted":
         return "coalesce(is_deleted, false) is_deleted"
     return column

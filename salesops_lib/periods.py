@@ -103,7 +103,7 @@ class FiscalCalendar:
             raise ParameterError(unknown("week start", self.week_start, WEEKDAYS))
         try:
             ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ParameterError(
                 f"time zone {self.timezone!r} is not known; use an IANA name, e.g. Europe/Berlin."
             ) from error
@@ -294,17 +294,19 @@ class FiscalCalendar:
         import pandas as pd
 
         try:
-            stamp = pd.Timestamp(as_of)
-        except (ValueError, TypeError) as error:
+            read = datetime.fromisoformat(as_of.strip()) if isinstance(as_of, str) else as_of
+            is_day = len(as_of.strip()) <= 10 if isinstance(as_of, str) else not isinstance(as_of, datetime)
+            if not isinstance(read, date) or not 1900 <= read.year <= 2200:
+                raise ValueError(as_of)
+        except ValueError as error:
             raise ParameterError(f"as_of {as_of!r} is not a date such as 2026-09-30.") from error
-        if stamp is pd.NaT:
-            raise ParameterError("as_of is empty; give a date such as 2026-09-30.")
-        is_day = len(as_of.strip()) <= 10 if isinstance(as_of, str) else not isinstance(as_of, datetime)
+        stamp = pd.Timestamp(read)
         if is_day:
-            end = (stamp.normalize() + pd.Timedelta(days=1)).tz_localize(self.timezone)
-            return (end.tz_convert("UTC") - pd.Timedelta(microseconds=1)).as_unit("us")
-        stamp = stamp.tz_localize(self.timezone) if stamp.tzinfo is None else stamp
-        return stamp.tz_convert("UTC").as_unit("us")
+            stamp = stamp.normalize() + pd.Timedelta(days=1)
+        if stamp.tzinfo is None:
+            stamp = stamp.tz_localize(self.timezone, ambiguous=True, nonexistent="shift_forward")
+        last = pd.Timedelta(microseconds=1 if is_day else 0)
+        return (stamp.tz_convert("UTC") - last).as_unit("us")
 
     def business_date(self, instants: pd.Series) -> pd.Series:
         """Read UTC instants as business dates of the company's time zone."""

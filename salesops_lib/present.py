@@ -157,6 +157,19 @@ def theme() -> None:
     )
 
 
+def as_of_line(book: Book) -> Shown:
+    """Say which instant the page shows; a warning where the source was exported before it."""
+    quarter = book.calendar.period("quarter", book.day)
+    weeks, week = -(-quarter.days // 7), (book.day - quarter.start).days // 7 + 1
+    local = book.as_of.tz_convert(book.calendar.timezone)
+    said = f"{quarter.label}, week {week} of {weeks}, as of {local:%a %d %b %Y %H:%M}, {book.currency}."
+    day = book.calendar.day_of(book.known_until)
+    if day < book.day:
+        said += f" The source was exported on {day:%d %b %Y}: nothing that happened later is in these numbers."
+        return Shown(f'<p class="warning">{html.escape(said)}</p>', said)
+    return note(said)
+
+
 def headline(text: str) -> Shown:
     """Show the sentence that a reader takes away."""
     return Shown(f'<p class="headline">{html.escape(text)}</p>', text)

@@ -138,6 +138,8 @@ def ratio_of_sums(part: pd.Series, whole: pd.Series, *, level: float = LEVEL, le
     if len(whole) < least:
         return _too_few(len(whole), least)
     low, high = _bootstrap((part, whole), lambda p, w, axis=-1: p.sum(axis) / w.sum(axis), level)
+    if not np.isfinite([low, high]).all():
+        return Estimate.none(TOO_FEW, len(whole), "a single case makes up nearly all of the denominator")
     return Estimate(value, low, high, len(whole))
 
 

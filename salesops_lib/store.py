@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from platform import node
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -48,11 +49,14 @@ class Snapshot:
     def manifest(self) -> dict[str, Any]:
         """Row counts, hashes, source files, losses, findings, company, time of extraction."""
         try:
-            return json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            if not isinstance(manifest, dict) or not {"tables", "company", "extracted_at"} <= set(manifest):
+                raise ValueError("keys are missing")
         except (OSError, ValueError) as error:
             raise SnapshotError(
                 f"snapshot {self.id}: its manifest cannot be read ({error}); load again."
             ) from error
+        return manifest
 
     @property
     def tables(self) -> list[str]:
@@ -144,9 +148,7 @@ class Writer:
     def __init__(self, root: Path):
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        _sweep(root)
-        self.path = root / f".writing-{os.getpid()}-{uuid4().hex[:8]}"
-        self.path.mkdir()
+        self.path = private_folder(root, "writing")
         self._open: dict[str, Any] = {}
         self.rows: dict[str, int] = {}
 
@@ -211,10 +213,12 @@ class Writer:
         for file in self.path.iterdir():
             _sync(file)
         place = self.root / name
+        if place.exists() and not _sound(Snapshot(place)):
+            place.rename(private_folder(self.root, "damaged") / name)
         try:
             self.path.rename(place)
         except OSError:
-            if not (place / MANIFEST).exists():
+            if not _sound(Snapshot(place)):  # else another writer was there first, with the same content
                 raise
         _sync(self.root)
         replace(self.root / CURRENT, name + "\n")
@@ -271,6 +275,8 @@ class Store:
             name = (self.root / CURRENT).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return None
+        except UnicodeDecodeError as error:
+            raise SnapshotError(f"{self.root / CURRENT} is damaged; load again.") from error
         return self.get(name)
 
     def get(self, name: str) -> Snapshot:
@@ -286,8 +292,9 @@ class Store:
         return Snapshot(self.root / name)
 
     def list(self) -> list[Snapshot]:
-        """Every snapshot, oldest extraction first."""
+        """Every readable snapshot, oldest extraction first."""
         found = [Snapshot(path.parent) for path in self.root.glob(f"[!.]*/{MANIFEST}")]
+        found = [snapshot for snapshot in found if _readable(snapshot)]
         return sorted(found, key=lambda snapshot: (snapshot.manifest["extracted_at"], snapshot.id))
 
 
@@ -296,7 +303,7 @@ def content_id(manifest: dict[str, Any]) -> str:
 
     A time of extraction that was only read off the files' dates is no content: copying them must change nothing.
     """
-    told = {key: manifest[key] for key in ("format", "company", "tables")}
+    told = {key: manifest[key] for key in ("format", "company", "tables", "losses", "findings")}
     if manifest["extraction"] == "stated":
         told["extracted_at"] = manifest["extracted_at"]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
@@ -362,13 +369,37 @@ def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return json.loads(frame.to_json(orient="records"))
 
 
-def _sweep(root: Path) -> None:
-    """Remove what writers that died left behind."""
-    for left in root.glob(".writing-*"):
-        pid = int(left.name.split("-")[1])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+def _readable(snapshot: Snapshot) -> bool:
+    try:
+        return bool(snapshot.manifest)
+    except SnapshotError:
+        return False
+
+
+def _sound(snapshot: Snapshot) -> bool:
+    try:
+        snapshot.verify()
+    except SnapshotError:
+        return False
+    return True
+
+
+def private_folder(root: Path, purpose: str) -> Path:
+    """Make a hidden folder that only this process writes to, and remove those that dead ones of this host left."""
+    for left in root.glob(f".{purpose}-*"):
+        host, _, rest = left.name.removeprefix(f".{purpose}-").rpartition("~")[0].rpartition("~")
+        if host == node() and rest.isdecimal() and not _alive(int(rest)):
             shutil.rmtree(left, ignore_errors=True)
-        except PermissionError:
-            continue  # alive, but another user's
+    path = root / f".{purpose}-{node()}~{os.getpid()}~{uuid4().hex[:8]}"
+    path.mkdir()
+    return path
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True

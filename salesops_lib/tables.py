@@ -302,7 +302,7 @@ QUOTAS = Table("quotas", "R", ("holder_type", "holder_id", "period_start", "meas
     C("quota_amount", "money", "Target; for units and activities a count"),
     C("currency", "text", "ISO 4217 code"),
     C("is_overlay", "flag", "Counts the same deals a second time; never in company totals"),
-    C("approved_at", "instant", "When it was approved", "in force from the start of the period"),
+    C("approved_at", "instant", "When it was approved", "not recorded; taken as agreed beforehand"),
 ))  # fmt: skip
 
 CALENDAR = Table("calendar", "R", ("date", "region"), "Fiscal calendar and working days; one row a day.", (

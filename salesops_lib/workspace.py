@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from salesops_lib.store import Snapshot, Store
 if TYPE_CHECKING:
     import pandas as pd
 
+PINNED = "SALESOPS_SNAPSHOT"  # set by the report runner: every page of a run reads the same snapshot
 STREAM_FROM = 50_000  # deals
 
 
@@ -91,7 +93,8 @@ class Workspace:
         SnapshotError
             Where nothing has been loaded.
         """
-        found = self.store.current()
+        pinned = os.environ.get(PINNED)
+        found = self.store.get(pinned) if pinned else self.store.current()
         if found is None and self.settings.source.kind == "sample":
             found = self.ingest()
         if found is None:

@@ -124,6 +124,38 @@ def test_deleted_and_merged_deals_are_there_until_then():
     ]
 
 
+def test_from_lost_straight_to_won_closes_again_and_from_won_to_won_does_not():
+    history = changes(("2026-02-10", "stage", "open", "lost"), ("2026-07-05", "stage", "lost", "won"))
+    row = state(deal(closed_at="2026-07-05T00:00:00Z"), history, "2026-07-31").iloc[0]
+    assert row["close_date"] == pd.Timestamp("2026-07-05")
+    history = changes(("2026-02-10", "stage", "open", "won"), ("2026-07-05", "stage", "won", "won late"))
+    flags = pd.DataFrame({"stage_id": ["open", "won", "won late"], "is_closed": [False, True, True],
+                          "is_won": [False, True, True], "pipeline_id": ""})  # fmt: skip
+    row = state(
+        deal(stage_id="won late", closed_at="2026-02-10T00:00:00Z"), history, "2026-07-31", stages=flags
+    ).iloc[0]
+    assert row["close_date"] == pd.Timestamp("2026-02-10")
+
+
+def test_one_stage_name_in_two_pipelines_means_what_its_own_says():
+    flags = pd.DataFrame(
+        {"pipeline_id": ["a", "b"], "stage_id": "done", "is_closed": True, "is_won": [True, False]}
+    )
+    for pipeline, won in (("a", True), ("b", False)):
+        row = state(
+            deal(stage_id="done", is_won=won, pipeline_id=pipeline), None, "2026-03-31", stages=flags
+        ).iloc[0]
+        assert row["is_won"] == won
+
+
+def test_a_later_deletion_does_not_show_though_other_deals_track_theirs():
+    two = pd.concat([deal(is_deleted=True, deleted_at="2026-06-01T00:00:00Z"), deal(opportunity_id="e")])
+    history = changes(("2026-03-01", "deleted", None, "true")).assign(opportunity_id="e")
+    shown = state(two, history, "2026-04-01").set_index("opportunity_id")
+    assert shown["is_deleted"].to_dict() == {"d": False, "e": True}
+    assert pd.isna(shown.loc["d", "deleted_at"])
+
+
 def test_two_changes_at_one_instant_follow_their_order():
     history = changes(("2026-02-01", "stage", "a", "b"), ("2026-02-01", "stage", "b", "c"))
     assert state(deal(), history.iloc[::-1], "2026-02-01")["stage_id"].tolist() == ["c"]
@@ -135,6 +167,9 @@ def test_bad_input_is_said_in_words():
         state(deal().drop(columns="stage_id"), None, "2026-01-01")
     with pytest.raises(ParameterError, match="not a date"):
         state(deal(), None, "soon")
+    for odd in ("05.06.2026", "2026", 20260401, "now", "9999-01-01", ""):
+        with pytest.raises(ParameterError, match="not a date"):
+            state(deal(), None, odd)
     with pytest.raises(DataContractError, match="does not fit"):
         state(deal(), changes(("2026-02-01", "amount", None, "a lot")), "2026-02-01")
 

@@ -178,6 +178,38 @@ def test_quota_is_prorated_for_the_days_a_person_was_there(hand):
     assert value(hand, "K02", segment="t", by="team") == pytest.approx(300 / (600 + 200 + cat))
 
 
+def test_quotas_by_month_count_for_the_whole_quarter(tmp_path):
+    """A quota nobody dated was agreed beforehand: the months still to come belong to the target."""
+    rows = make_tables()["quotas"].iloc[:1]
+    months = [("2026-01-01", "2026-02-01"), ("2026-02-01", "2026-03-01"), ("2026-03-01", "2026-04-01")]
+    parts = [rows.assign(period_start=pd.Timestamp(a), period_end=pd.Timestamp(b)) for a, b in months]
+    book = make_book(tmp_path, as_of="2026-02-28", quotas=conform(pd.concat(parts, ignore_index=True), "quotas"))
+    assert value(book, "K02") == pytest.approx(300 / 1200)
+    assert value(book, "K02", period="year", field="status") == "not defined"
+    assert "cover 90 of the period's 365 days" in value(book, "K02", period="year", field="note")
+
+
+def test_average_quarterly_revenue_needs_whole_quarters_and_people(hand):
+    assert value(hand, "K27", period="month", field="note") == "needs whole quarters"
+    assert value(hand, "K27", segment="P", by="product", field="note") == "people do not belong to a product"
+
+
+def test_history_without_a_creation_row_keeps_a_lost_deal_lost(tmp_path):
+    """Field history begins with the first change: the stage a deal left was reached too."""
+    rows = [{"opportunity_id": "l1", "changed_at": "2026-02-20T09:00:00Z", "field": "stage", "seq": 0,
+             "old_value": "demo", "new_value": "lost", "is_bulk": False, "origin": "native"}]  # fmt: skip
+    book = make_book(tmp_path, opportunity_history=conform(pd.DataFrame(rows), "opportunity_history"))
+    assert value(book, "K03") == 3 / 4
+
+
+def test_after_the_export_open_deals_are_not_watched_any_longer(book, sample_ws):
+    later = sample_ws.book("2028-12-31")
+    window = book.calendar.trailing("quarter", 4, book.day)
+    wanted = {"variants": ["created cohort", "Kaplan–Meier"]}
+    before, after = (kpis.compute(b, ["K03", "K05"], window, **wanted) for b in (book, later))
+    assert after["value"].tolist() == pytest.approx(before["value"].tolist())
+
+
 def test_pace_divides_by_the_working_days_gone(tmp_path):
     book = make_book(tmp_path, as_of="2026-02-28")
     gone = book.calendar.elapsed(resolve_period(book, "quarter"), book.day)

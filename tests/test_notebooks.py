@@ -57,7 +57,7 @@ def test_renders_as_pages_that_ask_for_nothing(pages):
 def test_pages_say_what_they_rest_on(pages):
     for page in pages.pages:
         text = (pages.folder / page.path).read_text(encoding="utf-8")
-        for part in (pages.manifest["snapshot_id"], "salesops 0.1.0", "as_of=&#39;2026-09-30&#39;", "set aside"):
+        for part in (pages.manifest["snapshot_id"], "salesops 0.1.0", "as_of='2026-09-30'", "set aside"):
             assert part in text, (page.name, part)
         assert page.headline
         assert page.headline.replace("<", "&lt;") in text or "&" in page.headline

@@ -160,3 +160,31 @@ def test_the_headline_is_computed_from_the_tiles(book):
     assert "Q3 FY27" in result.headline
     assert len(re.findall(r"[.] [A-Z]", result.headline)) <= 1, "at most two sentences"
     assert result.teams["gap"].is_monotonic_decreasing
+
+
+def test_a_book_after_the_export_says_so(sample_ws, book):
+    assert "nothing that happened later" not in present.as_of_line(book).text
+    late = present.as_of_line(sample_ws.book("2026-12-31"))
+    assert "exported on 30 Sep 2026: nothing that happened later" in late.text
+    assert 'class="warning"' in late.markup
+
+
+def test_products_sold_only_earlier_keep_their_name(maven_ws):
+    from salesops_lib import leadership
+
+    for frame in (leadership.summarize(maven_ws.book("2017-03-05")).products,):
+        assert frame["name"].notna().all()
+
+
+def test_few_deals_a_rep_raise_no_false_alarm():
+    """Nobody differs, most have one deal: Pearson's p-value would cry wolf far more often than 5 %."""
+    import numpy as np
+
+    from salesops_lib.benchmark.analysis import test_heterogeneity as tested
+
+    rng, closed, alarms = np.random.default_rng(3), np.array([1] * 10 + [200] * 3), 0
+    for _ in range(200):
+        won = rng.binomial(closed, 0.03)
+        found = tested(pd.DataFrame({"won": won, "closed": closed}))
+        alarms += bool(found) and found["p_value"] < 0.05
+    assert alarms / 200 <= 0.09

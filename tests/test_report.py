@@ -22,7 +22,9 @@ SMALL = {"opportunities": 600, "accounts": 80, "reps": 8}
 
 
 def notebook(parameters="as_of: str = '2026-09-30'  # last day", *cells, tags=None):
-    made = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    made = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    )
     made.cells = [nbformat.v4.new_markdown_cell("# A page\n\nIs it so?")]
     made.cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
     for source, tag in zip(cells, tags or [None] * len(cells), strict=True):
@@ -45,7 +47,8 @@ def workspace(tmp_path: Path, yaml: str, **notebooks):
 
 
 def test_parameters_are_read_with_type_default_and_meaning():
-    source = 'a: str = "x # y"  # text with a # in it\nb: int | None = None  # a number\nc: list[str] = []\nd: float = 1'
+    source = 'a: str = "x # y"  # text with a # in it\nb: int | None = None  # a number\nc: list[str] = []\n'
+    source += "d: float = 1"
     found = declared(notebook(source), "n")
     assert [(p.name, p.annotation, p.default, p.help) for p in found.values()] == [
         ("a", "str", "x # y", "text with a # in it"),
@@ -83,6 +86,8 @@ def test_text_becomes_what_the_annotation_names_and_nothing_else(annotation, giv
     [
         ("p: int = 0", {"p": "seven"}, "parameter p must be int, got 'seven'"),
         ("p: int = 0", {"p": True}, "must be int"),
+        ("p: int = 0", {"p": False}, "must be int"),
+        ("p: list[str] = []", {"p": [1]}, "must be list"),
         ("as_of: str = ''", {"asof": "x"}, "Did you mean 'as_of'"),
         ("p = 1", {}, "name: type = value"),
         ("p: int = f()", {}, "must be plain"),

@@ -187,7 +187,25 @@ def redate(text: str, form: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("form", ["%d/%m/%Y", "%d.%m.%y", "%d-%m-%Y"])
+@pytest.mark.parametrize("form", ["%d.%m.%y", "%y-%m-%d"])
+def test_two_digit_years_are_refused_unless_the_order_is_stated(tmp_path, form):
+    """``13.01.26`` may be 13 January 2026 or 26 January 2013."""
+    text = DEALS.replace(",2025-12-01", ",").replace(",2025-12-02", ",").replace(",2025-12-03", ",")
+    with pytest.raises(DataContractError, match=r"'close' is ambiguous.*year first"):
+        read(folder(tmp_path / "a", redate(text, form)))
+    order = "dmy" if form.startswith("%d") else "ymd"
+    stated = MAPPING.replace("from: close,", f"from: close, date_order: {order},").replace(
+        "expected_close_date: close", f"expected_close_date: {{from: close, date_order: {order}}}"
+    )
+    deals = read(folder(tmp_path / "b", redate(text, form), mapping=stated)).tables["opportunities"]
+    assert deals["expected_close_date"].dt.strftime("%Y-%m-%d").tolist() == [
+        "2026-01-13",
+        "2026-01-14",
+        "2026-03-31",
+    ]
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y"])
 def test_a_column_without_telling_days_is_refused_with_both_readings(tmp_path, form):
     """`created` holds 1–3 December only: nothing says which number is the month."""
     with pytest.raises(DataContractError, match=r"'created' is ambiguous.*01 Dec 2025.*12 Jan 2025.*date_order"):
@@ -226,6 +244,10 @@ def cells(*values) -> pd.Series:
         ("1/13/26 12:05 PM", "mdy", "2026-01-13 11:05Z"),
         ("2026-01-13T10:00:00+05:30", "ymd", "2026-01-13 04:30Z"),
         ("2026-01-13T10:00:00-0800", "ymd", "2026-01-13 18:00Z"),
+        ("2026-01-13 10:00:00+00", "ymd", "2026-01-13 10:00Z"),
+        ("2026-01-13 10:00 UTC", "ymd", "2026-01-13 10:00Z"),
+        ("2026/1/5", "ymd", "2026-01-04 23:00Z"),
+        ("13/01/99", "dmy", "1999-01-12 23:00Z"),
         ("Jan 13, 2026", "mdy", "2026-01-12 23:00Z"),
         ("13 January 2026", "dmy", "2026-01-12 23:00Z"),
         ("2026-02-30", "ymd", None),
@@ -252,6 +274,7 @@ def test_an_instant_becomes_the_business_date_of_the_company():
         (("1 234,5", "2,25"), ["1234.50", "2.25"]),
         (("1'234.50", "-3.1"), ["1234.50", "-3.10"]),
         (("(12.50)", "€ 3.00"), ["-12.50", "3.00"]),
+        (("5.00-", "\u22127.25"), ["-5.00", "-7.25"]),
         (("1.1E+05", "0.005"), ["110000.00", "0.00"]),
         (("1,234,567", "8"), ["1234567.00", "8.00"]),
     ],
@@ -261,6 +284,94 @@ def test_decimal_signs_are_found_over_the_whole_column(values, expected):
     parse.weigh_numbers(cells(*values), evidence)
     sign = evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
     assert [str(v) for v in parse.to_money(parse.to_number(cells(*values), sign))] == expected
+
+
+def test_a_blank_that_groups_nothing_is_no_number():
+    assert parse.to_number(cells("12 34", "1 2345"), ".").isna().all()
+
+
+def test_shares_in_percent_and_counts_out_of_range(tmp_path):
+    mapping = """
+name: m
+id_prefix: m
+tables:
+  stages:
+    - file: stages.csv
+      columns: {pipeline_id: p, stage_id: s, valid_from: {const: "2026-01-01"}, stage_name: s, stage_order: n,
+        is_closed: {const: false}, is_won: {const: false},
+        is_qualified: {const: true}, probability_default: chance}
+"""
+    (tmp_path / "map.yaml").write_text(mapping)
+    (tmp_path / "stages.csv").write_text(
+        "p,s,n,chance\na,one,1,50%\na,two,2,12.5 %\na,big,99999999999999999999,5%\n"
+    )
+    loaded = load("csv", tmp_path, mapping=tmp_path / "map.yaml", max_loss=1)
+    assert loaded.tables["stages"]["probability_default"].tolist() == [0.5, 0.125]
+    assert loaded.quarantine["column"].tolist() == ["stage_order"]
+    assert balanced(loaded)
+
+
+def test_placeholders_empty_a_cell_everywhere_and_blank_always_does(tmp_path):
+    mapping = MAPPING.replace("id_prefix: s", "id_prefix: s\nempty: [NULL, '-']").replace(
+        "owner_id: owner", 'owner_id: {template: "who {owner}"}'
+    )
+    text = DEALS.replace("u9", "NULL").replace(",300,", ",-,")
+    deals = read(folder(tmp_path, text, mapping=mapping)).tables["opportunities"]
+    assert deals["owner_id"].isna().tolist() == [False, False, True]
+    assert deals["amount"].isna().tolist() == [False, True, True]
+
+
+def test_history_through_a_file_speaks_of_the_same_ids(tmp_path):
+    mapping = (
+        MAPPING
+        + """
+  opportunity_history:
+    - file: history.csv
+      columns: {opportunity_id: id, changed_at: at, field: field, seq: {const: 0}, old_value: old, new_value: new,
+        is_bulk: {const: false}, origin: {const: native}}
+"""
+    )
+    path = folder(tmp_path, mapping=mapping)
+    (path / "history.csv").write_text(
+        "id,at,field,old,new\nd1,2026-01-05,stage,open,won\nd1,2026-01-05,amount,5,1000.50\n"
+    )
+    history = read(path).tables["opportunity_history"]
+    assert history["new_value"].tolist() == ["s:won", "1000.50"]
+
+
+def test_closing_date_and_instant_fill_each_other(tmp_path):
+    mapping = MAPPING.replace("        closed_at: {from: close, when: {stage: [won, lost]}}\n", "")
+    loaded = read(folder(tmp_path, DEALS.replace("2026-01-14", ""), mapping=mapping))
+    deals = loaded.tables["opportunities"].set_index("opportunity_id")
+    assert deals.loc["s:d1", "closed_at"] == pd.Timestamp("2026-01-12 23:00Z")
+    found = loaded.findings.set_index("kind")
+    assert found.loc["closed without a close date", "n"] == 1
+
+
+def test_rows_without_a_key_to_derive_from_are_counted(tmp_path):
+    mapping = (
+        MAPPING
+        + """
+  teams:
+    - {file: users.csv, distinct: true, columns: {team_id: team, name: team}}
+"""
+    )
+    users = "id,name,active,team\nu1,Ann,yes,A\nu2,Bob,no,\nu3,Cy,no,A\n"
+    loaded = read(folder(tmp_path, users=users, mapping=mapping))
+    assert balanced(loaded)
+    assert len(loaded.tables["teams"]) == 1
+    assert loaded.findings.set_index("kind").loc["no key to derive a row from", "n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"id,name,active\nu1,\x81,yes\n", "cannot be read as cp1252"), (b"\xff\xfei\x00d", "row 1|cannot be read")],
+)
+def test_bytes_that_are_no_text_are_refused_in_words(tmp_path, content, says):
+    path = folder(tmp_path)
+    (path / "users.csv").write_bytes(content)
+    with pytest.raises(DataContractError, match=says):
+        read(path)
 
 
 def test_three_digits_after_one_sign_are_ambiguous():

@@ -1,4 +1,3 @@
-import os
 import random
 import signal
 import subprocess
@@ -11,7 +10,7 @@ import pytest
 
 from salesops_lib.errors import SnapshotError
 from salesops_lib.sources import load
-from salesops_lib.store import Store
+from salesops_lib.store import Store, private_folder
 from tests.conftest import ROOT, make_workspace
 
 SMALL = {"opportunities": 300, "accounts": 60, "reps": 8}
@@ -71,6 +70,18 @@ def test_damage_is_found(tmp_path, loaded):
         Store(tmp_path).get("0123456789ab")
 
 
+def test_loading_again_mends_a_damaged_snapshot(tmp_path, loaded):
+    snapshot = Store(tmp_path).save(loaded)
+    snapshot.file("users").write_bytes(b"no parquet")
+    mended = Store(tmp_path).save(loaded)
+    assert mended.id == snapshot.id
+    mended.verify()
+    (mended.path / "manifest.json").write_text("[]")
+    with pytest.raises(SnapshotError, match="manifest"):
+        Store(tmp_path).current().manifest  # noqa: B018
+    Store(tmp_path).save(loaded).verify()
+
+
 def test_many_readers_while_snapshots_change(tmp_path, loaded):
     store = Store(tmp_path)
     store.save(loaded)
@@ -116,6 +127,9 @@ def test_killing_a_load_at_any_moment_leaves_the_snapshot_before(tmp_path):
 
 
 def test_a_living_writer_is_not_swept(tmp_path, loaded):
-    tmp_path.joinpath(f".writing-{os.getpid()}-abc").mkdir()
+    living = private_folder(tmp_path, "writing")
+    foreign = tmp_path / ".writing-elsewhere~1~abc"
+    foreign.mkdir()
     Store(tmp_path).save(loaded)
-    assert tmp_path.joinpath(f".writing-{os.getpid()}-abc").exists()
+    assert living.exists()
+    assert foreign.exists(), "another host's process cannot be seen from here"

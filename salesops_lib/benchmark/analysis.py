@@ -14,7 +14,7 @@ from salesops_lib.periods import Period
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST_REPS = 2
+LEAST_REPS, LEAST_EXPECTED, DRAWS = 2, 5, 4_999
 NEW_HIRE_DAYS = 183
 
 
@@ -86,7 +86,7 @@ def summarize(book: Book, *, period: str = "4 quarters") -> Reps:
             "attainment": attained["value"],
             "attainment_low": attained["low"],
             "attainment_high": attained["high"],
-            "won": booked["n"],
+            "won": (rate["value"] * rate["n"]).fillna(0).round().astype(int),
             "closed": rate["n"],
             "win_rate": rate["value"],
             "win_low": rate["low"],
@@ -96,40 +96,45 @@ def summarize(book: Book, *, period: str = "4 quarters") -> Reps:
     reps = reps.rename_axis("user_id").reset_index().sort_values(["name", "user_id"], ignore_index=True)
     company = kpis.compute(book, "K03", window, variants="default").iloc[0]["value"]
     test = test_heterogeneity(reps)
-    return Reps(_headline(reps, window, test), window, reps, test, company)
+    over, why = book.day >= window.last_day, attained["note"].iloc[0]
+    return Reps(_headline(reps, window, test, over, why), window, reps, test, company)
 
 
 def test_heterogeneity(reps: pd.DataFrame) -> dict[str, float]:
     """Test whether all reps share one win rate (Pearson's χ² of homogeneity, 1900).
 
+    Where a rep has so few deals that the χ² distribution misleads (an expected count under five, Cochran 1954),
+    the p-value comes from tables drawn at random with the same totals.
+
     Parameters
     ----------
     reps
-        `closed` and `win_rate`, one row a rep; reps without a closed deal are left out.
+        `won` and `closed`, one row a rep; reps without a closed deal are left out.
     """
-    from scipy.stats import chi2_contingency
+    import numpy as np
+    from scipy.stats import chi2_contingency, random_table
 
     seen = reps[reps["closed"] > 0]
-    won = (seen["win_rate"] * seen["closed"]).round().astype(int)
-    lost = seen["closed"].astype(int) - won
-    if len(seen) < LEAST_REPS or not won.sum() or not lost.sum():
+    won, closed = seen["won"].to_numpy(dtype=int), seen["closed"].to_numpy(dtype=int)
+    if len(seen) < LEAST_REPS or won.sum() in (0, closed.sum()):
         return {}
-    found = chi2_contingency([won, lost], correction=False)
-    return {
-        "chi2": float(found.statistic),
-        "df": int(found.dof),
-        "p_value": float(found.pvalue),
-        "n_reps": len(seen),
-    }
+    found = chi2_contingency([won, closed - won], correction=False)
+    p_value = float(found.pvalue)
+    if found.expected_freq.min() < LEAST_EXPECTED:
+        drawn = random_table([won.sum(), closed.sum() - won.sum()], closed).rvs(DRAWS, random_state=0)
+        statistics = ((drawn - found.expected_freq) ** 2 / found.expected_freq).sum(axis=(1, 2))
+        p_value = float((1 + np.sum(statistics >= found.statistic - 1e-9)) / (DRAWS + 1))
+    return {"chi2": float(found.statistic), "df": int(found.dof), "p_value": p_value, "n_reps": len(seen)}
 
 
-def _headline(reps: pd.DataFrame, window: Period, test: dict[str, float]) -> str:
-    carriers = reps[reps["quota"].notna()]
+def _headline(reps: pd.DataFrame, window: Period, test: dict[str, float], over: bool, why: str) -> str:
+    carriers = reps[reps["attainment"].notna()]
     if len(carriers):
         reached = int((carriers["attainment"] >= 1).sum())
-        first = f"{reached} of {len(carriers)} reps are at or above quota for {window}"
+        running = "" if over else ", which is not over"
+        first = f"{reached} of {len(carriers)} reps are at or above quota for {window}{running}"
     else:
-        first = f"{len(reps)} reps in {window}, no quotas in the source"
+        first = f"{len(reps)} reps in {window}, no attainment: {why}"
     if not test:
         return f"{first}; too few closed deals to compare win rates."
     said = "differ by more than chance" if test["p_value"] < 0.05 else "are statistically indistinguishable"

@@ -102,8 +102,7 @@ def _control(book: Book, stated: Mapping[str, ControlTotal]) -> pd.DataFrame:
             rows.append((name, "rows", str(total.rows), str(found), str(found - total.rows)))
         if total.amount is not None:
             amount = stats.exact_sum(book.snapshot.read(name, ["amount"])["amount"])
-            gap = amount - Decimal(total.amount)
-            rows.append((name, "amount", total.amount, str(amount), str(gap)))
+            rows.append((name, "amount", str(total.amount), str(amount), str(amount - total.amount)))
     return pd.DataFrame(rows, columns=["table", "measure", "stated", "found", "difference"])
 
 

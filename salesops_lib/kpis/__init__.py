@@ -89,6 +89,8 @@ def over_time(book: Book, kpi_id: str, periods: Iterable[Period], *, by: str | N
     for period in periods:
         frame = compute(book, kpi_id, period, by=by, variants="default")
         parts.append(frame.assign(period_start=pd.Timestamp(period.start)))
+    if not parts:
+        raise ParameterError("over_time needs at least one period.")
     return pd.concat(parts, ignore_index=True)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from salesops_lib import stats
-from salesops_lib.facts import Facts, elapsed, priced_sum, quota, so_far
+from salesops_lib.facts import PEOPLE, Facts, elapsed, priced_sum, quota, quotas, so_far
 from salesops_lib.kpis.registry import Variants, kpi
 from salesops_lib.stats import NOT_DEFINED, Estimate
 
@@ -34,25 +34,29 @@ if TYPE_CHECKING:
 )
 def quota_attainment(facts: Facts) -> Variants:
     """Divide bookings by quota."""
-    booked = stats.total(facts.won()["priced"])
+    booked = priced_sum(facts, facts.won())
     prorated, agreed = quota(facts), quota(facts, prorated=False)
-    partial = so_far(facts)
+    wrong = quotas(facts.book, facts.period)[1]
     for variant, target, gone in (
         ("to date", prorated, 1.0),
         ("pace", prorated, elapsed(facts)),
         ("quota as agreed", agreed, 1.0),
     ):
-        if target * gone <= 0:
-            yield variant, Estimate.none(NOT_DEFINED, booked.n, "no quota in this period")
+        if target <= 0:
+            yield variant, Estimate.none(NOT_DEFINED, booked.n, "no quota in this period").noted(wrong)
+        elif "cover" in wrong:
+            yield variant, Estimate.none(NOT_DEFINED, booked.n, wrong)
+        elif gone <= 0:
+            yield variant, Estimate.none(NOT_DEFINED, booked.n, "no working day of the period has gone by")
         else:
-            yield variant, booked.scaled(1 / (target * gone)).noted(partial, facts.unpriced(facts.won()))
+            yield variant, booked.scaled(1 / (target * gone)).noted(so_far(facts), wrong)
 
 
 @kpi(
     "K06",
     name="Average deal size",
     formula="Σ amount ÷ count",
-    population="new business won by close date in the period; open deals at the as-of instant",
+    population="new business won by close date in the period, or open at the as-of instant",
     attribution="owner at close, owner while open",
     unit="money",
     direction="up",
@@ -131,8 +135,17 @@ def revenue_per_rep(facts: Facts) -> Variants:
     """Divide bookings by quarters and by quota-carrying people."""
     import pandas as pd
 
-    booked = stats.total(facts.won()["priced"]).noted(facts.unpriced(facts.won()), so_far(facts))
-    quarters = len(facts.book.calendar.between("quarter", facts.period.start, facts.period.last_day))
+    booked = priced_sum(facts, facts.won()).noted(so_far(facts))
+    period = facts.period
+    parts = facts.book.calendar.between("quarter", period.start, period.last_day)
+    refused = ""
+    if facts.by and facts.by not in PEOPLE:
+        refused = f"people do not belong to a {facts.by}"
+    elif (parts[0].start, parts[-1].end) != (period.start, period.end):
+        refused = "needs whole quarters"
+    if refused:
+        yield from ((v, Estimate.none(NOT_DEFINED, booked.n, refused)) for v in ("per FTE", "per head at end"))
+        return
     carriers = facts.carriers()
     day = min(pd.Timestamp(facts.period.last_day), pd.Timestamp(facts.book.day))
     heads = int((carriers["end_date"].isna() | (carriers["end_date"] >= day)).sum())
@@ -140,7 +153,7 @@ def revenue_per_rep(facts: Facts) -> Variants:
         if people <= 0:
             yield variant, Estimate.none(NOT_DEFINED, booked.n, "nobody carried a quota in this period")
         else:
-            yield variant, booked.scaled(1 / quarters / people)
+            yield variant, booked.scaled(1 / len(parts) / people)
 
 
 def _size(facts: Facts, rows: pd.DataFrame, estimator: Callable[..., Estimate]) -> Estimate:

@@ -42,9 +42,7 @@ def win_rate(facts: Facts) -> Variants:
     yield "count", stats.proportion(int(won.sum()), len(closed))
     yield "value", partial(_value_win_rate, closed)
     yield "created cohort", partial(_cohort_win_rate, facts)
-    touched = facts.open()
-    touched = touched[~touched["is_renewal"]]
-    yield "won of all", stats.proportion(int(won.sum()), len(closed) + len(touched))
+    yield "won of all", stats.proportion(int(won.sum()), len(closed) + len(facts.open()))
     yield "from last open stage", partial(_from_last_stage, facts, closed)
 
 
@@ -74,8 +72,10 @@ def cycle_length(facts: Facts) -> Variants:
     yield "median", partial(_cycle, stats.median, close, won["created_at"])
     yield "mean", partial(_cycle, stats.mean, close, won["created_at"])
     created = facts.created()
-    until = created["closed_at"].fillna(book.as_of)
-    yield "Kaplan–Meier", partial(stats.survival_median, _days(until, created["created_at"]), created["is_closed"])
+    until = created["closed_at"].fillna(book.known_until)
+    spent = _days(until, created["created_at"])
+    sound = spent >= 0
+    yield "Kaplan–Meier", partial(stats.survival_median, spent[sound], created.loc[sound, "is_closed"])
     if book.has("leads"):
         leads = book.table("leads", ["lead_id", "created_at"]).set_index("lead_id")["created_at"]
         yield "from lead", partial(_cycle, stats.median, close, won["lead_id"].map(leads))
@@ -94,7 +94,7 @@ def cycle_length(facts: Facts) -> Variants:
     "K08",
     name="Open pipeline",
     formula="Σ open amount; weighted: Σ amount × probability",
-    population="deals open at the as-of instant with an expected close in the period",
+    population="new business open at the as-of instant with an expected close in the period",
     attribution="owner at the as-of instant",
     unit="money",
     direction="up",
@@ -103,7 +103,8 @@ def cycle_length(facts: Facts) -> Variants:
         "weighted": "each amount times the CRM's probability of its deal or stage, then summed",
         "overdue": "expected close already past; never moved to today",
         "no date": "no expected close date",
-        "all": "every open deal",
+        "all": "every open deal of new business",
+        "renewals": "every open renewal",
     },
     needs=("opportunities",),
     interval="Fay–Feuer gamma on the deals",
@@ -126,6 +127,7 @@ def open_pipeline(facts: Facts) -> Variants:
         yield "overdue", priced_sum(facts, rows[overdue])
     yield "no date", priced_sum(facts, rows[due_date.isna()])
     yield "all", priced_sum(facts, rows)
+    yield "renewals", priced_sum(facts, facts.open(renewals=True))
 
 
 @lru_cache(maxsize=16)
@@ -177,7 +179,7 @@ def _cohort_win_rate(facts: Facts) -> Estimate:
     horizon = round(2 * typical.value)
     cohort = facts.created()
     cohort = cohort[~cohort["is_disqualified"]]
-    until = cohort["closed_at"].fillna(facts.book.as_of)
+    until = cohort["closed_at"].fillna(facts.book.known_until)
     outcome = np.select([cohort["is_won"], cohort["is_closed"]], [1, 2], 0)
     rate = stats.incidence(_days(until, cohort["created_at"]).clip(lower=0), outcome, horizon)
     return rate.noted(f"within {horizon} days of creation")

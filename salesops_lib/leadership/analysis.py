@@ -185,7 +185,7 @@ def _headline(book: Book, now: Period, tiles: pd.DataFrame) -> str:
     booked, pace, rate = found["K26"], found["K02"], found["K03"]
     gone = book.calendar.elapsed(now, book.day)
     when = f"in {now.label}" if gone >= 1 else f"after {number(gone, 'percent')} of {now.label}"
-    first = f"Booked {number(booked.value, 'money')} {book.currency} {when} ({booked.n:,} deals"
+    first = f"Booked {_booked(booked, book.currency)} {when} ({booked.n:,} deals"
     if change["K26"] != "no earlier figure":
         first += f", {change['K26']}"
     first += ")"
@@ -201,6 +201,10 @@ def _headline(book: Book, now: Period, tiles: pd.DataFrame) -> str:
     if change["K03"] != "no earlier figure":
         second += f", {change['K03']}"
     return f"{first}. {second}."
+
+
+def _booked(booked: Estimate, currency: str) -> str:
+    return f"{number(booked.value, 'money')} {currency}" if booked.status == OK else f"no amount ({booked.note})"
 
 
 def _months(book: Book) -> pd.DataFrame:
@@ -257,7 +261,9 @@ def _segments(book: Book, by: str, now: Period, year: Period) -> pd.DataFrame:
         rows = frame[frame["kpi_id"].eq(kpi_id) & frame["variant"].eq(variant)]
         return rows.set_index("segment")[column]
 
-    booked = pick(current, "K26", "new business")
+    names = pd.concat([frame.set_index("segment")["segment_name"] for frame in (current, rolling)])
+    names = names[~names.index.duplicated()]
+    booked = pick(current, "K26", "new business").reindex(names.index).fillna(0)
     target = pd.Series(
         {member: quota(Facts(book, now, deals(book), by, member)) for member in booked.index}
         if by != "product"
@@ -266,13 +272,13 @@ def _segments(book: Book, by: str, now: Period, year: Period) -> pd.DataFrame:
     ).reindex(booked.index)
     out = pd.DataFrame(
         {
-            "name": pick(current, "K26", "new business", "segment_name"),
+            "name": names,
             "pace": pick(current, "K02", "pace"),
             "gap": (target - booked).where(target > 0),
             "booked": booked,
             "quota": target.where(target > 0),
             "pipeline_due": pick(current, "K08", "open"),
-            "deals_won": pick(current, "K26", "new business", "n"),
+            "deals_won": pick(current, "K26", "new business", "n").reindex(names.index).fillna(0),
             "win_rate": pick(rolling, "K03", "count"),
             "win_low": pick(rolling, "K03", "count", "low"),
             "win_high": pick(rolling, "K03", "count", "high"),

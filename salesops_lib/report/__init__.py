@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,13 +15,15 @@ from typing import Any
 import nbformat
 
 import salesops_lib
+from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, RenderError, unknown
 from salesops_lib.periods import RELATIVE_DAYS, as_date
 from salesops_lib.progress import track
-from salesops_lib.report.definition import Definition, definitions, read_definition
+from salesops_lib.report.definition import Definition, definitions, plain, read_definition
 from salesops_lib.report.execute import PageRun, run_page
-from salesops_lib.report.parameters import check, declared
+from salesops_lib.report.parameters import Parameter, check, declared
 from salesops_lib.report.publish import publish, write_catalogue
+from salesops_lib.store import private_folder
 from salesops_lib.workspace import Workspace, open_workspace
 
 __all__ = ["Run", "catalogue", "definitions", "render"]
@@ -117,13 +119,11 @@ def render(
     ws = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
     definition = read_definition(report, ws.reports)
     book = ws.book()
-    given = definition.parameters | (parameters or {}) | ({"as_of": as_of} if as_of else {})
-    if given.get("as_of") in RELATIVE_DAYS or "as_of" not in given:
-        reference = as_date(today) if today else book.day
-        given["as_of"] = book.calendar.resolve_day(given.get("as_of", "today"), reference).isoformat()
-    book.calendar.instant(given["as_of"])
-    jobs = list(_jobs(definition, given, set(parameters or {}), ws))
-    day = as_date(given["as_of"]).isoformat()
+    asked = plain(parameters or {}) | ({} if as_of is None else {"as_of": as_of})
+    asked["as_of"] = _resolve(asked.get("as_of", definition.parameters.get("as_of", "today")), today, book)
+    jobs = list(_jobs(definition, asked, ws))
+    given = definition.parameters | asked
+    day = given["as_of"].replace(":", "-")
     place = Path(out or ws.out) / report / day
     told = {
         "Snapshot": book.snapshot_id,
@@ -133,7 +133,7 @@ def render(
         **(details or {}),
     }
     place.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".rendering-", dir=place.parent))
+    work = private_folder(place.parent, "rendering")
     try:
         pages = _run_all([(source, work, values, ws.root, told, timeout_s) for source, values in jobs], workers)
         record = {
@@ -154,17 +154,30 @@ def render(
     return Run(report, day, pages, manifest, place)
 
 
-def _jobs(
-    definition: Definition, given: dict[str, Any], asked: set[str], ws: Workspace
-) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Pair each notebook with its checked parameters.
+def _resolve(as_of: str, today: str | None, book: Book) -> str:
+    """Turn a word into a date, never later than the last exported day; check that a date is one.
+
+    Raises
+    ------
+    ParameterError
+        For anything else.
+    """
+    if as_of in RELATIVE_DAYS:
+        day = book.calendar.resolve_day(as_of, as_date(today) if today else book.day)
+        return min(day, book.day).isoformat()
+    book.calendar.instant(as_of)
+    return as_of
+
+
+def _jobs(definition: Definition, asked: dict[str, Any], ws: Workspace) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Pair each notebook with its checked parameters: the report's, the page's over them, those asked for on top.
 
     Raises
     ------
     ParameterError
         For a notebook that is not there, or a value no notebook declares.
     """
-    used = set()
+    used = {"as_of"}
     for page in definition.notebooks:
         source = ws.notebooks / f"{page.notebook}.ipynb"
         if not source.is_file():
@@ -174,13 +187,17 @@ def _jobs(
             known = declared(nbformat.read(source, as_version=4), page.notebook)
         except (ValueError, SyntaxError) as error:
             raise RenderError(f"{source.name} cannot be read: {error}") from error
-        shared = {name: value for name, value in given.items() if name in known}
-        used |= set(shared)
-        yield source, check(page.parameters | shared, known, page.notebook)
-    unused = asked - used
+        used |= set(asked) & set(known)
+        shared, own = (_only(values, known) for values in (definition.parameters, asked))
+        yield source, check(shared | page.parameters | own, known, page.notebook)
+    unused = set(asked) - used
     if unused:
         known_names = {name for page in definition.notebooks for name in _declared_names(ws, page.notebook)}
         raise ParameterError(f"{unknown('parameter', sorted(unused)[0], known_names)}; no notebook declares it.")
+
+
+def _only(values: dict[str, Any], known: dict[str, Parameter]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in known}
 
 
 def _declared_names(ws: Workspace, notebook: str) -> set[str]:
@@ -192,13 +209,21 @@ def _run_all(jobs: list[tuple], workers: int) -> list[PageRun]:
         return [run_page(*job) for job in track(jobs, "pages")]
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(run_page, *job) for job in jobs]
-        return [future.result() for future in track(futures, "pages")]
+        return [_result(future, job) for future, job in track(list(zip(futures, jobs, strict=True)), "pages")]
+
+
+def _result(future: Future, job: tuple) -> PageRun:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return PageRun(job[0].stem, error="the worker process was killed; out of memory, perhaps")
 
 
 def code_version(root: Path) -> str:
     """Name the code: package version, and the commit where the workspace is a git checkout."""
-    found = subprocess.run(
-        ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    commit = found.stdout.strip() if found.returncode == 0 else ""
+    asking = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        commit = subprocess.run(asking, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = ""
     return f"salesops {salesops_lib.__version__}{f' ({commit})' if commit else ''}"

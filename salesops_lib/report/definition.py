@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,21 @@ from salesops_lib.config import Strict, parse, read_yaml
 from salesops_lib.errors import ParameterError, unknown
 
 
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Write the dates that YAML reads on its own back as ISO text; parameters are JSON."""
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
+
+
 class Page(Strict):
     """One notebook of a report, with parameters of its own."""
 
     notebook: str = Field(pattern=r"^[A-Za-z0-9_]+$")
     parameters: dict[str, Any] = {}
+
+    @field_validator("parameters")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return plain(value)
 
 
 class Definition(Strict):
@@ -25,6 +36,19 @@ class Definition(Strict):
     notebooks: tuple[Page, ...] = Field(min_length=1)
     parameters: dict[str, Any] = {}
     schedule: str | None = None
+
+    @field_validator("parameters")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return plain(value)
+
+    @field_validator("notebooks")
+    @classmethod
+    def _once(cls, value: tuple[Page, ...]) -> tuple[Page, ...]:
+        names = [page.notebook for page in value]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"notebook {sorted(doubled)[0]!r} stands twice; one page a notebook")
+        return value
 
     @field_validator("notebooks", mode="before")
     @classmethod

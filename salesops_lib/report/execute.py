@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 
 from salesops_lib.errors import RenderError
 from salesops_lib.report.parameters import tagged
+from salesops_lib.workspace import PINNED
 
 TEMPLATE = Path(__file__).parent / "template"
 EXPLORE, HEADLINE = "explore", "headline"
@@ -84,7 +85,9 @@ def prune(notebook: NotebookNode, name: str) -> NotebookNode:
 
 
 def _names(source: str, context: type) -> set[str]:
-    tree = ast.parse(source)
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    tree = ast.parse(TransformerManager().transform_cell(source))  # a %magic line is no syntax error
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
 
 
@@ -126,7 +129,7 @@ def run_page(
         run.title = title_of(notebook, source.stem)
         pruned = work / f"{source.stem}.pruned.ipynb"
         nbformat.write(prune(notebook, source.stem), pruned)
-        os.environ["SALESOPS_RENDERING"] = "1"
+        os.environ |= {"SALESOPS_RENDERING": "1", PINNED: details.get("Snapshot", "")}
         papermill.execute_notebook(
             str(pruned),
             str(executed),
@@ -146,12 +149,13 @@ def run_page(
         (work / f"{source.stem}.html").write_text(page, encoding="utf-8")
         run.status = "ok"
     except PapermillExecutionError as failure:
-        run.error, run.cell = f"{failure.ename}: {failure.evalue}", _code_cell(executed)
-        run.source = failure.source
+        run.error = f"{failure.ename}: {failure.evalue}"
         run.traceback = _plain("\n".join(failure.traceback))
     except Exception as failure:  # a page must never take the others with it
         run.error = f"{type(failure).__name__}: {failure}"
     finally:
+        if run.status != "ok" and executed.exists():
+            run.cell, run.source = _stopped_at(executed)
         (work / f"{source.stem}.pruned.ipynb").unlink(missing_ok=True)
         shutil.rmtree(sockets, ignore_errors=True)
     run.seconds = round(time.perf_counter() - began, 2)
@@ -165,13 +169,13 @@ def _private_sockets(folder: str):
     return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/k"}) if os.name == "posix" else Config()
 
 
-def _code_cell(executed: Path) -> int | None:
-    """Number, from 1, of the code cell that failed."""
+def _stopped_at(executed: Path) -> tuple[int | None, str]:
+    """Number, from 1, and source of the first code cell that did not complete: it failed, timed out or died."""
     cells = [c for c in nbformat.read(executed, as_version=4).cells if c.cell_type == "code"]
     for number, cell in enumerate(cells, start=1):
-        if any(output.output_type == "error" for output in cell.outputs):
-            return number
-    return None
+        if cell.metadata.get("papermill", {}).get("status") != "completed":
+            return number, cell.source
+    return None, ""
 
 
 def _headline(notebook: NotebookNode) -> str:

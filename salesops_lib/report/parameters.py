@@ -38,11 +38,7 @@ class Parameter:
         wanted = _types(self.annotation)
         if isinstance(value, str) and str not in wanted:
             value = _from_text(value)
-        fits = any(
-            value is None if kind is None else isinstance(value, kind) and not (kind is not bool and value is True)
-            for kind in wanted
-        ) or (float in wanted and isinstance(value, int) and not isinstance(value, bool))
-        if not fits:
+        if not any(_is(value, kind) for kind in wanted) or not _holds(value, self.annotation):
             raise ParameterError(f"parameter {self.name} must be {self.annotation}, got {value!r}.")
         return value
 
@@ -102,6 +98,20 @@ def _types(annotation: str) -> list[type | None]:
             raise ParameterError(unknown("parameter type", base, SCALARS))
         found.append(SCALARS[base])
     return found
+
+
+def _is(value: Any, kind: type | None) -> bool:
+    if kind is None:
+        return value is None
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+
+
+def _holds(value: Any, annotation: str) -> bool:
+    """Whether the items of a list have the type that ``list[…]`` names."""
+    inner = annotation.partition("[")[2].rpartition("]")[0]
+    return not isinstance(value, list) or not inner or all(_is(item, SCALARS.get(inner)) for item in value)
 
 
 def _from_text(text: str) -> Any:

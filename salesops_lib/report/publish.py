@@ -45,16 +45,26 @@ def _move(source: Path, target: Path) -> None:
 
 
 def write_catalogue(out: Path) -> None:
-    """Write the index over all reports and dates, newest first, from the run records found."""
+    """Write the index over all reports and dates, newest first, from the run records found.
+
+    Two processes may write it at once: each looks again after writing, so the last one to write has seen all.
+    """
+    runs = None
+    while runs != (found := _records(out)):
+        runs = found
+        replace(out / "index.html", _fill("catalogue.html.j2", {"runs": runs}))
+
+
+def _records(out: Path) -> list[dict[str, Any]]:
     runs = []
     for found in out.glob(f"*/*/{RUN_RECORD}"):
         try:
             record = json.loads(found.read_text(encoding="utf-8"))
-        except ValueError:
-            continue  # another process is not done with it, or it is damaged: the pages still stand
+            record["pages"], record["title"], record["report"], record["as_of"]
+        except (ValueError, TypeError, KeyError):
+            continue  # damaged, or not ours: the pages still stand
         runs.append(record | {"href": found.parent.relative_to(out).as_posix() + "/index.html"})
-    runs.sort(key=lambda run: (run["report"], run["as_of"]), reverse=True)
-    replace(out / "index.html", _fill("catalogue.html.j2", {"runs": runs}))
+    return sorted(runs, key=lambda run: (run["report"], run["as_of"]), reverse=True)
 
 
 def _fill(template: str, values: dict[str, Any]) -> str:

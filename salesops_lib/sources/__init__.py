@@ -98,6 +98,8 @@ def load(
     ParameterError
         For an unknown source.
     """
+    if options and source != "sample":
+        raise ParameterError(f"the {source} source takes no option {sorted(options)[0]!r}.")
     readers: dict[str, Callable[[], Loaded]] = {
         "csv": lambda: _load_csv(paths, mapping, company or CompanySettings()),
         "sample": lambda: _load_sample(**options),

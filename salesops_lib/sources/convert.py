@@ -16,6 +16,7 @@ from salesops_lib.sources.read import TEXT, RawFile
 
 DATES = ("date", "instant")
 NUMBERS = ("money", "share", "number", "count", "duration")
+ID_FIELDS = ("stage", "owner", "merged")  # history fields whose values are ids
 QUARANTINE = ["file", "table", "row", "column", "value", "reason"]
 
 
@@ -96,8 +97,10 @@ class Converter:
             for at in rows.index[unreadable.to_numpy(dtype=bool)]:
                 bad.append((at, name, shown[at], f"not a {tables.UNITS[spec[name].kind]}"))
         frame = tables.conform(pd.DataFrame(out, index=rows.index), self.table)
+        if self.table == "opportunity_history":
+            frame = self._prefix_history(frame)
         if self.section.distinct:
-            frame = frame.drop_duplicates(list(spec.key)).dropna(subset=list(spec.key))
+            frame = self._distinct(frame, list(spec.key))
         broken = tables.violations(frame, self.table)
         self._note_unknown(broken[~broken["fatal"]])
         fatal = broken[broken["fatal"]]
@@ -108,17 +111,40 @@ class Converter:
         quarantine.insert(1, "table", self.table)
         return frame.drop(index=quarantine["row"]), quarantine
 
+    def _distinct(self, frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+        """Fold the rows of one key; those without a key derive nothing, and are counted."""
+        bare = frame[key].isna().any(axis=1)
+        if bare.any():
+            self._find("no key to derive a row from", ", ".join(key), "", int(bare.sum()))
+        return frame[~bare].drop_duplicates(key)
+
+    def _prefix_history(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Give ids among the old and new values the prefix that the columns they speak of have."""
+        ids = frame["field"].isin(ID_FIELDS)
+        both = {c: frame[c].mask(ids, self.mapping.id_prefix + ":" + frame[c]) for c in ("old_value", "new_value")}
+        return frame.assign(**both)
+
     def _cells(self, rows: pd.DataFrame, spec: ColumnMap) -> pd.Series:
         """Take one column's text: trimmed, placeholders emptied, masked by `when`."""
         if spec.const is not None:
             cells = pd.Series(str(spec.const), index=rows.index, dtype=TEXT)
         elif spec.template is not None:
-            cells = _fill(spec.template, rows)
+            cells = self._fill(spec, rows)
         else:
-            cells = rows[spec.source].str.strip()
-        cells = cells.mask(cells.isin([*self.mapping.empty, *spec.empty]))
+            cells = self._emptied(rows[spec.source], spec)
         for column, wanted in (spec.when or {}).items():
             cells = cells.where(rows[column].str.strip().isin(wanted))
+        return cells
+
+    def _emptied(self, cells: pd.Series, spec: ColumnMap) -> pd.Series:
+        cells = cells.str.strip()
+        return cells.mask(cells.isin(["", *self.mapping.empty, *spec.empty]))
+
+    def _fill(self, spec: ColumnMap, rows: pd.DataFrame) -> pd.Series:
+        """Fill ``{column}`` places; empty where one of the columns is. Never `str.format` on CRM text."""
+        cells = pd.Series("", index=rows.index, dtype=TEXT)
+        for k, part in enumerate(PLACEHOLDER.split(spec.template)):
+            cells = cells + (self._emptied(rows[part], spec) if k % 2 else part)
         return cells
 
     def _column(self, rows: pd.DataFrame, column: tables.Column, spec: ColumnMap):
@@ -155,13 +181,16 @@ class Converter:
         if column.kind == "flag":
             return parse.to_flag(cells)
         if column.kind in NUMBERS:
-            return self._number(parse.to_number(cells, reading or "."), column, spec)
+            percent = cells.str.endswith("%").fillna(False) & (column.kind == "share")
+            exact = parse.to_number(cells.mask(percent, cells.str.removesuffix("%")), reading or ".")
+            return self._number(exact, percent, column, spec)
         return cells
 
-    def _number(self, exact: pd.Series, column: tables.Column, spec: ColumnMap) -> pd.Series:
+    def _number(self, exact, percent, column: tables.Column, spec: ColumnMap) -> pd.Series:
         if spec.multiply is not None:
-            factor = Decimal(str(spec.multiply))
-            exact = exact.map(lambda value: value * factor, na_action="ignore").astype(exact.dtype)
+            exact = parse.times(exact, Decimal(str(spec.multiply)))
+        if percent.any():
+            exact = exact.mask(percent, parse.times(exact, Decimal("0.01")))
         if column.kind == "money":
             money = parse.to_money(exact)
             changed = int((money.astype(exact.dtype) != exact).sum())
@@ -170,7 +199,7 @@ class Converter:
             return money
         number = exact.astype("float64")
         if column.kind == "count":
-            return number.where(number.mod(1).eq(0)).astype("Int64")
+            return number.where(number.mod(1).eq(0) & number.abs().lt(2**53)).astype("Int64")
         return number
 
     def _note_unknown(self, broken: pd.DataFrame) -> None:
@@ -192,12 +221,3 @@ class Converter:
 
 def _as_cell(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _fill(template: str, rows: pd.DataFrame) -> pd.Series:
-    """Fill ``{column}`` places; empty where one of the columns is. Never `str.format` on CRM text."""
-    cells = pd.Series("", index=rows.index, dtype=TEXT)
-    parts = PLACEHOLDER.split(template)
-    for k, part in enumerate(parts):
-        cells = cells + (rows[part].str.strip().replace("", pd.NA) if k % 2 else part)
-    return cells

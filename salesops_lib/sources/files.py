@@ -31,16 +31,21 @@ def load_files(folder: Path, mapping: Mapping, company: CompanySettings) -> Load
     findings = list(_unread_columns(mapping, raw))
     frames, quarantine, reports = {}, [], []
     for name, sections in mapping.tables.items():
-        parts = []
+        parts, rows_in = [], 0
         for section in track(sections, f"reading {name}"):
-            frame, aside, found = _section(name, section, mapping, raw, calendar)
+            frame, aside, found, read = _section(name, section, mapping, raw, calendar)
             parts.append(frame.assign(source_file_sha256=hashes.get(section.file)))
             quarantine.append(aside)
             findings += found
+            rows_in += read
+        if name == "opportunities":
+            parts = [_complete_closing(part, calendar, findings) for part in parts]
         frame, doubled = _drop_doubled(pd.concat(parts), name, [section.distinct for section in sections])
         quarantine.append(doubled)
+        if all(section.distinct for section in sections):
+            rows_in = len(frame) + sum(int((q["table"] == name).sum()) for q in quarantine)
         aside = pd.concat([q for q in quarantine if len(q)] or [pd.DataFrame(columns=QUARANTINE)])
-        reports.append(_account(name, len(frame), aside[aside["table"] == name]))
+        reports.append(_account(name, rows_in, len(frame), aside[aside["table"] == name]))
         provenance = {"source_system": mapping.source_system, "extracted_at": extracted_at}
         frames[name] = tables.conform(frame.assign(**provenance).reset_index(drop=True), name)
     findings += list(unmatched_references(frames))
@@ -79,16 +84,19 @@ def _extracted_at(mapping: Mapping, raw: dict[str, RawFile], calendar: FiscalCal
 
 
 def _section(name: str, section: Section, mapping: Mapping, raw, calendar):
-    """Convert one section; return (rows indexed by file and row, quarantine, findings)."""
+    """Convert one section; return (rows indexed by file and row, quarantine, findings, rows read)."""
     if section.rows is not None:
-        return _inline(name, section, mapping), pd.DataFrame(columns=QUARANTINE), []
+        frame = _inline(name, section, mapping)
+        return frame, pd.DataFrame(columns=QUARANTINE), [], len(frame)
     file = raw[section.file]
     converter = Converter(name, section, mapping, calendar, section.file)
     converter.check_header(file.header)
     converter.decide(file)
-    kept, aside = [], []
+    kept, aside, read = [], [], 0
     for rows, ragged in file.batches():
         frame, quarantine = converter.convert(rows)
+        read += len(frame) + len(quarantine) if section.distinct else len(rows)
+        read += len(ragged)
         kept.append(frame)
         aside.append(quarantine)
         if len(ragged):
@@ -102,6 +110,7 @@ def _section(name: str, section: Section, mapping: Mapping, raw, calendar):
         frame,
         pd.concat(aside) if aside else pd.DataFrame(columns=QUARANTINE),
         found.reset_index().to_dict("records"),
+        read,
     )
 
 
@@ -140,11 +149,22 @@ def _drop_doubled(frame: pd.DataFrame, name: str, distinct: list[bool]) -> tuple
     return frame[~doubled], aside
 
 
-def _account(name: str, kept: int, aside: pd.DataFrame) -> dict:
+def _complete_closing(frame: pd.DataFrame, calendar: FiscalCalendar, findings: list[dict]) -> pd.DataFrame:
+    """Fill closing instant and closing date from each other; a closed deal with neither is counted."""
+    closed_at = frame["closed_at"].fillna(calendar.day_start(frame["close_date"]))
+    close_date = frame["close_date"].fillna(calendar.business_date(frame["closed_at"]))
+    undated = int((frame["is_closed"] & closed_at.isna()).sum())
+    if undated:
+        entry = ("closed without a close date", "", "opportunities", "close_date", "", undated)
+        findings.append(dict(zip(FINDINGS, entry, strict=True)))
+    return frame.assign(closed_at=closed_at, close_date=close_date)
+
+
+def _account(name: str, rows_in: int, kept: int, aside: pd.DataFrame) -> dict:
     counts = (aside["column"].astype("string") + ": " + aside["reason"].astype("string")).value_counts()
     return {
         "table": name,
-        "rows_in": kept + len(aside),
+        "rows_in": rows_in,
         "rows_kept": kept,
         "rows_quarantined": len(aside),
         "reason": "; ".join(f"{n} × {reason}" for reason, n in counts.items()),

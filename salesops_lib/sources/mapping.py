@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
@@ -99,10 +99,10 @@ class Mapping(Strict):
     source_system: str = "csv"
     extracted_at: str | None = None
     encoding: str | None = None
-    delimiter: str | None = None
-    empty: tuple[str, ...] = ("",)
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    empty: tuple[str, ...] = ()
     company: CompanySettings = CompanySettings()
-    tables: dict[str, tuple[Section, ...]]
+    tables: dict[str, Annotated[tuple[Section, ...], Field(min_length=1)]] = Field(min_length=1)
     ignore: tuple[str, ...] = ()
 
     @field_validator("tables", mode="before")
@@ -117,11 +117,25 @@ class Mapping(Strict):
     def _as_text(cls, value: Any) -> Any:
         return value if value is None else _text(value)
 
+    @field_validator("empty", mode="before")
+    @classmethod
+    def _text_items(cls, value: Any) -> Any:
+        return tuple(_text(item) for item in value) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _dated(self) -> Mapping:
+        files = any(section.file for sections in self.tables.values() for section in sections)
+        if not files and self.extracted_at is None:
+            raise ValueError("needs 'extracted_at', because no file tells when the rows were exported")
+        return self
+
 
 def _text(value: Any) -> str:
     """Write a YAML scalar the way it looks in a file; `true` stays ``true``."""
     if isinstance(value, bool):
         return str(value).lower()
+    if value is None:
+        return "NULL"  # YAML reads an unquoted NULL as nothing; a file writes it out
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

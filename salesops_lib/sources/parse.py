@@ -7,6 +7,7 @@ cannot tell, it is refused with both readings shown; the mapping then states `da
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Context, Decimal, InvalidOperation
 
 import numpy as np
 import pandas as pd
@@ -17,18 +18,21 @@ from salesops_lib.errors import DataContractError
 from salesops_lib.periods import FiscalCalendar
 
 DATE = (
-    r"^(?P<a>\d{1,4}|[A-Za-z]{3,9})\.?[-/. ]+(?P<b>\d{1,2}|[A-Za-z]{3,9})\.?,?[-/. ]+(?P<c>\d{2,4})"
+    r"^(?P<a>\d{1,4}|[A-Za-z]{3,9})\.?[-/. ]+(?P<b>\d{1,2}|[A-Za-z]{3,9})\.?,?[-/. ]+(?P<c>\d{1,4})"
     r"(?:[T ,]+(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)\s*(?P<half>[AaPp][Mm])?)?"
-    r"\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?$"
+    r"\s*(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
 )
 ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
 ORDERS = {"ymd": "year first", "dmy": "day first", "mdy": "month first"}
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
-NUMBER_NOISE = "[\\s\u00a0\u202f'’€$£¥]"
+GROUP_MARK = "[\u0020\u00a0\u202f'’]"
+GROUPED = rf"[+-]?\d{{1,3}}(?:{GROUP_MARK}\d{{3}})+(?:[.,]\d+)?"
+NUMBER_NOISE = "^[\\s€$£¥]+|[\\s€$£¥]+$"
 NUMBER = r"^[+-]?(?:\d+|\d{{1,3}}(?:{group}\d{{3}})+)?(?:{point}\d+)?(?:[eE][+-]?\d+)?$"
 DECIMALS = {".": NUMBER.format(group=",", point=r"\."), ",": NUMBER.format(group=r"\.", point=",")}
 
+EXACT = Context(prec=60)
 TRUE = ("true", "1", "yes", "y", "t")
 FALSE = ("false", "0", "no", "n", "f")
 
@@ -92,8 +96,10 @@ def read_days(parts: pd.DataFrame, order: str) -> pd.Series:
     columns = {"ymd": "abc", "dmy": "cba", "mdy": "cab"}[order]
     year, month, day = (parts[letter] for letter in columns)
     named = month.str.lower().str[:3].map({name: str(k + 1) for k, name in enumerate(MONTHS)})
-    digits = parts["a"].str.len().ge(3) & parts["a"].str.isdigit()
-    fits = digits if order == "ymd" else ~digits
+    long_a, long_c = (parts[letter].str.fullmatch(r"\d{3,4}").fillna(False) for letter in "ac")
+    short = parts["a"].str.fullmatch(r"\d\d").fillna(False) & parts["c"].str.fullmatch(r"\d\d").fillna(False)
+    written = ~long_a & (long_c | parts["c"].str.fullmatch(r"\d\d").fillna(False))
+    fits = long_a & ~long_c | short if order == "ymd" else written
     numbers = pd.DataFrame(
         {
             "year": pd.to_numeric(year, errors="coerce"),
@@ -101,7 +107,8 @@ def read_days(parts: pd.DataFrame, order: str) -> pd.Series:
             "day": pd.to_numeric(day, errors="coerce"),
         }
     ).astype("float64")
-    numbers["year"] += np.where(year.str.len().eq(2).fillna(False), 2000, 0)
+    century = numbers["year"].lt(69).map({True: 2000, False: 1900})  # as POSIX reads two digits
+    numbers["year"] += century.where(year.str.len().eq(2).fillna(False), 0)
     inside = numbers["year"].between(1678, 2261)  # what a nanosecond stamp can hold
     numbers = numbers.where(fits.fillna(False) & inside)
     return pd.to_datetime(numbers, errors="coerce").astype("datetime64[us]")
@@ -119,23 +126,24 @@ def weigh_dates(cells: pd.Series, evidence: Evidence) -> None:
         return
     parts = split_dates(first_seen)
     read = {order: read_days(parts, order) for order in ORDERS}
-    evidence.note("ymd", read["ymd"].notna(), first_seen)
-    day_first, month_first = read["dmy"].notna(), read["mdy"].notna()
-    evidence.note("dmy", day_first & ~month_first, first_seen)
-    evidence.note("mdy", month_first & ~day_first, first_seen)
-    apart = day_first & month_first & read["dmy"].ne(read["mdy"])
-    if (day_first & month_first).any():
+    fits = pd.DataFrame({order: days.notna() for order, days in read.items()})
+    for order in ORDERS:
+        evidence.note(order, fits[order] & (fits.sum(axis=1) == 1), first_seen)
+    if (fits["dmy"] & fits["mdy"]).any():
         evidence.agreed = "dmy"
+    apart = pd.DataFrame(read).nunique(axis=1) > 1
     if apart.any() and evidence.differ is None:
         at = apart.idxmax()
-        shown = {order: f"{read[order][at]:%d %b %Y}" for order in ("dmy", "mdy")}
+        shown = {order: f"{read[order][at]:%d %b %Y}" for order in ORDERS if fits.loc[at, order]}
         evidence.differ = (int(at), str(first_seen[at]), shown)
 
 
 def clean_number(cells: pd.Series) -> pd.Series:
-    """Strip blanks, currency signs and thousands apostrophes; ``(5)`` becomes ``-5``."""
-    cells = cells.str.replace(NUMBER_NOISE, "", regex=True)
-    return cells.str.replace(r"^\((.*)\)$", r"-\1", regex=True)
+    """Strip currency signs, and blanks and apostrophes that group thousands; ``(5)`` and ``5-`` become ``-5``."""
+    cells = cells.str.replace(NUMBER_NOISE, "", regex=True).str.replace("\u2212", "-", regex=False)
+    cells = cells.str.replace(r"^\((.*)\)$|^([^-]+)-$", r"-\1\2", regex=True)
+    grouped = cells.str.fullmatch(GROUPED).fillna(False)
+    return cells.mask(grouped, cells.str.replace(GROUP_MARK, "", regex=True))
 
 
 def weigh_numbers(cells: pd.Series, evidence: Evidence) -> None:
@@ -171,16 +179,22 @@ def to_number(cells: pd.Series, decimal: str) -> pd.Series:
     return pd.Series(pd.arrays.ArrowExtensionArray(exact), index=cells.index)
 
 
-def _decimal(text: str | None):
-    from decimal import Decimal, InvalidOperation
-
-    if text is None:
+def _decimal(written: str | Decimal | None) -> Decimal | None:
+    if written is None:
         return None
     try:
-        value = Decimal(text).quantize(Decimal("1e-9"))
+        value = Decimal(written).quantize(Decimal("1e-9"), context=EXACT)
     except InvalidOperation:
         return None
     return value if abs(value) < Decimal(10) ** 28 else None
+
+
+def times(exact: pd.Series, factor: Decimal) -> pd.Series:
+    """Multiply exact decimals, rounded to nine places; empty where the product is out of range."""
+    product = [None if value is pd.NA else _decimal(value * factor) for value in exact]
+    return pd.Series(
+        pd.arrays.ArrowExtensionArray(pa.array(product, type=pa.decimal128(38, 9))), index=exact.index
+    )
 
 
 def to_money(exact: pd.Series) -> pd.Series:
@@ -230,7 +244,8 @@ def _stamps(cells: pd.Series, order: str) -> tuple[pd.Series, pd.Series]:
 
 def _offset(zone: pd.Series) -> pd.Series:
     """Read ``Z`` and ``+02:00`` as time deltas; zero where none is given."""
-    clean = zone.str.replace(":", "", regex=False).where(zone.ne("Z"), "+0000").fillna("+0000")
+    clean = zone.str.replace(":", "", regex=False).where(~zone.isin(["Z", "UTC"]), "+0000").fillna("+0000")
+    clean = clean.where(clean.str.len().eq(5), clean + "00")
     sign = np.where(clean.str.startswith("-"), -1, 1)
     minutes = clean.str[1:3].astype(int) * 60 + clean.str[3:5].astype(int)
     return pd.to_timedelta(minutes * sign, unit="min")

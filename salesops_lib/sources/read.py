@@ -9,6 +9,7 @@ import codecs
 import csv
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -43,7 +44,7 @@ class RawFile:
         if not self.path.is_file():
             raise DataContractError(f"{self.path}: no such file.")
         self.encoding = self.encoding or sniff_encoding(self.path)
-        with self._open() as lines:
+        with self._guarded(), self._open() as lines:
             first = next(lines, "")
             self.delimiter = self.delimiter or sniff_delimiter(first)
         self.header = [name.strip() for name in next(iter(self._records()), (1, []))[1]]
@@ -64,21 +65,28 @@ class RawFile:
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield (row number, fields) of every record that is not an empty line."""
         csv.field_size_limit(2**31 - 1)
-        try:
-            with self._open() as lines:
+        number = 0
+        with self._guarded(), self._open() as lines:
+            try:
                 reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
                 for number, fields in enumerate(reader, start=1):
                     if fields:
                         yield number, fields
-        except csv.Error as error:
+            except csv.Error as error:
+                raise DataContractError(
+                    f"{self.path.name}, row {number + 1}: {error}; a quotation mark is probably not closed. "
+                    "Export the file again."
+                ) from error
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn what a wrong encoding raises into a sentence."""
+        try:
+            yield
+        except (UnicodeError, LookupError) as error:
             raise DataContractError(
-                f"{self.path.name}, near line {reader.line_num}: {error}; "
-                "a quotation mark is probably not closed. Export the file again."
-            ) from error
-        except UnicodeDecodeError as error:
-            raise DataContractError(
-                f"{self.path.name}: byte {error.start} is not {self.encoding}; state the encoding in the mapping, "
-                "e.g. encoding: cp1252."
+                f"{self.path.name} cannot be read as {self.encoding}: {error}. "
+                "State its encoding in the mapping, e.g. encoding: cp1252."
             ) from error
 
     def batches(self, size: int = BATCH_ROWS) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
