@@ -160,7 +160,8 @@ def theme() -> None:
 def as_of_line(book: Book) -> Shown:
     """Say which instant the page shows; a warning where the source was exported before it."""
     quarter = book.calendar.period("quarter", book.day)
-    weeks, week = -(-quarter.days // 7), (book.day - quarter.start).days // 7 + 1
+    week = (book.day - quarter.start).days // 7 + 1
+    weeks = max(round(quarter.days / 7), week)
     local = book.as_of.tz_convert(book.calendar.timezone)
     said = f"{quarter.label}, week {week} of {weeks}, as of {local:%a %d %b %Y %H:%M}, {book.currency}."
     day = book.calendar.day_of(book.known_until)
@@ -252,12 +253,13 @@ def table(
         rest = "".join(f'<td class="{side}">{cell}</td>' for side, cell in zip(sides[1:], cells[1:], strict=True))
         body.append(f'<tr><th scope="row" class="{sides[0]}">{cells[0]}</th>{rest}</tr>')
     top = "".join(f'<th scope="col" class="{s}">{h}</th>' for s, h in zip(sides, heads, strict=True))
-    titled = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    # tabindex: a wide table scrolls on a phone, and must scroll from the keyboard too
+    titled = f'<p class="caption">{html.escape(caption)}</p>' if caption else ""
+    # the caption stands outside: inside it would scroll away with a wide table on a phone; tabindex: and the
+    # table must scroll from the keyboard too
     named = html.escape(caption or "table", quote=True)
     markup = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
-        f"<table>{titled}<thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f'{titled}<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
+        f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
     return Shown(markup, shown.to_string(index=False))
 
@@ -372,9 +374,8 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
     if definitions is None:
         return first
     columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]
-    used = table(
-        definitions[columns].drop_duplicates("kpi_id"), caption="Definitions used", labels={"kpi_id": "id"}
-    )
+    rows = table(definitions[columns].drop_duplicates("kpi_id"), caption="Metrics", labels={"kpi_id": "id"})
+    used = folded("Definitions used", rows)
     return Shown(first.markup + used.markup, f"{first.text}\n{used.text}")
 
 

@@ -17,7 +17,8 @@ LIMIT_BYTES = 2_000_000
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_live_with_its_lenses(sample_ws, tmp_path, path):
     live = nbformat.read(path, as_version=4)
-    client = NotebookClient(live, timeout=300, kernel_name="python3", config=_private_sockets(str(tmp_path)),
+    # a widget cell now and then loses its reply in nbclient, which then waits for the time limit and goes on
+    client = NotebookClient(live, timeout=90, kernel_name="python3", config=_private_sockets(str(tmp_path)),
                             resources={"metadata": {"path": str(sample_ws.root)}})  # fmt: skip
     client.execute()
     outputs = [output for cell in live.cells if cell.cell_type == "code" for output in cell.outputs]

@@ -29,9 +29,9 @@ class Reps:
     period
         The window, half-open.
     reps
-        One row a person who carried a quota or closed a deal, by name: `user_id`, `name`, `team`, `start_date`,
-        `end_date`, `is_new` (under six months), `quota`, `booked`, `attainment`, `attainment_low`,
-        `attainment_high`, `won`, `closed`, `win_rate`, `win_low`, `win_high`.
+        One row a person who carried a quota or closed a deal, by name: `user_id`, `name`, `team`, `attainment`,
+        `attainment_low`, `attainment_high`, `booked`, `quota`, `won`, `closed`, `win_rate`, `win_low`, `win_high`,
+        `start_date`, `end_date`, `is_new` (under six months).
     heterogeneity
         `chi2`, `df`, `p_value`, `n_reps` of Pearson's test that all reps share one win rate; empty where there
         are fewer than two reps with closed deals.
@@ -78,19 +78,19 @@ def summarize(book: Book, *, period: str = "4 quarters") -> Reps:
         {
             "name": booked["segment_name"],
             "team": users["team_id"].map(book.teams.set_index("team_id")["name"]),
-            "start_date": users["start_date"],
-            "end_date": users["end_date"],
-            "is_new": (pd.Timestamp(book.day) - users["start_date"]).dt.days.lt(NEW_HIRE_DAYS),
-            "quota": target.where(target > 0),
-            "booked": booked["value"],
             "attainment": attained["value"],
             "attainment_low": attained["low"],
             "attainment_high": attained["high"],
+            "booked": booked["value"],
+            "quota": target.where(target > 0),
             "won": (rate["value"] * rate["n"]).fillna(0).round().astype(int),
             "closed": rate["n"],
             "win_rate": rate["value"],
             "win_low": rate["low"],
             "win_high": rate["high"],
+            "start_date": users["start_date"],
+            "end_date": users["end_date"],
+            "is_new": (pd.Timestamp(book.day) - users["start_date"]).dt.days.lt(NEW_HIRE_DAYS),
         }
     )
     reps = reps.rename_axis("user_id").reset_index().sort_values(["name", "user_id"], ignore_index=True)

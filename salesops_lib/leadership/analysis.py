@@ -185,7 +185,7 @@ def _headline(book: Book, now: Period, tiles: pd.DataFrame) -> str:
     booked, pace, rate = found["K26"], found["K02"], found["K03"]
     gone = book.calendar.elapsed(now, book.day)
     when = f"in {now.label}" if gone >= 1 else f"after {number(gone, 'percent')} of {now.label}"
-    first = f"Booked {_booked(booked, book.currency)} {when} ({booked.n:,} deals"
+    first = f"Booked {_booked(booked, book.currency)} {when} ({booked.n:,} deal{'' if booked.n == 1 else 's'}"
     if change["K26"] != "no earlier figure":
         first += f", {change['K26']}"
     first += ")"

@@ -7,6 +7,8 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,32 +119,15 @@ def run_page(
     timeout_s
         Longest time one cell may take.
     """
-    import papermill
     from papermill.exceptions import PapermillExecutionError
 
     began = time.perf_counter()
-    sockets = tempfile.mkdtemp(prefix="so-")
     run = PageRun(source.stem, parameters=parameters)
     executed = work / f"{source.stem}.ipynb"
     try:
         notebook = nbformat.read(source, as_version=4)
         run.title = title_of(notebook, source.stem)
-        pruned = work / f"{source.stem}.pruned.ipynb"
-        nbformat.write(prune(notebook, source.stem), pruned)
-        os.environ |= {"SALESOPS_RENDERING": "1", PINNED: details.get("Snapshot", "")}
-        papermill.execute_notebook(
-            str(pruned),
-            str(executed),
-            parameters=parameters,
-            cwd=str(root),
-            kernel_name="python3",
-            progress_bar=False,
-            log_output=False,
-            execution_timeout=timeout_s,
-            start_timeout=120,
-            extra_arguments=["--log-level=CRITICAL"],
-            config=_private_sockets(sockets),
-        )
+        _execute(prune(notebook, source.stem), executed, parameters, root, details, timeout_s)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
         page = to_html(done, run.title, details | {"Parameters": _shown(parameters)})
@@ -153,13 +138,54 @@ def run_page(
         run.traceback = _plain("\n".join(failure.traceback))
     except Exception as failure:  # a page must never take the others with it
         run.error = f"{type(failure).__name__}: {failure}"
-    finally:
-        if run.status != "ok" and executed.exists():
-            run.cell, run.source = _stopped_at(executed)
-        (work / f"{source.stem}.pruned.ipynb").unlink(missing_ok=True)
-        shutil.rmtree(sockets, ignore_errors=True)
+    if run.status != "ok" and executed.exists():
+        run.cell, run.source = _stopped_at(executed)
     run.seconds = round(time.perf_counter() - began, 2)
     return run
+
+
+def _execute(
+    notebook: NotebookNode, executed: Path, parameters: dict[str, Any], root: Path, details: dict, timeout_s: int
+) -> None:
+    """Run a notebook with papermill in a fresh kernel; what it ran, and how far, lies in `executed`."""
+    import papermill
+
+    pruned = executed.with_suffix(".pruned.ipynb")
+    nbformat.write(notebook, pruned)  # given as a node, papermill would copy it into its own metadata
+    sockets = tempfile.mkdtemp(prefix="so-")
+    try:
+        with _environment(SALESOPS_RENDERING="1", **{PINNED: details.get("Snapshot", "")}):
+            papermill.execute_notebook(
+                str(pruned),
+                str(executed),
+                parameters=parameters,
+                cwd=str(root),
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                execution_timeout=timeout_s,
+                start_timeout=120,
+                extra_arguments=["--log-level=CRITICAL"],
+                config=_private_sockets(sockets),
+            )
+    finally:
+        pruned.unlink(missing_ok=True)
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set environment variables for the kernel that is started meanwhile, and put back what stood there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ |= values
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _private_sockets(folder: str):

@@ -1,0 +1,108 @@
+"""Measure time and memory of what users wait for, in one run; prints the table kept in README.md.
+
+Each case runs in a process of its own, so that peak memory is its own. CPU seconds count the whole process tree
+and imports are told apart where the goal does. Run with ``make bench``; name cases to run only those.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MAVEN = ROOT.parent / "shared" / "data" / "maven_crm"
+WORKSPACE = "from salesops_lib.workspace import open_workspace; ws = open_workspace('.')"
+
+# name: (what is measured, goal, code; `begin()` starts the clock after imports)
+CASES = {
+    "help": ("salesops --help", "≤ 0.4 s CPU", None),
+    "maven": (
+        "load the Maven files (8,800 deals), after imports",
+        "≤ 3 s",
+        f"""
+        import pandas, pandera.pandas, pyarrow.parquet
+        import salesops_lib.sources.files, salesops_lib.sources.mapping
+        {WORKSPACE}
+        begin()
+        ws.ingest("csv", {str(MAVEN)!r}, mapping="maven_crm")
+        """,
+    ),
+    "sample": ("sample company to snapshot (6,000 deals)", "–", f"{WORKSPACE}; begin(); ws.ingest('sample')"),
+    "scale": (
+        "sample at scale: 1 M deals, 12 M history rows to snapshot",
+        "≤ 300 s, ≤ 4 GB",
+        f"{WORKSPACE}; begin(); s = ws.ingest('sample', opportunities=1_000_000)\n"
+        "print({n: e['rows'] for n, e in s.manifest['tables'].items()}, file=sys.stderr)",
+    ),
+    "kpis": (
+        "all KPIs, company, four quarters, default sample",
+        "–",
+        f"{WORKSPACE}; from salesops_lib import kpis; b = ws.book('2026-09-30'); b.opportunities\n"
+        "begin(); kpis.compute(b, period='4 quarters')",
+    ),
+    "leadership": (
+        "leadership page's numbers, default sample",
+        "–",
+        f"{WORKSPACE}; from salesops_lib import leadership; b = ws.book('2026-09-30'); b.opportunities\n"
+        "begin(); leadership.summarize(b)",
+    ),
+    "report": ("make report: load sample, render four pages, 2 workers", "≤ 90 s", None),
+}
+PRELUDE = """
+import os, resource, sys, time
+os.environ["SALESOPS_QUIET"] = "1"
+start = time.perf_counter()
+def begin():
+    global start
+    start = time.perf_counter()
+"""
+EPILOGUE = """
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+import json; print(json.dumps({"wall": time.perf_counter() - start, "peak_mb": peak}))
+"""
+
+
+def measure(name: str, folder: Path) -> dict:
+    what, goal, code = CASES[name]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    salesops = [sys.executable, "-m", "salesops_lib"]
+    told = {}
+    if name == "help":
+        subprocess.run([*salesops, "--help"], check=True, capture_output=True)
+    elif name == "report":
+        for command in (
+            ["load", "sample"],
+            ["render", "weekly_leadership", "--as-of", "2026-09-30", "--workers", "2"],
+        ):
+            subprocess.run([*salesops, *command], cwd=folder, check=True, capture_output=True)
+    else:
+        program = PRELUDE + textwrap.dedent(code) + EPILOGUE
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+        )
+        told = json.loads(done.stdout.splitlines()[-1])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"what": what, "goal": goal, "cpu": cpu, "wall": time.perf_counter() - began} | told
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or [name for name in CASES if name != "maven" or MAVEN.is_dir()]
+    print("| case | goal | wall s | CPU s, with imports | peak MB |\n|---|---|---|---|---|")
+    for name in chosen:
+        with tempfile.TemporaryDirectory() as place:
+            subprocess.run([sys.executable, "-m", "salesops_lib", "init", place], check=True, capture_output=True)
+            row = measure(name, Path(place))
+        memory = f"{row['peak_mb']:,.0f}" if "peak_mb" in row else "–"
+        print(f"| {row['what']} | {row['goal']} | {row['wall']:.2f} | {row['cpu']:.2f} | {memory} |", flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.pop("SALESOPS_SNAPSHOT", None)
+    main()
