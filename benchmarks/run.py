@@ -39,6 +39,12 @@ CASES = {
         f"{WORKSPACE}; begin(); s = ws.ingest('sample', opportunities=1_000_000)\n"
         "print({n: e['rows'] for n, e in s.manifest['tables'].items()}, file=sys.stderr)",
     ),
+    "state": (
+        "the deals as of 2025-06-30, from 12 M history rows",
+        "≤ 10 s, ≤ 2.5 GB",
+        f"{WORKSPACE}; ws.ingest('sample', opportunities=1_000_000); b = ws.book('2025-06-30')\n"
+        "begin(); print(len(b.opportunities), file=sys.stderr)",
+    ),
     "kpis": (
         "all KPIs, company, four quarters, default sample",
         "–",

@@ -167,8 +167,9 @@ def _with_extraction(db, given: bool, extracted_at) -> None:
 def _history_or_empty(db, sources: Mapping[str, object]) -> None:
     if sources.get("opportunity_history") is None:
         db.execute(
-            "create view history as select ''::varchar opportunity_id, now() changed_at, ''::varchar field, "
-            "0::bigint seq, ''::varchar old_value, ''::varchar new_value, ''::varchar pipeline_id where false"
+            "create view history as select ''::varchar opportunity_id, null::timestamptz changed_at, "
+            "''::varchar field, 0::bigint seq, ''::varchar old_value, ''::varchar new_value, "
+            "''::varchar pipeline_id where false"
         )
     else:
         db.execute("""
