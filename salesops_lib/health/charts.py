@@ -30,8 +30,8 @@ def plot_completeness(result: Health, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 1.03)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.grid(axis="y", visible=False)
-    ax.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-    ax.set_title("Fields filled, by state of the deal")
+    ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+    ax.set_title("Fields filled, by state of the deal", pad=26)
     return ax
 
 

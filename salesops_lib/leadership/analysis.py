@@ -128,7 +128,7 @@ def _tiles(book: Book, now: Period, year: Period) -> pd.DataFrame:
             gone = number(book.calendar.elapsed(now, book.day), "percent")
             change = f"{gone} of working days gone" if found.status == OK else ""
         elif kpi_id == "K08":
-            change = _weighted(book, now)
+            change = _weighted(book, now) if found.status == OK else ""
         else:
             before = _estimate(book, kpi_id, variant, past_year if rolling else against)
             change = _change(found, before, entry.unit, "on 4 quarters before" if rolling else words)
