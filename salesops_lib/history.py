@@ -169,17 +169,18 @@ def _history_or_empty(db, sources: Mapping[str, object]) -> None:
         db.execute(
             "create view history as select ''::varchar opportunity_id, null::timestamptz changed_at, "
             "''::varchar field, 0::bigint seq, ''::varchar old_value, ''::varchar new_value, "
-            "''::varchar pipeline_id where false"
+            "0::bigint place where false"
         )
-    else:
-        db.execute("""
-            create view history as
-            select h.opportunity_id, changed_at, field, seq, old_value, new_value,
-                coalesce(pipeline_id, '') pipeline_id
-            from opportunity_history_given h
-            left join (select opportunity_id, any_value(pipeline_id) pipeline_id from opportunities_given
-                       group by opportunity_id) using (opportunity_id)
-        """)
+        return
+    # one number orders the changes of a deal; a pair does too, at nearly twice the time
+    (most,) = db.sql("select coalesce(max(seq), 0) from opportunity_history_given").fetchall()[0]
+    place = f"epoch_us(changed_at)::hugeint * {int(most) + 1} + seq"
+    narrow = "bigint" if most < 1_000 else "hugeint"
+    db.execute(f"""
+        create view history as
+        select opportunity_id, changed_at, field, seq, old_value, new_value, ({place})::{narrow} place
+        from opportunity_history_given
+    """)
 
 
 def _stage_flags(db, sources: Mapping[str, object]) -> None:
@@ -189,7 +190,8 @@ def _stage_flags(db, sources: Mapping[str, object]) -> None:
     if sources.get("stages") is not None:
         ranked.append("select pipeline_id, stage_id, is_closed, is_won, 1 from stages_given")
     ranked.append(f"""
-        select distinct pipeline_id, new_value, true, regexp_matches(lower(new_value), 'won'), 3 from history
+        select distinct {pipeline}, new_value, true, regexp_matches(lower(new_value), 'won'), 3
+        from history join deals using (opportunity_id)
         where field = 'stage' and regexp_matches(lower(new_value), '{CLOSED_NAME}')""")
     db.execute(f"""
         create table stage_flags as
@@ -201,17 +203,18 @@ def _stage_flags(db, sources: Mapping[str, object]) -> None:
 
 def _statement(tracked: set[str], columns: list[str]) -> str:
     """Write the SQL for the fields that anybody tracked; parameters are ``$t`` and ``$zone``."""
-    order = "(changed_at, seq)"
     picks = ["min(changed_at) first_change"]
     for field in TRACKED:
         if field in tracked:
             of = f"filter (field = '{field}' and changed_at"
-            picks.append(f"arg_max({{'v': new_value}}, {order}) {of} <= $t) {field}_last")
-            picks.append(f"arg_min({{'v': old_value}}, {order}) {of} > $t) {field}_next")
+            picks.append(f"arg_max_null(new_value, place) {of} <= $t) {field}_last")
+            picks.append(f"arg_min_null(old_value, place) {of} > $t) {field}_next")
+            picks.append(f"count(*) {of} <= $t) {field}_before, count(*) {of} > $t) {field}_after")
     # a closed deal that turns from lost to won closes again; from one won stage to another it does not
     same_end = "coalesce(old_flag.is_closed, false) and old_flag.is_won = new_flag.is_won"
     closing = f"coalesce(new_flag.is_closed, false) and not ({same_end})"
-    picks.append(f"max(changed_at) filter (field = 'stage' and changed_at <= $t and {closing}) closing_at")
+    flag = "stage_flags {0}_flag on {0}_flag.stage_id = {0}_value"
+    flag += " and {0}_flag.pipeline_id = coalesce(d.pipeline_id, '')"
     values = ",\n".join(f"{_value(field, tracked)} {column}" for field, (column, _) in TRACKED.items())
     kept = [c for c in tables.table("opportunities").names if c in columns]
     final = ",\n".join(
@@ -219,21 +222,21 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
     )
     return f"""
         with changes as (
-            select opportunity_id, {", ".join(picks)}
-            from history
-            left join stage_flags new_flag on field = 'stage' and new_flag.stage_id = new_value
-                and new_flag.pipeline_id = history.pipeline_id
-            left join stage_flags old_flag on field = 'stage' and old_flag.stage_id = old_value
-                and old_flag.pipeline_id = history.pipeline_id
-            group by opportunity_id
+            select opportunity_id, {", ".join(picks)} from history group by opportunity_id
+        ), closings as (
+            select opportunity_id, max(changed_at) closing_at
+            from history join deals d using (opportunity_id)
+            left join {flag.format("new")}
+            left join {flag.format("old")}
+            where field = 'stage' and changed_at <= $t and {closing} group by opportunity_id
         ), known as (
             select o.* exclude ({", ".join(column for column, _ in TRACKED.values())}),
                 o.stage_id final_stage_id, o.is_closed and o.closed_at <= $t closed_by_column,
-                {EXPORTED} exported, changes.* exclude (opportunity_id),
+                {EXPORTED} exported, closing_at, changes.* exclude (opportunity_id),
                 {values}
-            from deals o left join changes using (opportunity_id)
+            from deals o left join changes using (opportunity_id) left join closings using (opportunity_id)
             where coalesce(o.created_at, first_change, o.extracted_at, $t) <= $t
-        ), flagged as (
+        ), flagged as materialized (
             select known.* exclude (is_closed, is_won),
                 coalesce(f.is_closed, closed_by_column, false) is_closed_then,
                 coalesce(f.is_won, closed_by_column and known.is_won, false) is_won_then,
@@ -242,8 +245,8 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
                 on f.stage_id = known.stage_id and f.pipeline_id = coalesce(known.pipeline_id, '')
         ), owners as (
             select opportunity_id,
-                arg_max({{'v': new_value}}, {order}) filter (changed_at <= closed_at_then) closer,
-                arg_min({{'v': old_value}}, {order}) filter (changed_at > closed_at_then) closer_next
+                arg_max_null(new_value, place) filter (changed_at <= closed_at_then) closer,
+                arg_min_null(old_value, place) filter (changed_at > closed_at_then) closer_next
             from history join (select opportunity_id, closed_at_then from flagged where is_closed_then)
                 using (opportunity_id)
             where field = 'owner' group by opportunity_id
@@ -260,8 +263,8 @@ def _value(field: str, tracked: set[str]) -> str:
     if field == "merged" and field not in tracked:
         return _untouched(field)
     if field in tracked:
-        return f"""case when {field}_last is not null then cast({field}_last.v as {kind})
-                        when {field}_next is not null then cast({field}_next.v as {kind})
+        return f"""case when {field}_before > 0 then cast({field}_last as {kind})
+                        when {field}_after > 0 then cast({field}_next as {kind})
                         else {_untouched(field)} end"""
     if field in CHANGING:
         return f"case when {EXPORTED} or (o.is_closed and o.closed_at <= $t) then o.{column} end"
@@ -294,7 +297,7 @@ def _final(column: str) -> str:
     if column == "owner_at_close_id":
         recorded = "case when closed_at_then = closed_at then owner_at_close_id end"
         return f"""case when is_closed_then then
-            coalesce({recorded}, owners.closer.v, owners.closer_next.v, owner_id) end owner_at_close_id"""
+            coalesce({recorded}, owners.closer, owners.closer_next, owner_id) end owner_at_close_id"""
     if column in ON_CLOSE:
         return f"case when is_closed_then and closed_at_then = closed_at then {column} end {column}"
     if column in AT_EXPORT:
