@@ -461,3 +461,20 @@ def test_damaged_exports_balance_or_are_refused_in_words(tmp_path):
             assert balanced(loaded)
             outcomes["kept"] += 1
     assert min(outcomes.values()) > 20, outcomes
+
+
+def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):
+    """The same owner in every batch of a long file is one person, not a duplicate."""
+    from salesops_lib.sources import read as reading
+
+    monkeypatch.setattr(reading.RawFile.batches, "__defaults__", (2,))
+    mapping = MAPPING.replace(
+        "  opportunities:\n",
+        "    - {file: deals.csv, distinct: true, columns: {user_id: {template: 'also {stage}'}, name: stage,\n"
+        "       is_quota_carrying: {const: false}, is_active: {const: true}}}\n  opportunities:\n",
+    )
+    more = "".join(f"e{k},u1,open,New,1,2025-12-03,2026-03-31\n" for k in range(7))
+    loaded = read(folder(tmp_path, DEALS + more, mapping=mapping))
+    assert balanced(loaded)
+    assert loaded.quarantine.empty
+    assert len(loaded.tables["users"]) == 2 + 3

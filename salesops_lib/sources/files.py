@@ -95,8 +95,7 @@ def _section(name: str, section: Section, mapping: Mapping, raw, calendar):
     kept, aside, read = [], [], 0
     for rows, ragged in file.batches():
         frame, quarantine = converter.convert(rows)
-        read += len(frame) + len(quarantine) if section.distinct else len(rows)
-        read += len(ragged)
+        read += len(rows) + len(ragged)
         kept.append(frame)
         aside.append(quarantine)
         if len(ragged):
@@ -104,6 +103,9 @@ def _section(name: str, section: Section, mapping: Mapping, raw, calendar):
     if not kept:
         kept = [tables.conform(pd.DataFrame(columns=tables.table(name).names), name)]
     frame = pd.concat(kept)
+    if section.distinct:  # rows of one key are one entity, wherever in the file they stand
+        frame = frame[~frame.duplicated(list(tables.table(name).key)).to_numpy(dtype=bool)]
+        read = len(frame) + sum(map(len, aside))
     frame.index = pd.MultiIndex.from_product([[section.file], frame.index], names=["file", "row"])
     found = pd.DataFrame(converter.findings, columns=FINDINGS).groupby(FINDINGS[:-1], sort=False)["n"].sum()
     return (
