@@ -54,7 +54,7 @@ class Estimate:
     @property
     def is_noise(self) -> bool:
         """Whether the interval holds zero: for a difference, that chance alone may explain it."""
-        return not (self.low > 0 or self.high < 0)
+        return bool(self.low <= 0 <= self.high)  # without bounds nothing was tested, so nothing is called noise
 
     def scaled(self, factor: float) -> Estimate:
         """Multiply the number and its interval by a positive constant."""

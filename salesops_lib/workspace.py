@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from salesops_lib.store import Snapshot, Store
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger("salesops")
 PINNED = "SALESOPS_SNAPSHOT"  # set by the report runner: every page of a run reads the same snapshot
 STREAM_FROM = 50_000  # deals
 
@@ -150,6 +152,7 @@ def open_workspace(path: str | Path = ".") -> Workspace:
 
     from salesops_lib.scaffold import templates
 
+    log.info("no %s at or above %s: this is the sample company", FILE_NAME, start)
     shipped = templates()
     places = {name: str(shipped / name) for name in ("notebooks", "reports")}
     return Workspace(

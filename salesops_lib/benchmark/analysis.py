@@ -151,7 +151,7 @@ TABLE = {
         "attainment": "share", "won": "count", "closed": "count", "win_rate": "share",
     },
     "labels": {
-        "start_date": "start", "end_date": "left", "is_new": "under 6 months", "booked": "booked K26",
+        "start_date": "start", "end_date": "left", "is_new": "new", "booked": "booked K26",
         "attainment": "attained K02 [95 %]", "win_rate": "win rate K03 [95 %]",
     },
     "ranges": {

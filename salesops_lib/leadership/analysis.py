@@ -195,6 +195,9 @@ def _headline(book: Book, now: Period, tiles: pd.DataFrame) -> str:
             f": {number(booked.value / target, 'percent')} of quota {number(target, 'money')}, on pace for "
             f"{_value(pace, 'share')} {interval(pace.low, pace.high, fitting('share', pace.low, pace.high))}"
         )
+    known = book.calendar.day_of(book.known_until)
+    if known < book.day:
+        first = f"Data end on {known:%d %b %Y}, before the as-of day. {first}"
     if rate.status != OK:
         return f"{first}."
     second = f"Win rate over four quarters {_value(rate, 'share')} {_range(rate, 'share')}"

@@ -81,7 +81,8 @@ class Evidence:
             row, value, results = self.differ
             shown = " or ".join(f"{result} ({names[reading]})" for reading, result in results.items())
             raise DataContractError(
-                f"{where} is ambiguous: row {row}: {value!r} may be {shown}. State {setting} in the mapping."
+                f"{where} is ambiguous: row {row}: {value!r} may be {shown}. State {setting} in the mapping: "
+                f"{{from: column, {setting}: …}}."
             )
         return self.agreed or default
 
