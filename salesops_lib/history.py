@@ -231,7 +231,7 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
             where field = 'stage' and changed_at <= $t and {closing} group by opportunity_id
         ), known as (
             select o.* exclude ({", ".join(column for column, _ in TRACKED.values())}),
-                o.stage_id final_stage_id, o.is_closed and o.closed_at <= $t closed_by_column,
+                o.is_closed and o.closed_at <= $t closed_by_column,
                 {EXPORTED} exported, closing_at, changes.* exclude (opportunity_id),
                 {values}
             from deals o left join changes using (opportunity_id) left join closings using (opportunity_id)
@@ -258,9 +258,7 @@ def _statement(tracked: set[str], columns: list[str]) -> str:
 def _value(field: str, tracked: set[str]) -> str:
     """SQL for one field's value at ``$t``."""
     column, kind = TRACKED[field]
-    if field == "deleted" and field not in tracked:
-        return _untouched(field)
-    if field == "merged" and field not in tracked:
+    if field in ("deleted", "merged") and field not in tracked:
         return _untouched(field)
     if field in tracked:
         return f"""case when {field}_before > 0 then cast({field}_last as {kind})

@@ -117,7 +117,8 @@ def _tiles(book: Book, now: Period, year: Period) -> pd.DataFrame:
     import pandas as pd
 
     against, words = _baseline(book, now)
-    past_year = book.calendar.trailing("quarter", 4, book.calendar.shift(year_end(book), -4).start)
+    a_year_back = book.calendar.shift(resolve_period(book, "quarter"), -4)
+    past_year = book.calendar.trailing("quarter", 4, a_year_back.start)
     rows = []
     for label, kpi_id, variant, rolling in TILES:
         entry = kpis.REGISTRY[kpi_id]
@@ -144,11 +145,6 @@ def _tiles(book: Book, now: Period, year: Period) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def year_end(book: Book) -> Period:
-    """The fiscal quarter the book's last day lies in."""
-    return book.calendar.period("quarter", book.day)
 
 
 def _value(found: Estimate, unit: str) -> str:
@@ -267,12 +263,8 @@ def _segments(book: Book, by: str, now: Period, year: Period) -> pd.DataFrame:
     names = pd.concat([frame.set_index("segment")["segment_name"] for frame in (current, rolling)])
     names = names[~names.index.duplicated()]
     booked = pick(current, "K26", "new business").reindex(names.index).fillna(0)
-    target = pd.Series(
-        {member: quota(Facts(book, now, deals(book), by, member)) for member in booked.index}
-        if by != "product"
-        else {},
-        dtype="float64",
-    ).reindex(booked.index)
+    held = {member: quota(Facts(book, now, deals(book), by, member)) for member in booked.index}
+    target = pd.Series(held, dtype="float64")
     out = pd.DataFrame(
         {
             "name": names,

@@ -177,7 +177,7 @@ def _jobs(definition: Definition, asked: dict[str, Any], ws: Workspace) -> Itera
     ParameterError
         For a notebook that is not there, or a value no notebook declares.
     """
-    used = {"as_of"}
+    used, names = {"as_of"}, set()
     for page in definition.notebooks:
         source = ws.notebooks / f"{page.notebook}.ipynb"
         if not source.is_file():
@@ -187,21 +187,17 @@ def _jobs(definition: Definition, asked: dict[str, Any], ws: Workspace) -> Itera
             known = declared(nbformat.read(source, as_version=4), page.notebook)
         except (ValueError, SyntaxError) as error:
             raise RenderError(f"{source.name} cannot be read: {error}") from error
+        names |= set(known)
         used |= set(asked) & set(known)
         shared, own = (_only(values, known) for values in (definition.parameters, asked))
         yield source, check(shared | page.parameters | own, known, page.notebook)
     unused = set(asked) - used
     if unused:
-        known_names = {name for page in definition.notebooks for name in _declared_names(ws, page.notebook)}
-        raise ParameterError(f"{unknown('parameter', sorted(unused)[0], known_names)}; no notebook declares it.")
+        raise ParameterError(f"{unknown('parameter', sorted(unused)[0], names)}; no notebook declares it.")
 
 
 def _only(values: dict[str, Any], known: dict[str, Parameter]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in known}
-
-
-def _declared_names(ws: Workspace, notebook: str) -> set[str]:
-    return set(declared(nbformat.read(ws.notebooks / f"{notebook}.ipynb", as_version=4), notebook))
 
 
 def _run_all(jobs: list[tuple], workers: int) -> list[PageRun]:

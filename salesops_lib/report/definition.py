@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from salesops_lib.config import Strict, parse, read_yaml
 from salesops_lib.errors import ParameterError, unknown
@@ -17,16 +17,14 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
 
 
+Parameters = Annotated[dict[str, Any], AfterValidator(plain)]
+
+
 class Page(Strict):
     """One notebook of a report, with parameters of its own."""
 
     notebook: str = Field(pattern=r"^[A-Za-z0-9_]+$")
-    parameters: dict[str, Any] = {}
-
-    @field_validator("parameters")
-    @classmethod
-    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return plain(value)
+    parameters: Parameters = {}
 
 
 class Definition(Strict):
@@ -34,13 +32,8 @@ class Definition(Strict):
 
     title: str
     notebooks: tuple[Page, ...] = Field(min_length=1)
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     schedule: str | None = None
-
-    @field_validator("parameters")
-    @classmethod
-    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return plain(value)
 
     @field_validator("notebooks")
     @classmethod

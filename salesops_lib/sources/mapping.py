@@ -22,7 +22,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
 from salesops_lib import tables
 from salesops_lib.config import CompanySettings, Strict, parse, read_yaml
@@ -30,6 +30,13 @@ from salesops_lib.errors import ConfigError, ParameterError, unknown
 
 MAPS = Path(__file__).with_name("maps")
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+
+
+def _texts(value: Any) -> Any:
+    return tuple(_text(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+Placeholders = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
 class ColumnMap(Strict):
@@ -40,7 +47,7 @@ class ColumnMap(Strict):
     template: str | None = None
     map: dict[str, Any] | None = None
     when: dict[str, list[str]] | None = None
-    empty: tuple[str, ...] = ()
+    empty: Placeholders = ()
     date_order: Literal["ymd", "dmy", "mdy"] | None = None
     decimal: Literal[".", ","] | None = None
     multiply: int | float | None = None
@@ -49,11 +56,6 @@ class ColumnMap(Strict):
     @classmethod
     def _text_keys(cls, value: Any) -> Any:
         return {_text(key): entry for key, entry in value.items()} if isinstance(value, dict) else value
-
-    @field_validator("empty", mode="before")
-    @classmethod
-    def _text_items(cls, value: Any) -> Any:
-        return tuple(_text(item) for item in value) if isinstance(value, list | tuple) else value
 
     @model_validator(mode="after")
     def _one_origin(self) -> ColumnMap:
@@ -100,7 +102,7 @@ class Mapping(Strict):
     extracted_at: str | None = None
     encoding: str | None = None
     delimiter: str | None = Field(None, min_length=1, max_length=1)
-    empty: tuple[str, ...] = ()
+    empty: Placeholders = ()
     company: CompanySettings = CompanySettings()
     tables: dict[str, Annotated[tuple[Section, ...], Field(min_length=1)]] = Field(min_length=1)
     ignore: tuple[str, ...] = ()
@@ -116,11 +118,6 @@ class Mapping(Strict):
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         return value if value is None else _text(value)
-
-    @field_validator("empty", mode="before")
-    @classmethod
-    def _text_items(cls, value: Any) -> Any:
-        return tuple(_text(item) for item in value) if isinstance(value, list | tuple) else value
 
     @model_validator(mode="after")
     def _dated(self) -> Mapping:
