@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ KNOWN_FROM = {
     "activities": "started_at",
     "stages": "valid_from",
     "quotas": "approved_at",
+    "fx_rates": "rate_date",
     "opportunity_history": "changed_at",
 }
 # Later facts that are emptied, each with what else is known only with it.
@@ -37,6 +38,7 @@ LATER_FACTS = {
     },
     "stages": {"valid_to": ()},
 }
+RATES = ("actual", "plan")
 AT_EXPORT = {"leads": ("status", "score_crm", "merged_into_id"), "accounts": ("merged_into_id",)}
 
 
@@ -52,13 +54,25 @@ class Book:
         Last UTC instant it may see.
     company
         Currency, time zone, fiscal calendar.
+    rates
+        ``actual``: closed deals at the close date's rate, open ones at that of the as-of day; ``plan`` (constant
+        currency): every deal, old and new, at the one plan rate of its currency in force on the as-of day.
     """
 
     snapshot: Snapshot
     as_of: pd.Timestamp
     company: CompanySettings
     calendar: FiscalCalendar
+    rates: str = "actual"
     _read: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self):
+        if self.rates not in RATES:
+            raise ParameterError(unknown("rates", self.rates, RATES))
+
+    def at_plan_rates(self) -> Book:
+        """Return the same company in constant currency; what was read is shared."""
+        return replace(self, rates="plan")
 
     @property
     def snapshot_id(self) -> str:
@@ -240,7 +254,7 @@ class Book:
 
 
 def _nothing(name: str):
-    from salesops_lib.store import to_arrow
+    from salesops_lib.frames import to_arrow
 
     return to_arrow(tables.conform(_empty(name), name), name)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from salesops_lib import stats
+from salesops_lib import fx, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.periods import KINDS, Period
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NOT_ASSIGNED = "not assigned"
 LONGEST = 400  # periods in one window
+NO_NEAR_RATE = f"no daily rate in the {fx.MAX_AGE['daily']} days before, no month_avg of the month"
+NO_CURRENCY = "no currency"
 PEOPLE = ("rep", "team")  # dimensions that quotas and headcount belong to
 # what KPIs read; the widest text columns stay behind
 KEPT = [
@@ -66,8 +68,9 @@ def deals(book: Book) -> pd.DataFrame:
     -------
     DataFrame
         The columns `KEPT` of `opportunities`, and `rep`, `team`, `region`, `segment`, `product`, `source`
-        (never empty), `priced` (amount in corporate currency; empty where none is known), `is_renewal`,
-        `is_disqualified` (closed before the qualification stage), `is_lost`. Treat it as read-only.
+        (never empty), `priced` (amount in corporate currency at the rates of the book, rounded to cents; empty
+        where there is no amount or no rate), `is_renewal`, `is_disqualified` (closed before the qualification
+        stage), `is_lost`. Treat it as read-only.
     """
     frame = book.opportunities
     users = book.table("users", ["user_id", "team_id"]).drop_duplicates("user_id").set_index("user_id")["team_id"]
@@ -86,12 +89,43 @@ def deals(book: Book) -> pd.DataFrame:
     )
     for column in ("rep", "team", "region", "segment", "product", "source"):
         out[column] = out[column].astype("string[pyarrow]").fillna(NOT_ASSIGNED)
-    foreign = frame["currency"].ne(book.currency).fillna(False)
-    out["priced"] = frame["amount"].mask(foreign)
+    out["priced"] = _at_rates(book, frame["amount"], frame["currency"], frame["close_date"])
     out["is_renewal"] = frame["type"].eq("renewal").fillna(False)
     out["is_disqualified"] = out["is_closed"] & ~out["is_won"] & ~_qualified(book, out)
     out["is_lost"] = out["is_closed"] & ~out["is_won"] & ~out["is_disqualified"]
     return out
+
+
+def _at_rates(
+    book: Book, amounts: pd.Series, currencies: pd.Series, days: pd.Series, kinds: tuple[str, ...] = fx.ACTUAL
+) -> pd.Series:
+    """Convert at the rate of each day, of the as-of day where it is empty or the currency is to be constant."""
+    import pandas as pd
+
+    today = pd.Timestamp(book.day)
+    if book.rates == "plan":
+        days, kinds = pd.Series(today, index=amounts.index), fx.KINDS["plan"]
+    return fx.price(amounts, currencies, days.fillna(today), book.fx_rates, currency=book.currency, kinds=kinds)
+
+
+def unrated(book: Book) -> pd.DataFrame:
+    """List the deals with an amount that no known rate prices.
+
+    Returns
+    -------
+    DataFrame
+        One row a currency: `currency`, `deals`, `amount` (in that currency), `reason`.
+    """
+    rows, known, kinds = _without_rate(deals(book)), book.fx_rates, fx.KINDS[book.rates]
+    seen = known.loc[known["kind"].isin(kinds), "currency"]
+    out = rows.groupby("currency")["amount"].agg(deals="size", amount="sum").reset_index()
+    reasons = {True: NO_NEAR_RATE, False: f"no {' or '.join(kinds)} rate known"}
+    return out.assign(reason=out["currency"].isin(seen).map(reasons))
+
+
+def _without_rate(rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows[rows["priced"].isna() & rows["amount"].notna()]
+    return rows.assign(currency=rows["currency"].fillna(NO_CURRENCY))
 
 
 def _qualified(book: Book, frame: pd.DataFrame) -> pd.Series:
@@ -150,9 +184,14 @@ class Facts:
         return rows[self.period.contains(days) & ~rows["is_renewal"]]
 
     def unpriced(self, rows: pd.DataFrame) -> str:
-        """Say how many of `rows` are counted but not priced; empty where none."""
+        """Say how many of `rows` are counted but not priced, and how many of these want a rate; else nothing."""
         n = int(rows["priced"].isna().sum())
-        return f"{n} counted but not priced" if n else ""
+        return f"{n} counted but not priced{self.wanting(rows)}" if n else ""
+
+    def wanting(self, rows: pd.DataFrame) -> str:
+        """Say in brackets how many of `rows` have an amount but no rate, and of which currencies."""
+        found = _without_rate(rows)["currency"]
+        return f" ({len(found)} no rate for {', '.join(sorted(set(found)))})" if len(found) else ""
 
     def carriers(self) -> pd.DataFrame:
         """People who carry a quota (of the rep or team, where it is one); `share` is FTE × share of days there."""
@@ -235,7 +274,8 @@ def quotas(book: Book, period: Period) -> tuple[pd.DataFrame, str]:
     """Cut every bookings quota to a period.
 
     The newest version approved by the as-of instant holds; overlay quotas stay out. A quota whose own period is
-    longer than the window is split by working days. Users' quotas count where there are any, else the teams'.
+    longer than the window is split by working days. Users' quotas count where there are any, else the teams'. One
+    in another currency counts at the plan rate in force as its period starts, else at the rate of that day.
 
     Returns
     -------
@@ -245,15 +285,13 @@ def quotas(book: Book, period: Period) -> tuple[pd.DataFrame, str]:
     """
     import pandas as pd
 
-    rows = book.quotas
-    rows = rows[rows["measure"].eq("bookings") & ~rows["is_overlay"]]
-    foreign = rows["currency"].ne(book.currency).fillna(True)
-    rows = rows[~foreign]
-    rows = rows[rows["holder_type"].eq("user" if rows["holder_type"].eq("user").any() else "team")]
-    rows = rows.sort_values("version").drop_duplicates(["holder_id", "period_start"], keep="last")
-    first, last = pd.Timestamp(period.start), pd.Timestamp(period.last_day)
-    day = pd.Timedelta(days=1)
-    rows = rows[(rows["period_start"] <= last) & (rows["period_end"] > first)].reset_index(drop=True)
+    first, last, day = pd.Timestamp(period.start), pd.Timestamp(period.last_day), pd.Timedelta(days=1)
+    rows = _newest_quotas(book)
+    rows = rows[(rows["period_start"] <= last) & (rows["period_end"] > first)]
+    amounts = _at_rates(book, rows["quota_amount"], rows["currency"], rows["period_start"], fx.AGREED)
+    unpriced = sorted(set(rows.loc[amounts.isna(), "currency"].fillna(NO_CURRENCY)))
+    said = [f"{int(amounts.isna().sum())} quotas left out, no rate for {', '.join(unpriced)}"] if unpriced else []
+    rows = rows.assign(quota_amount=amounts)[amounts.notna()].reset_index(drop=True)
     start, end = rows["period_start"].clip(lower=first), rows["period_end"].clip(upper=last + day)
     inside = _working_days(book, start, end)
     agreed = (
@@ -265,10 +303,16 @@ def quotas(book: Book, period: Period) -> tuple[pd.DataFrame, str]:
     there = presence(holders, start, end - day)
     frame = rows[["holder_type", "holder_id"]].assign(agreed=agreed, prorated=agreed * there)
     covered = len({d for s, e in set(zip(start, end, strict=True)) for d in pd.date_range(s, e, inclusive="left")})
-    said = [f"{int(foreign.sum())} quotas in another currency left out"] if foreign.any() else []
     if 0 < covered < period.days:
         said.append(f"quotas cover {covered} of the period's {period.days} days")
     return frame, "; ".join(said)
+
+
+def _newest_quotas(book: Book) -> pd.DataFrame:
+    rows = book.quotas
+    rows = rows[rows["measure"].eq("bookings") & ~rows["is_overlay"]]
+    rows = rows[rows["holder_type"].eq("user" if rows["holder_type"].eq("user").any() else "team")]
+    return rows.sort_values("version").drop_duplicates(["holder_id", "period_start"], keep="last")
 
 
 def _working_days(book: Book, start: pd.Series, end: pd.Series) -> pd.Series:
@@ -288,7 +332,7 @@ def elapsed(facts: Facts) -> float:
 def priced_sum(facts: Facts, rows: pd.DataFrame) -> Estimate:
     """Sum the amounts of `rows`; where none of them has one there is no sum, not a zero."""
     if len(rows) and rows["priced"].isna().all():
-        return Estimate.none(NO_DATA, len(rows), f"none of {len(rows)} deals has an amount")
+        return Estimate.none(NO_DATA, len(rows), f"none of {len(rows)} deals has a price{facts.wanting(rows)}")
     return stats.total(rows["priced"]).noted(facts.unpriced(rows))
 
 

@@ -21,17 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # history field -> (column of opportunities, SQL type)
+SQL_TYPES = {"money": "decimal(18,2)", "date": "date", "share": "double", "flag": "boolean"}
 TRACKED = {
-    "stage": ("stage_id", "varchar"),
-    "amount": ("amount", "decimal(18,2)"),
-    "currency": ("currency", "varchar"),
-    "expected_close_date": ("expected_close_date", "date"),
-    "forecast_category": ("forecast_category", "varchar"),
-    "owner": ("owner_id", "varchar"),
-    "probability": ("probability_crm", "double"),
-    "type": ("type", "varchar"),
-    "deleted": ("is_deleted", "boolean"),
-    "merged": ("merged_into_id", "varchar"),
+    field: (column, SQL_TYPES.get(tables.OPPORTUNITIES[column].kind, "varchar"))
+    for field, column in tables.TRACKED.items()
 }
 # fields that change over the life of a deal; owner, type and currency are taken as they are where untracked
 CHANGING = ("stage", "amount", "expected_close_date", "forecast_category", "probability")
@@ -102,7 +95,7 @@ def _conform_loosely(frame: pd.DataFrame, name: str):
     """Give a frame all canonical columns, filling what a caller may leave out."""
     import pandas as pd
 
-    from salesops_lib.store import to_arrow
+    from salesops_lib.frames import to_arrow
 
     spec = tables.table(name)
     needed = {
@@ -127,7 +120,7 @@ def _run(
 ) -> pd.DataFrame:
     import duckdb
 
-    from salesops_lib.store import to_pandas
+    from salesops_lib.frames import to_pandas
 
     instant = calendar.instant(as_of)
     with duckdb.connect() as db:

@@ -163,12 +163,17 @@ def as_of_line(book: Book) -> Shown:
     week = (book.day - quarter.start).days // 7 + 1
     weeks = max(round(quarter.days / 7), week)
     local = book.as_of.tz_convert(book.calendar.timezone)
-    said = f"{quarter.label}, week {week} of {weeks}, as of {local:%a %d %b %Y %H:%M}, {book.currency}."
+    said = f"{quarter.label}, week {week} of {weeks}, as of {local:%a %d %b %Y %H:%M}, {_currency(book)}."
     day = book.calendar.day_of(book.known_until)
     if day < book.day:
         said += f" The source was exported on {day:%d %b %Y}: nothing that happened later is in these numbers."
         return Shown(f'<p class="warning">{html.escape(said)}</p>', said)
     return note(said)
+
+
+def _currency(book: Book) -> str:
+    constant = ", constant currency, plan rates" if book.rates == "plan" else ""
+    return f"{book.currency or EMPTY}{constant}"
 
 
 def headline(text: str) -> Shown:
@@ -272,14 +277,23 @@ def _with_range(value: Any, low: Any, high: Any, unit: str) -> str:
 
 
 def losses(book: Book) -> Shown:
-    """Show the rows read, kept and set aside, with the sum in a sentence."""
-    rows = book.losses
+    """Show the rows read, kept and set aside, with the sum in a sentence; then the deals no rate prices."""
+    from salesops_lib.facts import unrated
+
+    rows, without = book.losses, unrated(book)
     total, aside = int(rows["rows_in"].sum()), int(rows["rows_quarantined"].sum())
     said = f"{total:,} rows read, {total - aside:,} kept, {aside:,} set aside."
     units = dict.fromkeys(("rows_in", "rows_kept", "rows_quarantined"), "count")
-    return folded(
+    shown = folded(
         said, table(rows, units=units, labels={"rows_quarantined": "set aside"}, caption="Rows by table")
     )
+    if without.empty:
+        return shown
+    n, named = int(without["deals"].sum()), ", ".join(without["currency"])
+    said = f"{n:,} deal{'' if n == 1 else 's'} counted but not priced: no rate for {named}."
+    listed = table(without, units={"deals": "count", "amount": "amount"}, caption="Amounts in their own currency")
+    rest = folded(said, listed)
+    return Shown(shown.markup + rest.markup, f"{shown.text}\n{rest.text}")
 
 
 def folded(summary: str, block: Shown) -> Shown:
@@ -365,7 +379,7 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
         "As of": f"{book.as_of.tz_convert(book.calendar.timezone):%a %d %b %Y %H:%M} {book.calendar.timezone}",
         "Source exported": f"{book.snapshot.extracted_at:%d %b %Y %H:%M} UTC",
         "Company": company.name or EMPTY,
-        "Currency": book.currency or EMPTY,
+        "Currency": _currency(book),
         "Fiscal year": f"starts in month {book.calendar.start_month}, pattern {book.calendar.pattern}",
     }
     first = table(

@@ -19,14 +19,12 @@ from platform import node
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from salesops_lib import tables
 from salesops_lib.errors import SnapshotError, unknown
+from salesops_lib.frames import to_arrow, to_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
-
-    from salesops_lib.sources import Loaded
+    from salesops_lib.sources import Loaded, Staged
 
 CURRENT = "CURRENT"
 MANIFEST = "manifest.json"
@@ -121,6 +119,16 @@ class Snapshot:
 
         return pd.read_parquet(self.path / "quarantine.parquet")
 
+    @property
+    def coverage(self) -> dict[str, pd.Timestamp | None]:
+        """Since when each history field was tracked; none where from each deal's creation on."""
+        import pandas as pd
+
+        return {
+            name: None if at is None else pd.Timestamp(at).as_unit("us")
+            for name, at in self.manifest.get("coverage", {}).items()
+        }
+
     def truth(self) -> dict[str, Any]:
         """Ground truth of a simulated company; empty for real data."""
         path = self.path / "truth.json"
@@ -169,6 +177,13 @@ class Writer:
         self._open[name].write_table(table)
         self.rows[name] = self.rows.get(name, 0) + table.num_rows
 
+    def adopt(self, name: str, path: Path) -> None:
+        """Take over a finished Parquet file of canonical rows."""
+        import pyarrow.parquet as pq
+
+        shutil.move(path, self.path / f"{name}.parquet")
+        self.rows[name] = pq.read_metadata(self.path / f"{name}.parquet").num_rows
+
     def _close(self) -> None:
         for writer in self._open.values():
             writer.close()
@@ -185,6 +200,7 @@ class Writer:
         files: dict[str, str],
         truth: dict[str, Any] | None = None,
         extraction: str = "stated",
+        coverage: dict[str, str | None] | None = None,
     ) -> Snapshot:
         """Write the manifest, move the folder into place and make it current.
 
@@ -206,6 +222,7 @@ class Writer:
             "tables": entries,
             "losses": _plain(losses),
             "findings": _plain(findings),
+            "coverage": coverage or {},
             "files": files,
         }
         name = content_id(manifest)
@@ -231,10 +248,12 @@ class Store:
 
     root: Path
 
-    def save(self, loaded: Loaded) -> Snapshot:
-        """Make `loaded` a snapshot and the current one."""
+    def save(self, loaded: Loaded | Staged) -> Snapshot:
+        """Make `loaded` a snapshot and the current one; the files of a `Staged` are moved, not copied."""
         with Writer(self.root) as writer:
-            for name, frame in loaded.tables.items():
+            for name, path in getattr(loaded, "files_by_table", {}).items():
+                writer.adopt(name, path)
+            for name, frame in getattr(loaded, "tables", {}).items():
                 writer.append(name, frame)
             return writer.publish(
                 extracted_at=loaded.extracted_at,
@@ -243,8 +262,9 @@ class Store:
                 findings=loaded.findings,
                 quarantine=loaded.quarantine,
                 files=loaded.files,
-                truth=loaded.truth,
+                truth=getattr(loaded, "truth", None),
                 extraction=loaded.extraction,
+                coverage=loaded.coverage,
             )
 
     def save_batches(self, batches, *, extracted_at, company: dict[str, Any], truth=None) -> Snapshot:
@@ -303,41 +323,10 @@ def content_id(manifest: dict[str, Any]) -> str:
 
     A time of extraction that was only read off the files' dates is no content: copying them must change nothing.
     """
-    told = {key: manifest[key] for key in ("format", "company", "tables", "losses", "findings")}
+    told = {key: manifest[key] for key in ("format", "company", "tables", "losses", "findings", "coverage")}
     if manifest["extraction"] == "stated":
         told["extracted_at"] = manifest["extracted_at"]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def to_arrow(frame: pd.DataFrame, name: str) -> pa.Table:
-    """Write canonical columns as the Parquet types of the contract; other columns are refused by omission."""
-    import pyarrow as pa
-
-    kinds = _kinds(name)
-    known = [column for column in frame.columns if column in kinds]
-    schema = pa.schema([(column, tables.arrow_type(kinds[column])) for column in known])
-    return pa.Table.from_pandas(frame[known], schema=schema, preserve_index=False, safe=False)
-
-
-def to_pandas(table: pa.Table, name: str) -> pd.DataFrame:
-    """Read Parquet columns back with the dtypes of the contract."""
-    import pandas as pd
-
-    kinds = _kinds(name)
-    out = {}
-    for column in table.column_names:
-        array, wanted = table.column(column), pd.api.types.pandas_dtype(tables.dtype(kinds[column]))
-        if kinds[column] == "date":
-            out[column] = array.cast("timestamp[us]").to_pandas()
-        elif hasattr(wanted, "__from_arrow__") and kinds[column] != "instant":
-            out[column] = pd.Series(wanted.__from_arrow__(array))
-        else:
-            out[column] = array.to_pandas()
-    return pd.DataFrame(out)
-
-
-def _kinds(name: str) -> dict[str, str]:
-    return {column.name: column.kind for column in (*tables.table(name).columns, *tables.PROVENANCE)}
 
 
 def replace(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ UNITS = {
     "text": "text",
     "enum": "one of a closed list",
     "money": "currency units, two decimals",
+    "rate": "units of the corporate currency for one, nine decimals",
     "share": "share, 0 to 1",
     "number": "number",
     "count": "count",
@@ -29,6 +30,13 @@ UNITS = {
     "date": "business date, company time zone",
     "flag": "true or false",
 }
+
+# what a cell of each kind should have been, for messages
+WORDS = {
+    "id": "an identifier", "money": "an amount", "rate": "an exchange rate", "share": "a share", "number": "a number",
+    "count": "a whole number", "duration": "a duration", "instant": "a date and time", "date": "a date",
+    "flag": "true or false", "text": "text", "enum": "one of a closed list",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -315,13 +323,36 @@ CALENDAR = Table("calendar", "R", ("date", "region"), "Fiscal calendar and worki
     C("is_working_day", "flag", "Neither weekend nor holiday"),
 ))  # fmt: skip
 
+FX_RATES = Table("fx_rates", "R where deals have several currencies", ("currency", "rate_date", "kind"),
+                 "What one unit of a currency is worth in the corporate one; one row a currency, day and kind.", (
+    C("currency", "text", "ISO 4217 code"),
+    C("rate_date", "date", "Day it is of and known from: an average has the last of its month, a plan its first"),
+    C("kind", "enum", "Close of the day, average of the month, or agreed for a plan",
+      values=("daily", "month_avg", "plan")),
+    C("rate_to_corp", "rate", "Corporate currency for one unit, above 0; never the inverse"),
+))  # fmt: skip
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        USERS, TEAMS, ACCOUNTS, STAGES, OPPORTUNITIES, QUOTAS, CALENDAR,
+        USERS, TEAMS, ACCOUNTS, STAGES, OPPORTUNITIES, QUOTAS, CALENDAR, FX_RATES,
         OPPORTUNITY_HISTORY, ACTIVITIES, LEADS, PRODUCTS, OPPORTUNITY_PRODUCTS,
     )
 }  # fmt: skip
+
+# which column of a deal each history field speaks of
+TRACKED = {
+    "stage": "stage_id",
+    "amount": "amount",
+    "currency": "currency",
+    "expected_close_date": "expected_close_date",
+    "forecast_category": "forecast_category",
+    "owner": "owner_id",
+    "probability": "probability_crm",
+    "type": "type",
+    "deleted": "is_deleted",
+    "merged": "merged_into_id",
+}
 
 
 def table(name: str) -> Table:
@@ -344,6 +375,7 @@ def dtype(kind: str):
 
     return {
         "money": pd.ArrowDtype(pa.decimal128(18, 2)),
+        "rate": pd.ArrowDtype(pa.decimal128(18, 9)),
         "share": "float64",
         "number": "float64",
         "count": "Int64",
@@ -360,6 +392,7 @@ def arrow_type(kind: str) -> pa.DataType:
 
     return {
         "money": pa.decimal128(18, 2),
+        "rate": pa.decimal128(18, 9),
         "share": pa.float64(),
         "number": pa.float64(),
         "count": pa.int64(),
@@ -370,7 +403,7 @@ def arrow_type(kind: str) -> pa.DataType:
     }.get(kind, pa.string())
 
 
-def conform(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def conform(frame: pd.DataFrame, name: str | Table) -> pd.DataFrame:
     """Give a frame the canonical columns, order and dtypes; absent optional columns become empty ones.
 
     Parameters
@@ -385,11 +418,11 @@ def conform(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    spec = table(name)
+    spec = name if isinstance(name, Table) else table(name)
     absent = [column for column in spec.required if column not in frame]
     if absent:
         raise ParameterError(
-            f"{name}: required column(s) {', '.join(absent)} absent. Needed: {', '.join(spec.required)}"
+            f"{spec.name}: required column(s) {', '.join(absent)} absent. Needed: {', '.join(spec.required)}"
         )
     out = {}
     for column in (*spec.columns, *PROVENANCE):
@@ -400,8 +433,8 @@ def conform(frame: pd.DataFrame, name: str) -> pd.DataFrame:
             continue
         try:
             out[column.name] = _as(frame[column.name], column.kind)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ParameterError(f"{name}.{column.name} is not a {UNITS[column.kind]}: {error}") from error
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise ParameterError(f"{spec.name}.{column.name} is not a {UNITS[column.kind]}: {error}") from error
     return pd.DataFrame(out, index=frame.index)
 
 
@@ -410,6 +443,8 @@ def _as(values: pd.Series, kind: str) -> pd.Series:
 
     if kind == "money":
         return money(values)
+    if kind == "rate":
+        return rate(values)
     if kind == "instant" and pd.api.types.is_datetime64_dtype(values.dtype):
         values = values.dt.tz_localize("UTC")
     return values.astype(dtype(kind))
@@ -426,7 +461,6 @@ def money(values: pd.Series) -> pd.Series:
     from decimal import Decimal
 
     import pandas as pd
-    import pyarrow as pa
 
     if values.dtype == dtype("money"):
         return values
@@ -434,12 +468,36 @@ def money(values: pd.Series) -> pd.Series:
         values = values.round(2)
     elif pd.api.types.is_object_dtype(values.dtype):
         values = values.map(lambda amount: Decimal(str(amount)), na_action="ignore")
-    exact = pa.array(values, from_pandas=True).cast(pa.decimal128(38, 2)).cast(pa.decimal128(18, 2))
-    return pd.Series(pd.arrays.ArrowExtensionArray(exact), index=values.index, name=values.name)
+    return _decimals(values, 2)
+
+
+def rate(values: pd.Series) -> pd.Series:
+    """Give exchange rates their exact dtype; a float is read as it is written, then rounded to nine places.
+
+    Raises
+    ------
+    ValueError
+        For rates with more than nine decimals that are no floats, or too large for decimal(18, 9).
+    """
+    from decimal import Decimal
+
+    def read(value: object) -> Decimal:
+        return round(Decimal(str(value)), 9) if isinstance(value, float) else Decimal(str(value))
+
+    return values if values.dtype == dtype("rate") else _decimals(values.map(read, na_action="ignore"), 9)
+
+
+def _decimals(values: pd.Series, places: int) -> pd.Series:
+    import pandas as pd
+    import pyarrow as pa
+
+    wide = pa.array(values, from_pandas=True).cast(pa.decimal128(38, places))
+    exact = pd.arrays.ArrowExtensionArray(wide.cast(pa.decimal128(18, places)))
+    return pd.Series(exact, index=values.index, name=values.name)
 
 
 @cache
-def schema(name: str) -> pa_pandas.DataFrameSchema:
+def schema(name: str | Table) -> pa_pandas.DataFrameSchema:
     """Build the pandera schema of a canonical table: dtypes, null rules, closed lists, ranges."""
     import pandera.pandas as pa
 
@@ -449,6 +507,8 @@ def schema(name: str) -> pa_pandas.DataFrameSchema:
             rules.append(pa.Check.isin(column.values, error=f"one of {', '.join(column.values)}"))
         if column.kind == "share":
             rules.append(pa.Check.in_range(0, 1, error="between 0 and 1"))
+        if column.kind == "rate":
+            rules.append(pa.Check.gt(0, error="above zero"))
         if column.kind == "duration":
             rules.append(pa.Check.ge(0, error="zero or more"))
         if column.name.endswith("lat"):
@@ -457,15 +517,15 @@ def schema(name: str) -> pa_pandas.DataFrameSchema:
             rules.append(pa.Check.in_range(-180, 180, error="between -180 and 180"))
         return rules
 
-    spec = table(name)
+    spec = name if isinstance(name, Table) else table(name)
     return pa.DataFrameSchema(
         {c.name: pa.Column(None, checks(c), nullable=not c.required, required=c.required) for c in spec.columns},
-        name=name,
+        name=spec.name,
         strict=False,
     )
 
 
-def violations(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def violations(frame: pd.DataFrame, name: str | Table) -> pd.DataFrame:
     """List the cells of a conformed frame that break the contract.
 
     Returns
@@ -507,7 +567,8 @@ def dictionary() -> str:
         "version control); `reference/` holds files that people keep, such as quotas.",
         "",
         "Levels: **R** required, **S** strongly useful, **O** optional. Ids carry a source prefix (`sf:006…`).",
-        "Money is decimal(18,2) with its own currency column; instants are UTC; business dates have no time zone.",
+        "Money is decimal(18,2) with its own currency column, exchange rates are decimal(18,9); instants are UTC;",
+        "business dates have no time zone.",
         "Every row also carries " + ", ".join(f"`{c.name}` ({c.meaning.lower()})" for c in PROVENANCE) + ".",
         "",
     ]

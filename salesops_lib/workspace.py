@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from salesops_lib.book import Book
 from salesops_lib.config import FILE_NAME, CompanySettings, Settings, load_settings
-from salesops_lib.errors import ParameterError, SnapshotError
-from salesops_lib.sources import Loaded, load
-from salesops_lib.store import Snapshot, Store
+from salesops_lib.errors import LossLimitExceeded, ParameterError, SnapshotError
+from salesops_lib.export import write_csv
+from salesops_lib.sources import Loaded, Staged, load, stage
+from salesops_lib.store import Snapshot, Store, private_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("salesops")
 PINNED = "SALESOPS_SNAPSHOT"  # set by the report runner: every page of a run reads the same snapshot
 STREAM_FROM = 50_000  # deals
+REFUSED = "refused.csv"  # quarantine of a load that was refused
 
 
 @dataclass(frozen=True)
@@ -54,29 +57,37 @@ class Workspace:
         self, source: str | None = None, *paths: str | Path, mapping=None, max_loss=None, **options
     ) -> Loaded:
         """Load a source, by default the one in `salesops.yaml`, with the settings there; see `sources.load`."""
+        source, paths, given = self._given(source, paths, mapping, max_loss, options)
+        return load(source, *paths, **given)
+
+    def _given(self, source, paths, mapping, max_loss, options) -> tuple[str, tuple, dict]:
+        """Complete the arguments of a load from `salesops.yaml`."""
         own = self.settings.source
         if source is None:
             source = own.kind
             paths = tuple(self.root / path for path in own.paths)
             mapping = mapping or (own.mapping and self._mapping(own.mapping))
-        return load(
-            source,
-            *paths,
-            mapping=mapping,
-            max_loss=self.settings.max_loss if max_loss is None else max_loss,
-            company=self.settings.company,
-            **options,
-        )
+            options = {**own.options, **options}
+        if source == "sample":
+            return source, paths, options
+        given = {
+            "mapping": mapping,
+            "max_loss": self.settings.max_loss if max_loss is None else max_loss,
+            "company": self.settings.company,
+        }
+        return source, paths, given | options
 
     def _mapping(self, name: str) -> str | Path:
         return self.root / name if Path(name).suffix else name
 
-    def save(self, loaded: Loaded) -> Snapshot:
+    def save(self, loaded: Loaded | Staged) -> Snapshot:
         """Make a load the current snapshot."""
         return self.store.save(loaded)
 
     def ingest(self, source: str | None = None, *paths: str | Path, **options) -> Snapshot:
-        """Load a source and make it the current snapshot; a sample of many deals is streamed, never held whole.
+        """Load a source and make it the current snapshot, in the memory of a few batches.
+
+        A refused load leaves the rows it would have set aside in `REFUSED`, beside the snapshots.
 
         Takes what `load` takes.
         """
@@ -85,7 +96,23 @@ class Workspace:
 
             options = {name: options[name] for name in options if name not in ("mapping", "max_loss")}
             return self.store.save_batches(**sample_source.stream(**options))
-        return self.save(self.load(source, *paths, **options))
+        source, paths, given = self._given(
+            source, paths, options.pop("mapping", None), options.pop("max_loss", None), options
+        )
+        if source == "sample":
+            return self.save(load(source, *paths, **given))
+        self.store.root.mkdir(parents=True, exist_ok=True)
+        place = private_folder(self.store.root, "staging")
+        try:
+            return self.save(stage(source, *paths, place=place, **given))
+        except LossLimitExceeded as error:
+            aside = error.loaded.quarantine
+            write_csv(aside, self.store.root / REFUSED)
+            raise LossLimitExceeded(
+                f"{error} All {len(aside):,} rows: {self.store.root / REFUSED}.", error.loaded
+            ) from None
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     def snapshot(self) -> Snapshot:
         """Return the current snapshot; a workspace on the sample company makes it when there is none yet.
@@ -103,7 +130,7 @@ class Workspace:
             raise SnapshotError(f"{self.root} has no snapshot yet; run `salesops load` first.")
         return found
 
-    def book(self, as_of: str | None = None, *, snapshot: str | None = None) -> Book:
+    def book(self, as_of: str | None = None, *, snapshot: str | None = None, rates: str = "actual") -> Book:
         """Open the company as known at `as_of`, by default all that was exported.
 
         Parameters
@@ -112,11 +139,13 @@ class Workspace:
             A day such as ``2026-09-30`` (seen to its end, company time) or an ISO instant.
         snapshot
             Id of a snapshot other than the current one.
+        rates
+            ``actual``, or ``plan`` for constant currency; see `Book`.
 
         Raises
         ------
         ParameterError
-            For an `as_of` that is no date.
+            For an `as_of` that is no date, or unknown `rates`.
         SnapshotError
             Where there is no such snapshot.
         """
@@ -127,7 +156,8 @@ class Workspace:
         key = (source.id, instant)
         if key not in self._books:
             self._books[key] = Book(source, instant, company, calendar)
-        return self._books[key]
+        found = self._books[key]
+        return found if rates == found.rates else replace(found, rates=rates)
 
 
 def open_workspace(path: str | Path = ".") -> Workspace:

@@ -161,7 +161,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path, deals, says):
 
 
 def test_missing_folder_mapping_and_source_say_so(tmp_path):
-    with pytest.raises(DataContractError, match="one folder"):
+    with pytest.raises(DataContractError, match="needs a folder that exists"):
         load("csv", tmp_path / "none", mapping="maven_crm")
     with pytest.raises(ParameterError, match="--map"):
         load("csv", tmp_path)
@@ -467,7 +467,7 @@ def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):
     """The same owner in every batch of a long file is one person, not a duplicate."""
     from salesops_lib.sources import read as reading
 
-    monkeypatch.setattr(reading.RawFile.batches, "__defaults__", (2,))
+    monkeypatch.setattr(reading, "BLOCK", 128)
     mapping = MAPPING.replace(
         "  opportunities:\n",
         "    - {file: deals.csv, distinct: true, columns: {user_id: {template: 'also {stage}'}, name: stage,\n"

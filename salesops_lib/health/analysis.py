@@ -101,8 +101,11 @@ def _control(book: Book, stated: Mapping[str, ControlTotal]) -> pd.DataFrame:
             found = int(losses.get(name, 0))
             rows.append((name, "rows", str(total.rows), str(found), str(found - total.rows)))
         if total.amount is not None:
-            amount = stats.exact_sum(book.snapshot.read(name, ["amount"])["amount"])
-            rows.append((name, "amount", str(total.amount), str(amount), str(amount - total.amount)))
+            held = book.snapshot.read(name, [c for c in ("amount", "currency") if c in tables.table(name).names])
+            n = held["currency"].nunique() if "currency" in held else 1
+            measure = "amount" if n <= 1 else f"amount, {n} currencies added as written"
+            amount = stats.exact_sum(held["amount"])
+            rows.append((name, measure, str(total.amount), str(amount), str(amount - total.amount)))
     return pd.DataFrame(rows, columns=["table", "measure", "stated", "found", "difference"])
 
 

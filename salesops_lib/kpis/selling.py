@@ -40,7 +40,7 @@ def win_rate(facts: Facts) -> Variants:
     closed = facts.closed()
     won = closed["is_won"]
     yield "count", stats.proportion(int(won.sum()), len(closed))
-    yield "value", partial(_value_win_rate, closed)
+    yield "value", partial(_value_win_rate, facts, closed)
     yield "created cohort", partial(_cohort_win_rate, facts)
     yield "won of all", stats.proportion(int(won.sum()), len(closed) + len(facts.open()))
     yield "from last open stage", partial(_from_last_stage, facts, closed)
@@ -157,14 +157,15 @@ def _cycle(estimator: Callable[..., Estimate], close: pd.Series, start: pd.Serie
     )
 
 
-def _value_win_rate(closed: pd.DataFrame) -> Estimate:
-    lost = closed.loc[~closed["is_won"], "priced"]
-    if len(lost) and lost.isna().mean() > 0.5:
-        return Estimate.none(NOT_DEFINED, len(closed), "amounts of lost deals are blank in the source")
+def _value_win_rate(facts: Facts, closed: pd.DataFrame) -> Estimate:
+    lost = closed[~closed["is_won"]]
+    if len(lost) and lost["priced"].isna().mean() > 0.5:
+        blank = "amounts of lost deals are blank in the source"
+        return Estimate.none(NOT_DEFINED, len(closed), f"{blank}{facts.wanting(lost)}")
     amounts = closed["priced"].fillna(0)
     rate = stats.ratio_of_sums(amounts.where(closed["is_won"], 0), amounts)
     blank = int(closed["priced"].isna().sum())
-    return rate.noted(f"{blank} without an amount count as nothing" if blank else "")
+    return rate.noted(f"{blank} without a price count as nothing{facts.wanting(closed)}" if blank else "")
 
 
 def _cohort_win_rate(facts: Facts) -> Estimate:

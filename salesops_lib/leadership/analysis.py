@@ -181,12 +181,14 @@ def _headline(book: Book, now: Period, tiles: pd.DataFrame) -> str:
     booked, pace, rate = found["K26"], found["K02"], found["K03"]
     gone = book.calendar.elapsed(now, book.day)
     when = f"in {now.label}" if gone >= 1 else f"after {number(gone, 'percent')} of {now.label}"
-    first = f"Booked {_booked(booked, book.currency)} {when} ({booked.n:,} deal{'' if booked.n == 1 else 's'}"
+    facts = Facts(book, now, deals(book))
+    n, unpriced = len(facts.won()), facts.unpriced(facts.won())
+    first = f"Booked {_booked(booked, book.currency)} {when} ({n:,} deal{'' if n == 1 else 's'}"
     if change["K26"] != "no earlier figure":
         first += f", {change['K26']}"
-    first += ")"
+    first += f"), {unpriced}" if unpriced and booked.status == OK else ")"
     if pace.status == OK:
-        target = quota(Facts(book, now, deals(book)))
+        target = quota(facts)
         first += (
             f": {number(booked.value / target, 'percent')} of quota {number(target, 'money')}, on pace for "
             f"{_value(pace, 'share')} {interval(pace.low, pace.high, fitting('share', pace.low, pace.high))}"
@@ -231,14 +233,14 @@ def _quarters(book: Book) -> pd.DataFrame:
     import pandas as pd
 
     periods = [*book.calendar.last("quarter", 5, book.day), resolve_period(book, "4 quarters")]
-    booked, rate = (kpis.over_time(book, kpi_id, periods) for kpi_id in ("K26", "K03"))
+    booked, won, rate = (kpis.over_time(book, kpi_id, periods) for kpi_id in ("K26", "K25", "K03"))
     return pd.DataFrame(
         {
             "quarter": [*booked["period"].iloc[:-1], "last four"],
             "bookings": booked["value"],
             "low": booked["low"],
             "high": booked["high"],
-            "deals_won": booked["n"],
+            "deals_won": won["value"],
             "win_rate": rate["value"],
             "win_low": rate["low"],
             "win_high": rate["high"],
@@ -252,7 +254,7 @@ def _segments(book: Book, by: str, now: Period, year: Period) -> pd.DataFrame:
     import pandas as pd
 
     current = kpis.compute(
-        book, ["K02", "K08", "K26"], now, by=by, variants=["to date", "pace", "open", "new business"]
+        book, ["K02", "K08", "K25", "K26"], now, by=by, variants=["to date", "pace", "open", "new business"]
     )
     rolling = kpis.compute(book, ["K03", "K26"], year, by=by, variants="default")
 
@@ -262,7 +264,7 @@ def _segments(book: Book, by: str, now: Period, year: Period) -> pd.DataFrame:
 
     names = pd.concat([frame.set_index("segment")["segment_name"] for frame in (current, rolling)])
     names = names[~names.index.duplicated()]
-    booked = pick(current, "K26", "new business").reindex(names.index).fillna(0)
+    booked = pick(current, "K26", "new business").reindex(names.index, fill_value=0)  # without any price: empty
     held = {member: quota(Facts(book, now, deals(book), by, member)) for member in booked.index}
     target = pd.Series(held, dtype="float64")
     out = pd.DataFrame(
@@ -273,7 +275,7 @@ def _segments(book: Book, by: str, now: Period, year: Period) -> pd.DataFrame:
             "booked": booked,
             "quota": target.where(target > 0),
             "pipeline_due": pick(current, "K08", "open"),
-            "deals_won": pick(current, "K26", "new business", "n").reindex(names.index).fillna(0),
+            "deals_won": pick(current, "K25", "new business").reindex(names.index).fillna(0),
             "win_rate": pick(rolling, "K03", "count"),
             "win_low": pick(rolling, "K03", "count", "low"),
             "win_high": pick(rolling, "K03", "count", "high"),

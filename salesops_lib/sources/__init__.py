@@ -3,63 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
 
 from salesops_lib.config import CompanySettings
 from salesops_lib.errors import DataContractError, LossLimitExceeded, ParameterError, unknown
+from salesops_lib.sources.loaded import Loaded, Staged
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["Loaded", "Staged", "catalogue", "load", "stage"]
 
 KEEP_LOSS = 0.05
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a load brought in.
-
-    Attributes
-    ----------
-    tables
-        Canonical frames by name.
-    quarantine
-        `file`, `table`, `row` (as a spreadsheet counts, the header is row 1), `column`, `value`, `reason`; one
-        row for each record set aside.
-    report
-        `table`, `rows_in`, `rows_kept`, `rows_quarantined`, `reason`; ``rows_in = rows_kept + rows_quarantined``.
-    findings
-        `kind`, `file`, `table`, `column`, `value`, `n`: unmatched references, unmapped values, columns nobody
-        reads, amounts rounded; rows they count were kept.
-    company
-        What the source knows of the company (currency, time zone, fiscal calendar).
-    extracted_at
-        When the source was exported.
-    extraction
-        ``stated`` by the source or its mapping, or read off the ``file time``.
-    files
-        SHA-256 by file name.
-    truth
-        Ground truth of a simulated source; empty for real ones.
-    """
-
-    tables: dict[str, pd.DataFrame]
-    quarantine: pd.DataFrame
-    report: pd.DataFrame
-    findings: pd.DataFrame
-    company: CompanySettings
-    extracted_at: pd.Timestamp
-    extraction: str = "stated"
-    files: dict[str, str] = field(default_factory=dict)
-    truth: dict = field(default_factory=dict)
+CRMS = ("salesforce", "hubspot", "pipedrive", "dynamics")
 
 
 def catalogue() -> dict[str, str]:
     """Name the sources that `load` knows, with one line each."""
     return {
-        "csv": "any set of CSV files, through a mapping file (YAML)",
+        "csv": "any set of CSV, XLSX or Parquet files, through a mapping file (YAML)",
+        "salesforce": "a folder of Salesforce exports (Data Export, Data Loader, reports)",
+        "hubspot": "a folder of HubSpot exports, in any of five UI languages",
+        "pipedrive": "a folder of Pipedrive exports, in any of five UI languages",
+        "dynamics": "a folder of Dynamics 365 Sales exports",
         "sample": "a made-up company with known ground truth, seeded",
     }
 
@@ -72,22 +36,24 @@ def load(
     company: CompanySettings | None = None,
     **options,
 ) -> Loaded:
-    """Read a source into canonical tables.
+    """Read a source into canonical tables, in memory.
 
     Parameters
     ----------
     source
         One of `catalogue()`.
     paths
-        Folder or files of the source.
+        Folder of the source; of a CRM also several, exported at different times: what changed between them
+        becomes history.
     mapping
-        Mapping file, or the name of a shipped one; the `csv` source needs it.
+        Mapping file, or the name of a shipped one; the `csv` source needs it. For a CRM, a file that
+        ``extends`` its mapping.
     max_loss
         Largest share of a table's rows that may be quarantined.
     company
-        Time zone and calendar to read dates in, over those of the mapping.
+        Time zone, currency and calendar, over those of the mapping.
     options
-        For the `sample` source: fields of `SampleSettings`, e.g. ``seed=7``.
+        For the `sample` source: fields of `SampleSettings`, e.g. ``seed=7``. For files: `date_order`, `decimal`.
 
     Raises
     ------
@@ -98,23 +64,40 @@ def load(
     ParameterError
         For an unknown source.
     """
-    if options and source != "sample":
-        raise ParameterError(f"the {source} source takes no option {sorted(options)[0]!r}.")
-    readers: dict[str, Callable[[], Loaded]] = {
-        "csv": lambda: _load_csv(paths, mapping, company or CompanySettings()),
-        "sample": lambda: _load_sample(**options),
-    }
-    if source not in readers:
-        raise ParameterError(unknown("source", source, readers))
+    if source == "sample":
+        from salesops_lib.sources.sample_source import load_sample
+
+        return load_sample(**options)
+    with TemporaryDirectory(prefix="salesops-") as place:
+        try:
+            given = {"mapping": mapping, "max_loss": max_loss, "company": company, **options}
+            return stage(source, *paths, place=Path(place), **given).read()
+        except LossLimitExceeded as error:
+            raise LossLimitExceeded(str(error), error.loaded.read()) from None
+
+
+def stage(
+    source: str,
+    *paths: str | Path,
+    place: Path,
+    mapping: str | Path | None = None,
+    max_loss: float = KEEP_LOSS,
+    company: CompanySettings | None = None,
+    **options,
+) -> Staged:
+    """Do what `load` does in the memory of a few batches: the tables end as Parquet files in the folder `place`."""
+    if source not in catalogue():
+        raise ParameterError(unknown("source", source, catalogue()))
     with warnings.catch_warnings():
         # pandas warns that it could be faster on Arrow text; nothing a user can act on
         warnings.filterwarnings("ignore", category=UserWarning, module="pandas")
-        loaded = readers[source]()
-    refuse_losses(loaded, max_loss)
-    return loaded
+        warnings.filterwarnings("ignore", category=FutureWarning, module="pandas")
+        staged = _stage_files(source, paths, mapping, company or CompanySettings(), place, options)
+    refuse_losses(staged, max_loss)
+    return staged
 
 
-def refuse_losses(loaded: Loaded, max_loss: float) -> None:
+def refuse_losses(loaded: Loaded | Staged, max_loss: float) -> None:
     """Refuse a load that sets too much aside.
 
     Raises
@@ -127,29 +110,42 @@ def refuse_losses(loaded: Loaded, max_loss: float) -> None:
     if share.empty or share.max() <= max_loss:
         return
     worst = report.loc[share.idxmax()]
-    first = loaded.quarantine[loaded.quarantine["table"] == worst["table"]].iloc[0]
+    aside = loaded.quarantine
+    first = aside[aside["table"] == worst["table"]].iloc[0]
     raise LossLimitExceeded(
         f"{worst['table']}: {worst['rows_quarantined']} of {worst['rows_in']} rows ({share.max():.1%}) would be "
         f"set aside, the limit is {max_loss:.1%}. First: {first['file']}, row {first['row']}, column "
-        f"{first['column']}: {first['value']!r} is {first['reason']}. "
+        f"{first['column']}: {shown(first['value'])} is {first['reason']}. "
         "Mend the file or the mapping, or raise --max-loss.",
         loaded,
     )
 
 
-def _load_csv(paths, mapping, company: CompanySettings) -> Loaded:
-    from salesops_lib.sources.files import load_files
+def shown(value: object, most: int = 80) -> str:
+    """Write a value from a file for a message: quoted, control characters escaped, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(str(value)):,} characters)"
+
+
+def _stage_files(source, paths, mapping, company: CompanySettings, place: Path, options: dict) -> Staged:
+    from salesops_lib.sources.files import stage_files
     from salesops_lib.sources.mapping import read_mapping
 
-    if mapping is None:
-        raise ParameterError("the csv source needs a mapping: --map FILE, or mapping=… (e.g. maven_crm).")
-    if len(paths) != 1 or not Path(paths[0]).is_dir():
-        got = ", ".join(str(path) for path in paths) or "nothing"
-        raise DataContractError(f"the csv source needs one folder that exists, got {got}.")
-    return load_files(Path(paths[0]), read_mapping(mapping), company)
-
-
-def _load_sample(**options) -> Loaded:
-    from salesops_lib.sources.sample_source import load_sample
-
-    return load_sample(**options)
+    if source in CRMS:
+        chosen = read_mapping(mapping or source)
+    elif mapping is None:
+        raise ParameterError(f"the {source} source needs a mapping: --map FILE, or mapping=… (e.g. maven_crm).")
+    else:
+        chosen = read_mapping(mapping)
+    known = ("date_order", "decimal")
+    for name in options:
+        if name not in known:
+            raise ParameterError(f"the {source} source takes no option {name!r}; it takes {' and '.join(known)}.")
+    chosen = chosen.model_copy(update={name: value for name, value in options.items() if value is not None})
+    folders = [Path(path) for path in paths]
+    if not folders or not all(folder.is_dir() for folder in folders):
+        got = ", ".join(str(path) for path in folders if not path.is_dir()) or "nothing"
+        raise DataContractError(f"the {source} source needs a folder that exists, got {got}.")
+    if len(folders) > 1 and not chosen.objects:
+        raise DataContractError(f"several exports at once need a mapping with objects; {chosen.name} has none.")
+    return stage_files(folders, chosen, company, place)

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 
 import pandas as pd
 
 from salesops_lib import tables
 from salesops_lib.errors import DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
-from salesops_lib.sources import parse
+from salesops_lib.sources import ids, parse
 from salesops_lib.sources.mapping import PLACEHOLDER, ColumnMap, Mapping, Section
-from salesops_lib.sources.read import TEXT, RawFile
+from salesops_lib.sources.read import TEXT, Raw
 
 DATES = ("date", "instant")
-NUMBERS = ("money", "share", "number", "count", "duration")
-ID_FIELDS = ("stage", "owner", "merged")  # history fields whose values are ids
+NUMBERS = ("money", "rate", "share", "number", "count", "duration")
 QUARANTINE = ["file", "table", "row", "column", "value", "reason"]
+FINDINGS = ["kind", "file", "table", "column", "value", "n"]
+CURRENCY = "$currency"
+VALUES = ("old_value", "new_value")
+FIELD_KINDS = {name: tables.OPPORTUNITIES[column].kind for name, column in tables.TRACKED.items()}
+# a whole state of a deal as it was saved at an instant; columns are named after history fields
+STATES = tables.Table("opportunity_history", "S", ("opportunity_id", "changed_at", "seq"), "Saved states.", (
+    *(c for c in tables.OPPORTUNITY_HISTORY.columns if c.name in ("opportunity_id", "changed_at", "changed_by")),
+    tables.Column("seq", "count", "Order of the record", tables.UNKNOWN),
+    tables.Column("is_bulk", "flag", "Part of a bulk edit", tables.UNKNOWN),
+    *(
+        tables.Column(name, tables.OPPORTUNITIES[column].kind, name, tables.UNKNOWN, tables.OPPORTUNITIES[column].values)
+        for name, column in tables.TRACKED.items()
+    ),
+))  # fmt: skip
+SETTINGS = {True: ("date_order", parse.READINGS, "ymd"), False: ("decimal", {".": "decimal point", ",": "decimal comma"}, ".")}  # fmt: skip
 
 
 @dataclass
@@ -26,115 +44,301 @@ class Converter:
 
     Parameters
     ----------
-    table
-        Name of the canonical table.
+    spec
+        The table to fill.
     section, mapping
         The part of the mapping that applies, and the whole of it.
-    calendar
-        Business dates and zone-less instants are read in its time zone.
+    calendar, currency
+        Business dates and zone-less instants are read in its time zone; the company's currency.
+    raw
+        The file.
+    lookups
+        What other files say of values, by canonical column.
     """
 
-    table: str
+    spec: tables.Table
     section: Section
     mapping: Mapping
     calendar: FiscalCalendar
-    file_name: str = ""
+    currency: str
+    raw: Raw
+    lookups: dict[str, pd.Series] = field(default_factory=dict)
     readings: dict[str, str] = field(default_factory=dict)
-    findings: list[dict] = field(default_factory=list)
+    noticed: Counter = field(default_factory=Counter)
+    left_out: int = 0
 
-    def check_header(self, header: list[str]) -> None:
-        """Refuse a file that lacks a column the mapping reads.
+    @cached_property
+    def columns(self) -> dict[str, ColumnMap]:
+        """The canonical columns that this file fills."""
+        lenient = bool(self.mapping.objects)
+        return {name: spec for name, spec in self.section.columns.items() if not lenient or self._fills(spec)}
+
+    def _fills(self, spec: ColumnMap) -> bool:
+        if spec.const is not None or spec.default is not None:
+            return True
+        header = set(self.raw.header)
+        if any(column not in header for column in spec.when or {}):
+            return False
+        return any(column in header for column in spec.source) or (
+            spec.template is not None and all(column in header for column in spec.needs)
+        )
+
+    def check_header(self) -> None:
+        """Refuse a file that lacks a column the mapping cannot do without.
 
         Raises
         ------
         DataContractError
             Naming the file, the column, and the nearest one the file has.
         """
+        if self.mapping.objects:
+            absent = [c for c in self.spec.required if c not in self.columns and c not in self._made]
+            if absent:
+                wanted = "; ".join(
+                    f"{name} is read from {' or '.join(self.section.columns[name].sources)}"
+                    for name in absent if name in self.section.columns
+                )  # fmt: skip
+                raise DataContractError(
+                    f"{self.raw.name}: nothing in it fills {self.spec.name}.{f', {self.spec.name}.'.join(absent)} "
+                    f"({wanted}). It has: {', '.join(self.raw.header)}. Export those columns too."
+                )
+            return
         for name, spec in self.section.columns.items():
             for source in spec.sources:
-                if source not in header:
+                if source not in self.raw.header:
                     raise DataContractError(
-                        f"{self.file_name}, row 1: {unknown('column', source, header)}. "
-                        f"The mapping reads it for {self.table}.{name}; rename it there or in the file."
+                        f"{self.raw.name}, row 1: {unknown('column', source, self.raw.header)}. "
+                        f"The mapping reads it for {self.spec.name}.{name}; rename it there or in the file."
                     )
 
-    def decide(self, raw: RawFile) -> None:
-        """Read the file once and settle date order and decimal sign of every column it feeds.
+    @property
+    def _made(self) -> tuple[str, ...]:
+        return ("seq", "is_bulk", "origin", "field")
+
+    def weigh(self) -> Iterator[tuple[str, str, parse.Evidence]]:
+        """Read the file once; yield (column, kind, evidence) for each whose way of writing is still open."""
+        questions: dict[str, tuple[str, parse.Evidence]] = {}
+        questions |= {f"entered:{column}": ("instant", parse.Evidence()) for column in self.entered}
+        for name, spec in self.columns.items():
+            for key, kind in self._kinds_of(name):
+                is_date = kind in DATES
+                stated = spec.date_order if is_date else spec.decimal
+                stated = stated or (self.mapping.date_order if is_date else self.mapping.decimal)
+                if stated:
+                    self.readings[key] = stated
+                elif kind in DATES + NUMBERS and spec.source and spec.unit != "h:mm":
+                    questions[key] = (kind, parse.Evidence())
+        if not questions:
+            return
+        read = {c for key in questions if key in self.columns or key.partition(":")[0] in VALUES
+                for c in self.columns[key.partition(":")[0]].sources} | set(self.entered)  # fmt: skip
+        read |= {c for c in self.columns["field"].sources} if "field" in self.columns else set()
+        for rows, _ in self.raw.batches(read):
+            for key, (kind, evidence) in questions.items():
+                weigh = parse.weigh_dates if kind in DATES else parse.weigh_numbers
+                weigh(self._cells_of(rows, key), evidence)
+        for key, (kind, evidence) in questions.items():
+            yield key, kind, evidence
+
+    def _kinds_of(self, name: str) -> list[tuple[str, str]]:
+        """Kinds a column holds: its own; of a history value those of the fields it may speak of."""
+        if self.spec is tables.OPPORTUNITY_HISTORY and name in VALUES:
+            return [(f"{name}:{field}", kind) for field, kind in FIELD_KINDS.items() if kind in DATES + NUMBERS]
+        return [(name, self.spec[name].kind)]
+
+    def _cells_of(self, rows: pd.DataFrame, key: str) -> pd.Series:
+        name, _, history_field = key.partition(":")
+        if name == "entered":
+            return self._emptied(rows[history_field], ColumnMap(**{"from": history_field}))
+        cells = self._cells(rows, name, self.columns[name])
+        if history_field:
+            cells = cells.where(self._fields(rows).eq(history_field).fillna(False))
+        return cells
+
+    def _fields(self, rows: pd.DataFrame) -> pd.Series:
+        spec = self.columns["field"]
+        return self._translate(self._cells(rows, "field", spec), self.spec["field"], spec, silent=True)
+
+    def settle(self, key: str, kind: str, evidence: parse.Evidence, others: dict[bool, str | None]) -> None:
+        """Choose the reading of one column; `others` is that of the other columns of the export.
 
         Raises
         ------
         DataContractError
             Where a column mixes readings or allows two.
         """
-        open_questions = {}
-        for name, spec in self.section.columns.items():
-            kind = tables.table(self.table)[name].kind
-            stated = spec.date_order if kind in DATES else spec.decimal
-            if stated:
-                self.readings[name] = stated
-            elif kind in DATES + NUMBERS and spec.source:
-                open_questions[name] = (kind, parse.Evidence())
-        if not open_questions:
-            return
-        for rows, _ in raw.batches():
-            for name, (kind, evidence) in open_questions.items():
-                weigh = parse.weigh_dates if kind in DATES else parse.weigh_numbers
-                weigh(self._cells(rows, self.section.columns[name]), evidence)
-        for name, (kind, evidence) in open_questions.items():
-            where = f"{self.file_name}, column {self.section.columns[name].source!r}"
-            if kind in DATES:
-                self.readings[name] = evidence.decide(where, "ymd", parse.ORDERS, "date_order")
-            else:
-                signs = {".": "decimal point", ",": "decimal comma"}
-                self.readings[name] = evidence.decide(where, ".", signs, "decimal")
+        is_date = kind in DATES
+        setting, names, default = SETTINGS[is_date]
+        name, _, rest = key.partition(":")
+        column = rest if name == "entered" else " or ".join(self.columns[name].source)
+        where = f"{self.raw.name}, column {self.raw_name(column)!r}"
+        self.readings[key] = chosen = evidence.decide(where, default, names, setting, others[is_date])
+        if evidence.differ and not any(evidence.only.values()):
+            self.notice(f"{names[chosen]}, as in the other columns of the export", column, "", 1)
+
+    def raw_name(self, column: str) -> str:
+        """The name a column has in the file."""
+        return getattr(self.raw, "written", {}).get(column, column)
 
     def convert(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Convert raw rows; return (canonical rows with the same index, quarantine of the rest)."""
-        spec = tables.table(self.table)
+        rows = self._chosen(rows)
+        if self.section.changes == "entered":
+            return self._entered(rows)
         out, bad = {}, []
-        for name, column_map in self.section.columns.items():
-            out[name], unreadable, shown = self._column(rows, spec[name], column_map)
-            for at in rows.index[unreadable.to_numpy(dtype=bool)]:
-                bad.append((at, name, shown[at], f"not a {tables.UNITS[spec[name].kind]}"))
-        frame = tables.conform(pd.DataFrame(out, index=rows.index), self.table)
-        if self.table == "opportunity_history":
-            frame = self._prefix_history(frame)
+        for name, column_map in self.columns.items():
+            out[name], unreadable, shown = self._column(rows, self.spec[name], column_map)
+            bad.append(_told(shown, unreadable, name, f"not {tables.WORDS[self.spec[name].kind]}"))
+        frame = pd.DataFrame(out, index=rows.index)
+        if self.spec is tables.OPPORTUNITY_HISTORY:
+            frame, unreadable = self._history(frame)
+            bad.append(unreadable)
+        frame = tables.conform(frame, self.spec)
         if self.section.distinct:
-            frame = self._distinct(frame, list(spec.key))
-        broken = tables.violations(frame, self.table)
+            frame = self._distinct(frame, list(self.spec.key))
+        broken = tables.violations(frame, self.spec)
         self._note_unknown(broken[~broken["fatal"]])
-        fatal = broken[broken["fatal"]]
-        bad += list(zip(fatal["row"], fatal["column"], fatal["value"], fatal["reason"], strict=True))
-        quarantine = pd.DataFrame(bad, columns=["row", "column", "value", "reason"])
+        frame, broken = self._lenient(frame, broken)
+        bad.append(broken.loc[broken["fatal"], ["row", "column", "value", "reason"]])
+        quarantine = pd.concat([part for part in bad if len(part)] or [bad[0]])
         quarantine = quarantine[quarantine["row"].isin(frame.index)].drop_duplicates("row")
-        quarantine.insert(0, "file", self.file_name)
-        quarantine.insert(1, "table", self.table)
-        return frame.drop(index=quarantine["row"]), quarantine
+        quarantine = quarantine.assign(file=self.raw.name, table=self.spec.name)[QUARANTINE]
+        return frame[~frame.index.isin(quarantine["row"])] if len(quarantine) else frame, quarantine
+
+    def _chosen(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Leave out records that the mapping's rules exclude; they are counted."""
+        for rules, wanted in ((self.section.where, True), (self.section.unless, False)):
+            for column, values in rules.items():
+                if column not in rows:
+                    continue
+                hit = rows[column].str.strip().str.lower().isin([value.lower() for value in values])
+                out = rows[column][hit != wanted]
+                if len(out):
+                    what = "left out by rule: not wanted" if wanted else "left out by rule"
+                    self.notice(what, self.raw_name(column), ", ".join(values), len(out))
+                    self.left_out += len(out)
+                    rows = rows[hit == wanted]
+        return rows
+
+    @cached_property
+    def entered(self) -> dict[str, str]:
+        """Columns that say when a deal entered a stage, with the stage they name."""
+        found = {}
+        for pattern in self.section.entered:
+            before, _, after = pattern.partition("{stage}")
+            form = re.compile(
+                f"(?i)^(?:{'|'.join(map(re.escape, ('', *self.mapping.prefixes)))}){re.escape(before)}(.+?){re.escape(after)}$"
+            )
+            found |= {
+                column: hit[1] for column in self.raw.header if column not in found and (hit := form.match(column))
+            }
+        return found
+
+    def _entered(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Turn one column a stage into one row a stage entered."""
+        deals = self._id(self._cells(rows, "opportunity_id", self.columns["opportunity_id"]))
+        kept, bad = [], []
+        for column, stage in self.entered.items():
+            cells = self._emptied(rows[column], ColumnMap(**{"from": column}))
+            stamps = parse.to_instant(cells, self.readings.get(f"entered:{column}", "ymd"), self.calendar)
+            bad.append(_told(cells, cells.notna() & stamps.isna(), column, "not a date and time"))
+            kept.append(pd.DataFrame({
+                "opportunity_id": deals, "changed_at": stamps, "field": "stage", "seq": 0, "old_value": None,
+                "new_value": f"{self.mapping.id_prefix}:{stage}", "is_bulk": False, "origin": self.section.origin,
+            })[stamps.notna() & deals.notna()])  # fmt: skip
+        aside = pd.concat(bad).drop_duplicates("row").assign(file=self.raw.name, table=self.spec.name)[QUARANTINE]
+        frame = tables.conform(pd.concat(kept).sort_index(kind="stable"), self.spec)
+        return frame[~frame.index.isin(aside["row"])], aside
 
     def _distinct(self, frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
         """Fold the rows of one key; those without a key derive nothing, and are counted."""
         bare = frame[key].isna().any(axis=1)
         if bare.any():
-            self._find("no key to derive a row from", ", ".join(key), "", int(bare.sum()))
+            self.notice("no key to derive a row from", ", ".join(key), "", int(bare.sum()))
         return frame[~bare].drop_duplicates(key)
 
-    def _prefix_history(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Give ids among the old and new values the prefix that the columns they speak of have."""
-        ids = frame["field"].isin(ID_FIELDS)
-        both = {c: frame[c].mask(ids, self.mapping.id_prefix + ":" + frame[c]) for c in ("old_value", "new_value")}
-        return frame.assign(**both)
+    def _lenient(self, frame: pd.DataFrame, broken: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Empty cells out of range in columns that a row can do without."""
+        soft = [name for name, spec in self.columns.items() if spec.unreadable == "empty"]
+        mild = broken[broken["fatal"] & broken["column"].isin(soft) & broken["value"].notna()]
+        for (column, reason), cells in mild.groupby(["column", "reason"]):
+            self.notice(f"emptied: {reason}", column, str(cells["value"].iloc[0]), len(cells))
+            frame[column] = frame[column].mask(frame.index.isin(cells["row"]))
+        return frame, broken.drop(index=mild.index)
 
-    def _cells(self, rows: pd.DataFrame, spec: ColumnMap) -> pd.Series:
-        """Take one column's text: trimmed, placeholders emptied, masked by `when`."""
+    def _history(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Bring old and new values to the one form that each field has; leave out fields that are not tracked."""
+        tracked = frame["field"].isin(list(FIELD_KINDS)) | frame["field"].isna()
+        if not tracked.all():
+            for name, n in frame["field"][~tracked].value_counts().items():
+                self.notice("change of a field not tracked", "field", str(name), n)
+            self.left_out += int((~tracked).sum())
+            frame = frame[tracked]
+        made = {"seq": frame.index, "is_bulk": False, "origin": self.section.origin}
+        frame = frame.assign(**{name: value for name, value in made.items() if name not in frame})
+        bad = []
+        for column in [name for name in VALUES if name in frame]:
+            parts = []
+            for history_field, cells in frame[column].groupby(frame["field"], sort=False):
+                kind = FIELD_KINDS[history_field]
+                values = self._as_text(cells, f"{column}:{history_field}", kind, self.columns[column])
+                bad.append(_told(cells, cells.notna() & values.isna(), column, f"not {tables.WORDS[kind]}"))
+                parts.append(values)
+            frame[column] = pd.concat(parts).reindex(frame.index) if parts else frame[column]
+        empty = pd.DataFrame(columns=["row", "column", "value", "reason"])
+        return frame, pd.concat([part for part in bad if len(part)] or [empty])
+
+    def _as_text(self, cells: pd.Series, key: str, kind: str, spec: ColumnMap) -> pd.Series:
+        """Write the values of one history field as the contract does: ids with prefix, ISO days, plain decimals."""
+        if kind == "id":
+            return self._id(cells)
+        if kind == "enum":
+            return cells if spec.map is None else cells.map(spec.map).astype(TEXT).fillna(cells)
+        if kind == "date":
+            return (
+                parse.to_date(cells, self.readings.get(key, "ymd"), self.calendar)
+                .dt.strftime("%Y-%m-%d")
+                .astype(TEXT)
+            )
+        if kind == "flag":
+            return parse.to_flag(cells).map({True: "true", False: "false"}).astype(TEXT)
+        if kind in ("money", "share"):
+            exact = parse.to_number(cells, self.readings.get(key, "."))
+            if kind == "share":
+                exact = parse.times(exact, spec.factor)
+                return exact.where(exact.astype("float64").between(0, 1)).astype("float64").astype(TEXT)
+            return parse.to_money(exact).astype(TEXT)
+        return cells
+
+    def _cells(self, rows: pd.DataFrame, name: str, spec: ColumnMap) -> pd.Series:
+        """Take one column's text: trimmed, placeholders emptied, first of several, looked up, masked by `when`."""
         if spec.const is not None:
-            cells = pd.Series(str(spec.const), index=rows.index, dtype=TEXT)
+            cells = pd.Series(self._constant(spec.const), index=rows.index, dtype=TEXT)
         elif spec.template is not None:
             cells = self._fill(spec, rows)
         else:
-            cells = self._emptied(rows[spec.source], spec)
+            cells = pd.Series(None, index=rows.index, dtype=TEXT)
+            for k, column in enumerate(column for column in spec.source if column in rows):
+                cells = (
+                    self._emptied(rows[column], spec)
+                    if k == 0
+                    else cells.fillna(self._emptied(rows[column], spec))
+                )
+        if spec.first_of:
+            cells = cells.str.split(spec.first_of, n=1).str[0].str.strip().astype(TEXT)
+        if spec.starts:
+            cells = cells.where(cells.str.startswith(spec.starts).fillna(False))
+        if name in self.lookups:
+            cells = cells.map(self.lookups[name]).astype(TEXT)
+        if spec.default is not None:
+            cells = cells.fillna(self._constant(spec.default))
         for column, wanted in (spec.when or {}).items():
-            cells = cells.where(rows[column].str.strip().isin(wanted))
+            listed = [value.lower() for value in wanted]
+            cells = cells.where(rows[column].str.strip().str.lower().isin(listed))
         return cells
+
+    def _constant(self, value: object) -> str:
+        return self.currency if value == CURRENCY else _as_cell(value)
 
     def _emptied(self, cells: pd.Series, spec: ColumnMap) -> pd.Series:
         cells = cells.str.strip()
@@ -149,31 +353,43 @@ class Converter:
 
     def _column(self, rows: pd.DataFrame, column: tables.Column, spec: ColumnMap):
         """Convert one column; return (values, mask of unreadable cells, the cells as written)."""
-        cells = self._cells(rows, spec)
+        cells = self._cells(rows, column.name, spec)
         if isinstance(spec.const, bool):
             return pd.Series(spec.const, index=rows.index, dtype="boolean"), cells.isna(), cells
         if spec.map is not None:
             cells = self._translate(cells, column, spec)
         values = self._typed(cells, column, spec)
         unreadable = cells.notna() & values.isna()
-        if column.kind == "id":
-            values = (self.mapping.id_prefix + ":" + values).astype(TEXT)
+        if spec.unreadable == "empty" and unreadable.any():
+            self.notice(
+                f"emptied: not {tables.WORDS[column.kind]}",
+                column.name,
+                str(cells[unreadable].iloc[0]),
+                int(unreadable.sum()),
+            )
+            unreadable = unreadable & False
         return values, unreadable, cells
 
-    def _translate(self, cells: pd.Series, column: tables.Column, spec: ColumnMap) -> pd.Series:
+    def _translate(
+        self, cells: pd.Series, column: tables.Column, spec: ColumnMap, silent: bool = False
+    ) -> pd.Series:
         """Replace mapped values; others stay raw and are listed."""
+        if spec.map is None:
+            return cells
         table = {key: None if value is None else _as_cell(value) for key, value in spec.map.items()}
         mapped = cells.map(table).astype(TEXT)
         listed = cells.isin(list(table))
-        strangers = cells[cells.notna() & ~listed]
-        if column.kind in ("enum", "flag"):
+        if column.kind in ("enum", "flag") and not silent and not listed.all():
+            strangers = cells[cells.notna() & ~listed]
             for value, n in strangers.value_counts().items():
-                if value not in column.values:
-                    self._find("unmapped value", column.name, value, n)
+                if value not in column.values and not (column.name == "field" or column.kind == "flag"):
+                    self.notice("unmapped value", column.name, value, n)
         return mapped.where(listed, cells)
 
     def _typed(self, cells: pd.Series, column: tables.Column, spec: ColumnMap) -> pd.Series:
         reading = self.readings.get(column.name)
+        if column.kind == "id":
+            return self._id(cells)
         if column.kind == "date":
             return parse.to_date(cells, reading or "ymd", self.calendar)
         if column.kind == "instant":
@@ -181,21 +397,34 @@ class Converter:
         if column.kind == "flag":
             return parse.to_flag(cells)
         if column.kind in NUMBERS:
-            percent = cells.str.endswith("%").fillna(False) & (column.kind == "share")
-            exact = parse.to_number(cells.mask(percent, cells.str.removesuffix("%")), reading or ".")
-            return self._number(exact, percent, column, spec)
+            return self._number(cells, column, spec, reading or ".")
         return cells
 
-    def _number(self, exact, percent, column: tables.Column, spec: ColumnMap) -> pd.Series:
-        if spec.multiply is not None:
-            exact = parse.times(exact, Decimal(str(spec.multiply)))
+    def _id(self, cells: pd.Series) -> pd.Series:
+        if self.mapping.ids == "salesforce":
+            cells, damaged = ids.complete(cells)
+            if damaged:
+                self.notice("id with damaged case", "", damaged[0], len(damaged))
+        return (self.mapping.id_prefix + ":" + cells).astype(TEXT)
+
+    def _number(self, cells: pd.Series, column: tables.Column, spec: ColumnMap, decimal: str) -> pd.Series:
+        if spec.unit == "h:mm":
+            return parse.to_clock(cells)
+        percent = cells.str.endswith("%").fillna(False) & (column.kind == "share")
+        exact = parse.to_number(cells.mask(percent, cells.str.removesuffix("%")), decimal)
+        if spec.factor != 1:
+            exact = exact.where(percent, parse.times(exact, spec.factor))
         if percent.any():
             exact = exact.mask(percent, parse.times(exact, Decimal("0.01")))
+        if spec.invert:
+            exact = parse.inverse(exact)
+        if column.kind == "rate":
+            return exact.where((exact.abs() < 10**9).fillna(False))
         if column.kind == "money":
             money = parse.to_money(exact)
             changed = int((money.astype(exact.dtype) != exact).sum())
             if changed:
-                self._find("rounded to cents", column.name, "", changed)
+                self.notice("rounded to cents", column.name, "", changed)
             return money
         number = exact.astype("float64")
         if column.kind == "count":
@@ -204,19 +433,24 @@ class Converter:
 
     def _note_unknown(self, broken: pd.DataFrame) -> None:
         for (column, value), n in broken.groupby(["column", "value"]).size().items():
-            self._find("unknown value, kept as it is", column, value, n)
+            if self.columns[column].map is None:  # else it was told as not mapped
+                self.notice("unknown value, kept as it is", column, value, n)
 
-    def _find(self, kind: str, column: str, value: str, n: int) -> None:
-        self.findings.append(
-            {
-                "kind": kind,
-                "file": self.file_name,
-                "table": self.table,
-                "column": column,
-                "value": value,
-                "n": int(n),
-            }
-        )
+    def notice(self, kind: str, column: str, value: str, n: int) -> None:
+        """Count something worth telling about rows that were kept."""
+        self.noticed[kind, self.raw.name, self.spec.name, column, value] += int(n)
+
+    @property
+    def findings(self) -> list[dict]:
+        """What was noticed, as rows of `FINDINGS`."""
+        return [dict(zip(FINDINGS, (*what, n), strict=True)) for what, n in self.noticed.items()]
+
+
+def _told(cells: pd.Series, mask: pd.Series, column: str, reason: str) -> pd.DataFrame:
+    """List the masked cells as quarantine does."""
+    mask = mask.to_numpy(dtype=bool)
+    rows = cells.index[mask]
+    return pd.DataFrame({"row": rows, "column": column, "value": cells.array[mask], "reason": reason})
 
 
 def _as_cell(value: object) -> str:

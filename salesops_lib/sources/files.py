@@ -1,9 +1,11 @@
-"""A folder of CSV files and a mapping: read, convert, check keys and references, count everything."""
+"""Folders of exported files and a mapping: read, convert, check keys and references, count everything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -13,193 +15,321 @@ from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ConfigError, DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import track
-from salesops_lib.sources import Loaded
-from salesops_lib.sources.convert import QUARANTINE, Converter
+from salesops_lib.sources import checks, derive, parse
+from salesops_lib.sources.convert import FINDINGS, Converter
+from salesops_lib.sources.discover import day_in, find_objects, strangers_in
+from salesops_lib.sources.loaded import Staged
 from salesops_lib.sources.mapping import Mapping, Section
-from salesops_lib.sources.read import RawFile
+from salesops_lib.sources.read import Raw, open_raw
+from salesops_lib.sources.staging import Stage
 
-FINDINGS = ["kind", "file", "table", "column", "value", "n"]
-
-
-def load_files(folder: Path, mapping: Mapping, company: CompanySettings) -> Loaded:
-    """Load every table of `mapping` from `folder`; see `sources.load`."""
-    company = company.over(mapping.company)
-    calendar = company.calendar()
-    raw = {name: _open(folder, name, mapping) for name in _file_names(mapping)}
-    extracted_at = _extracted_at(mapping, raw, calendar)
-    hashes = {name: file.sha256() for name, file in raw.items()}
-    findings = list(_unread_columns(mapping, raw))
-    frames, quarantine, reports = {}, [], []
-    for name, sections in mapping.tables.items():
-        parts, rows_in = [], 0
-        for section in track(sections, f"reading {name}"):
-            frame, aside, found, read = _section(name, section, mapping, raw, calendar)
-            parts.append(frame.assign(source_file_sha256=hashes.get(section.file)))
-            quarantine.append(aside)
-            findings += found
-            rows_in += read
-        if name == "opportunities":
-            parts = [_complete_closing(part, calendar, findings) for part in parts]
-        frame, doubled = _drop_doubled(pd.concat(parts), name, [section.distinct for section in sections])
-        quarantine.append(doubled)
-        if all(section.distinct for section in sections):
-            rows_in = len(frame) + sum(int((q["table"] == name).sum()) for q in quarantine)
-        aside = pd.concat([q for q in quarantine if len(q)] or [pd.DataFrame(columns=QUARANTINE)])
-        reports.append(_account(name, rows_in, len(frame), aside[aside["table"] == name]))
-        provenance = {"source_system": mapping.source_system, "extracted_at": extracted_at}
-        frames[name] = tables.conform(frame.assign(**provenance).reset_index(drop=True), name)
-    findings += list(unmatched_references(frames))
-    return Loaded(
-        tables=frames,
-        quarantine=aside.reset_index(drop=True),
-        report=pd.DataFrame(reports),
-        findings=pd.DataFrame(findings, columns=FINDINGS),
-        company=company,
-        extracted_at=extracted_at,
-        extraction="stated" if mapping.extracted_at else "file time",
-        files=hashes,
-    )
+HISTORY = "opportunity_history"
+NO_CURRENCY = "XXX"  # ISO 4217: no currency
 
 
-def _file_names(mapping: Mapping) -> list[str]:
-    return sorted({s.file for sections in mapping.tables.values() for s in sections if s.file})
+@dataclass
+class Export:
+    """One export: the files of a folder, by the name that the mapping gives them."""
+
+    mapping: Mapping
+    files: dict[str, list[Raw]]
+    extracted_at: pd.Timestamp
+    dated: bool
+    strangers: list[str] = field(default_factory=list)
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 by file."""
+        return {raw.name: raw.sha256() for raws in self.files.values() for raw in raws}
 
 
-def _open(folder: Path, name: str, mapping: Mapping) -> RawFile:
-    path = folder / name
+def open_export(folder: Path, mapping: Mapping, calendar: FiscalCalendar) -> Export:
+    """Find the files of an export.
+
+    Raises
+    ------
+    DataContractError
+        Where a file the mapping names is missing, or none is recognised.
+    """
+    if mapping.objects:
+        files, strangers = find_objects(folder, mapping)
+    else:
+        files, strangers = {name: _named(folder, name, mapping) for name in mapping.files}, []
+    stated = mapping.extracted_at or (day_in(folder) if mapping.objects else None)
+    if stated:
+        return Export(mapping, files, calendar.instant(stated), True, strangers)
+    newest = max(raw.path.stat().st_mtime for raws in files.values() for raw in raws)
+    stamp = pd.Timestamp(datetime.fromtimestamp(int(newest), UTC)).as_unit("us")
+    return Export(mapping, files, stamp, False, strangers)
+
+
+def _named(folder: Path, name: str, mapping: Mapping) -> list[Raw]:
     if Path(name).name != name:
         raise ConfigError(f"{mapping.name}: file {name!r} must be a plain name inside the folder.")
-    if not path.is_file():
+    if not (folder / name).is_file():
         present = [entry.name for entry in folder.iterdir()]
         raise DataContractError(f"{folder}: {unknown('file', name, present)}; the mapping reads it.")
-    return RawFile(path, mapping.encoding, mapping.delimiter)
+    return open_raw(folder / name, mapping.encoding, mapping.delimiter)[:1]
 
 
-def _extracted_at(mapping: Mapping, raw: dict[str, RawFile], calendar: FiscalCalendar) -> pd.Timestamp:
-    """Take the mapping's word, else the newest file's time: a fact of the export, not of the clock."""
-    if mapping.extracted_at:
-        return calendar.instant(mapping.extracted_at)
-    newest = max(file.path.stat().st_mtime for file in raw.values())
-    return pd.Timestamp(datetime.fromtimestamp(int(newest), UTC)).as_unit("us")
+def stage_files(folders: Sequence[Path], mapping: Mapping, company: CompanySettings, place: Path) -> Staged:
+    """Bring one export, or several of one CRM taken at different times, into canonical Parquet files.
 
-
-def _section(name: str, section: Section, mapping: Mapping, raw, calendar):
-    """Convert one section; return (rows indexed by file and row, quarantine, findings, rows read)."""
-    if section.rows is not None:
-        frame = _inline(name, section, mapping)
-        return frame, pd.DataFrame(columns=QUARANTINE), [], len(frame)
-    file = raw[section.file]
-    converter = Converter(name, section, mapping, calendar, section.file)
-    converter.check_header(file.header)
-    converter.decide(file)
-    kept, aside, read = [], [], 0
-    for rows, ragged in file.batches():
-        frame, quarantine = converter.convert(rows)
-        read += len(rows) + len(ragged)
-        kept.append(frame)
-        aside.append(quarantine)
-        if len(ragged):
-            aside.append(ragged.assign(file=section.file, table=name, column="")[QUARANTINE])
-    if not kept:
-        kept = [tables.conform(pd.DataFrame(columns=tables.table(name).names), name)]
-    frame = pd.concat(kept)
-    if section.distinct:  # rows of one key are one entity, wherever in the file they stand
-        frame = frame[~frame.duplicated(list(tables.table(name).key)).to_numpy(dtype=bool)]
-        read = len(frame) + sum(map(len, aside))
-    frame.index = pd.MultiIndex.from_product([[section.file], frame.index], names=["file", "row"])
-    found = pd.DataFrame(converter.findings, columns=FINDINGS).groupby(FINDINGS[:-1], sort=False)["n"].sum()
-    return (
-        frame,
-        pd.concat(aside) if aside else pd.DataFrame(columns=QUARANTINE),
-        found.reset_index().to_dict("records"),
-        read,
-    )
-
-
-def _inline(name: str, section: Section, mapping: Mapping) -> pd.DataFrame:
-    """Read rows written in the mapping itself; a breach there is the mapping's fault."""
-    frame = tables.conform(pd.DataFrame(list(section.rows)), name)
-    for column in tables.table(name).columns:
-        if column.kind == "id":
-            frame[column.name] = mapping.id_prefix + ":" + frame[column.name]
-    broken = tables.violations(frame, name)
-    if len(broken):
-        row, column, value, reason = broken.iloc[0][["row", "column", "value", "reason"]]
-        raise ConfigError(f"{mapping.name}: tables.{name}.rows[{row}].{column}: {value!r}: {reason}.")
-    frame.index = pd.MultiIndex.from_product([["mapping"], frame.index], names=["file", "row"])
-    return frame
-
-
-def _drop_doubled(frame: pd.DataFrame, name: str, distinct: list[bool]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Keep the first row of each key; later ones are quarantined, or folded where all sections are `distinct`."""
-    key = list(tables.table(name).key)
-    doubled = frame.duplicated(key).to_numpy(dtype=bool)
-    if all(distinct):
-        return frame[~doubled], pd.DataFrame(columns=QUARANTINE)
-    again = frame[doubled]
-    aside = pd.DataFrame(
-        {
-            "file": again.index.get_level_values("file"),
-            "table": name,
-            "row": again.index.get_level_values("row"),
-            "column": ", ".join(key),
-            "value": again[key].astype("string").agg(" | ".join, axis=1).to_numpy() if len(again) else [],
-            "reason": "duplicate key; the first row is kept",
-        },
-        columns=QUARANTINE,
-    )
-    return frame[~doubled], aside
-
-
-def _complete_closing(frame: pd.DataFrame, calendar: FiscalCalendar, findings: list[dict]) -> pd.DataFrame:
-    """Fill closing instant and closing date from each other; a closed deal with neither is counted."""
-    closed_at = frame["closed_at"].fillna(calendar.day_start(frame["close_date"]))
-    close_date = frame["close_date"].fillna(calendar.business_date(frame["closed_at"]))
-    undated = int((frame["is_closed"] & closed_at.isna()).sum())
-    if undated:
-        entry = ("closed without a close date", "", "opportunities", "close_date", "", undated)
-        findings.append(dict(zip(FINDINGS, entry, strict=True)))
-    return frame.assign(closed_at=closed_at, close_date=close_date)
-
-
-def _account(name: str, rows_in: int, kept: int, aside: pd.DataFrame) -> dict:
-    counts = (aside["column"].astype("string") + ": " + aside["reason"].astype("string")).value_counts()
-    return {
-        "table": name,
-        "rows_in": rows_in,
-        "rows_kept": kept,
-        "rows_quarantined": len(aside),
-        "reason": "; ".join(f"{n} × {reason}" for reason, n in counts.items()),
-    }
-
-
-def _unread_columns(mapping: Mapping, raw: dict[str, RawFile]) -> Iterator[dict]:
-    """List the columns and files that the mapping does not read, except those it names under `ignore`."""
-    for name, file in raw.items():
-        sections = [s for parts in mapping.tables.values() for s in parts if s.file == name]
-        read = {source for s in sections for spec in s.columns.values() for source in spec.sources}
-        for column in file.header:
-            if column not in read and column not in mapping.ignore:
-                yield dict(zip(FINDINGS, ("column not read", name, "", column, "", 1), strict=True))
-
-
-def unmatched_references(frames: dict[str, pd.DataFrame]) -> Iterator[dict]:
-    """Count the rows whose reference points at no row; they are kept.
-
-    Yields
-    ------
-    dict
-        `kind`, `file` (empty), `table`, `column`, `value` (up to three examples), `n`.
+    Of several, the latest counts; what changed between them becomes history.
     """
-    for name, frame in frames.items():
-        for column in tables.table(name).columns:
-            target, _, key = column.references.partition(".")
-            if target not in frames:
+    company = company.over(mapping.company)
+    calendar = company.calendar()
+    exports = [open_export(folder, mapping, calendar) for folder in folders]
+    exports.sort(key=lambda export: export.extracted_at)
+    moments = [export.extracted_at for export in exports]
+    if len(set(moments)) < len(moments):
+        raise DataContractError(
+            "two exports carry the same date; put the day of each into its folder's name, e.g. export_2026-01-31."
+        )
+    return Load(exports[-1], exports[:-1], company, calendar, Stage(place)).run()
+
+
+@dataclass
+class Load:
+    """One load on its way through `Stage`."""
+
+    export: Export
+    earlier: list[Export]
+    company: CompanySettings
+    calendar: FiscalCalendar
+    stage: Stage
+    findings: list[dict] = field(default_factory=list)
+    records: dict[str, int] = field(default_factory=dict)
+    derived: set[str] = field(default_factory=set)
+    pieces: list[derive.Piece] = field(default_factory=list)
+
+    def run(self) -> Staged:
+        """Read everything, then complete and check it where it lies."""
+        mapping = self.export.mapping
+        work = [(name, self._converters(self.export, name)) for name in mapping.tables]
+        before = [(k, self._converters(export, "opportunities")) for k, export in enumerate(self.earlier)]
+        settle([converter for _, group in (*work, *before) for converter in group])
+        for name, converters in work:
+            self._read_table(name, converters)
+        for k, converters in before:
+            self._read_earlier(k, converters)
+        self.stage.close()
+        coverage = self._complete()
+        self.findings += list(self._not_read())
+        self.findings += [entry for _, group in (*work, *before) for c in group for entry in c.findings]
+        present = [n for n in tables.TABLES if n in self.stage.names]
+        return Staged(
+            stage=self.stage,
+            files_by_table={name: self.stage.path(name) for name in present},
+            report=pd.DataFrame([self._account(name) for name in self._reported()]),
+            findings=pd.DataFrame(self.findings, columns=FINDINGS),
+            company=self.company,
+            extracted_at=self.export.extracted_at,
+            extraction="stated" if self.export.dated else "file time",
+            files=self.export.hashes,
+            coverage=coverage,
+        )
+
+    def _converters(self, export: Export, name: str) -> list[Converter]:
+        """Make a converter for each file of each section that applies."""
+        sections = export.mapping.tables.get(name, ())
+        made: list[Converter] = []
+        for section in sections:
+            if section.rows is not None or (section.fallback and made):
                 continue
-            lost = frame.loc[
-                frame[column.name].notna() & ~frame[column.name].isin(frames[target][key]), column.name
-            ]
-            if len(lost):
-                shown = ", ".join(lost.drop_duplicates().head(3))
-                entry = ("unmatched reference", "", name, column.name, shown, len(lost))
-                yield dict(zip(FINDINGS, entry, strict=True))
+            spec = derive.STATES if section.changes == "states" else tables.table(name)
+            for raw in export.files.get(section.file, []):
+                currency = self.company.currency or NO_CURRENCY
+                converter = Converter(spec, section, export.mapping, self.calendar, currency, raw)
+                converter.lookups = {
+                    column: self._lookup(export, one) for column, one in converter.columns.items() if one.lookup
+                }
+                if section.fallback and not all(c in converter.columns for c in spec.key):
+                    continue  # what it would be derived from is not in this export
+                converter.check_header()
+                made.append(converter)
+        return made
+
+    def _lookup(self, export: Export, spec) -> pd.Series:
+        """Read what another file says of each value; the first word counts."""
+        wanted = spec.lookup
+        parts = [pd.DataFrame(columns=[wanted.key, wanted.value], dtype="string[pyarrow]")]
+        for raw in export.files.get(wanted.file, []):
+            if {wanted.key, wanted.value} <= set(raw.header):
+                parts += [rows for rows, _ in raw.batches({wanted.key, wanted.value})]
+        found = pd.concat(parts)
+        found = found.apply(lambda cells: cells.str.strip())
+        found = found[found[wanted.key].ne("") & found[wanted.value].ne("")].drop_duplicates(wanted.key)
+        return found.set_index(wanted.key)[wanted.value]
+
+    def _read_table(self, name: str, converters: list[Converter]) -> None:
+        for section in self.export.mapping.tables[name]:
+            if section.rows is not None:
+                self._append_inline(name, section)
+        if name == HISTORY:
+            self._read_history(converters)
+            return
+        for converter in converters:
+            self._read(name, converter, self.export)
+        if any(converter.section.distinct for converter in converters):
+            self.derived.add(name)
+
+    def _read(self, name: str, converter: Converter, export: Export) -> None:
+        """Stage what one file says; rows of one key of a derived table fold, wherever in the file they stand."""
+        fold, seen = converter.section.distinct, None
+        given = export.hashes[converter.raw.name]
+        read = {c for spec in converter.columns.values() for c in spec.sources}
+        read |= {c for c in (*converter.section.where, *converter.section.unless)} | set(converter.entered)
+        records = 0
+        for rows, ragged in track(converter.raw.batches(read), f"reading {name} from {converter.raw.name}"):
+            frame, aside = converter.convert(rows)
+            records += len(rows) + len(ragged)
+            if name.startswith("opportunities"):
+                frame = derive.complete_closing(frame, self.calendar, converter)
+            if fold:
+                key = frame[list(converter.spec.key)].astype("string")
+                seen = key if seen is None else pd.concat([seen, key])
+                again = seen.duplicated().to_numpy()
+                frame, seen = frame[~again[len(seen) - len(frame) :]], seen[~again]
+            provenance = {"source_system": export.mapping.source_system, "source_file_sha256": given}
+            self.stage.append(
+                name, frame.assign(**provenance), spec=converter.spec, file=converter.raw.name, fold=fold
+            )
+            self.stage.set_aside(aside)
+            if len(ragged):
+                self.stage.set_aside(ragged.assign(file=converter.raw.name, table=converter.spec.name, column=""))
+        if name not in self.stage.rows:
+            nothing = pd.DataFrame(columns=converter.spec.names, index=pd.RangeIndex(0))
+            nothing = tables.conform(nothing, converter.spec).assign(source_system="", source_file_sha256="")
+            self.stage.append(name, nothing, spec=converter.spec, file=converter.raw.name, fold=fold)
+        self.records[name] = self.records.get(name, 0) + records - converter.left_out
+
+    def _append_inline(self, name: str, section: Section) -> None:
+        """Stage rows written in the mapping itself; a breach there is the mapping's fault."""
+        mapping = self.export.mapping
+        frame = tables.conform(pd.DataFrame(list(section.rows)), name)
+        for column in tables.table(name).columns:
+            if column.kind == "id":
+                frame[column.name] = mapping.id_prefix + ":" + frame[column.name]
+        broken = tables.violations(frame, name)
+        if len(broken):
+            row, column, value, reason = broken.iloc[0][["row", "column", "value", "reason"]]
+            raise ConfigError(f"{mapping.name}: tables.{name}.rows[{row}].{column}: {value!r}: {reason}.")
+        frame = frame.assign(source_system=mapping.source_system, source_file_sha256=None)
+        self.stage.append(name, frame, spec=tables.table(name), file="mapping", fold=False)
+        self.records[name] = self.records.get(name, 0) + len(frame)
+
+    def _read_history(self, converters: list[Converter]) -> None:
+        """Stage the sources of history apart; which of them speaks for a field is settled once all are known."""
+        if len(converters) == 1 and {"seq", "old_value"} <= set(converters[0].columns):
+            self._read(HISTORY, converters[0], self.export)
+            self.pieces.append(derive.Piece(HISTORY, converters[0].section, whole=True))
+            return
+        ranks = {id(section): k for k, section in enumerate(self.export.mapping.tables[HISTORY])}
+        for converter in converters:
+            name = f"piece_{ranks[id(converter.section)]}"
+            self._read(name, converter, self.export)
+            if not any(piece.name == name for piece in self.pieces):
+                self.pieces.append(derive.Piece(name, converter.section, has_old="old_value" in converter.columns))
+        self.records[HISTORY] = sum(self.records.pop(piece.name) for piece in self.pieces)
+        self.derived.add(HISTORY)
+
+    def _read_earlier(self, k: int, converters: list[Converter]) -> None:
+        name = f"opportunities_{k}"
+        if not converters:
+            raise DataContractError(f"the export of {self.earlier[k].extracted_at:%Y-%m-%d} holds no deals.")
+        for converter in converters:
+            self._read(name, converter, self.earlier[k])
+
+    def _complete(self) -> dict[str, str | None]:
+        """Drop doubled keys, build history, stages and closings, look references up; return the coverage."""
+        with self.stage.database() as db:
+            for name in [n for n in self.stage.names if not n.startswith("piece_")]:
+                checks.drop_doubled(self.stage, db, name)
+        with self.stage.database() as db:
+            coverage = derive.history(self.stage, db, self.pieces, self.findings)
+        if self.earlier:
+            moments = [export.extracted_at for export in (*self.earlier, self.export)]
+            with self.stage.database() as db:
+                coverage |= derive.differences(self.stage, db, moments, coverage, self.findings)
+            self.derived.add(HISTORY)
+        with self.stage.database() as db:
+            if derive.stages(self.stage, db, self.export.mapping, self.findings):
+                self.derived.add("stages")
+        with self.stage.database() as db:
+            if any(
+                section.closing == "history" for section in self.export.mapping.tables.get("opportunities", ())
+            ):
+                derive.closings(self.stage, db, self.calendar.timezone, self.findings)
+        with self.stage.database() as db:
+            self.findings += list(checks.unmatched_references(self.stage, db))
+        return coverage
+
+    def _reported(self) -> list[str]:
+        aside = {table for table, _, _ in self.stage.aside}
+        known = [n for n in tables.TABLES if n in self.stage.rows or n in aside]
+        return known + [n for n in self.stage.rows if n.startswith("opportunities_")]
+
+    def _account(self, name: str) -> dict:
+        counted = {(c, r): n for (t, c, r), n in self.stage.aside.items() if t == name}
+        aside, kept = sum(counted.values()), self.stage.rows[name]
+        records = self.records.get(name, 0)
+        told = sorted(counted.items(), key=lambda item: -item[1])
+        exact = name not in self.derived and name not in self.stage.folded
+        return {
+            "table": name,
+            "rows_in": records if exact else kept + aside,
+            "rows_kept": kept,
+            "rows_quarantined": aside,
+            "reason": "; ".join(f"{n} × {column}: {reason}" for (column, reason), n in told),
+            "records": records,
+        }
+
+    def _not_read(self) -> Iterator[dict]:
+        """List files and columns that the mapping does not read, except those it names under `ignore`."""
+        mapping = self.export.mapping
+        entries = [("file not recognised", name, "") for name in self.export.strangers]
+        if mapping.objects:
+            absent = [name for name in mapping.objects if name not in self.export.files]
+            entries += [("not in the export", "", name) for name in absent]
+            entries += [("column not read", *pair) for pair in strangers_in(self.export.files, mapping)]
+        else:
+            for name, raws in self.export.files.items():
+                sections = [s for parts in mapping.tables.values() for s in parts if s.file == name]
+                read = {source for s in sections for source in s.sources}
+                entries += [
+                    ("column not read", name, column)
+                    for raw in raws for column in raw.header if column not in read and column not in mapping.ignore
+                ]  # fmt: skip
+        for kind, file, column in entries:
+            yield dict(zip(FINDINGS, (kind, file, "", column, "", 1), strict=True))
+
+
+def settle(converters: list[Converter]) -> None:
+    """Decide how each column of an export writes dates and numbers; one that leaves it open follows the others.
+
+    Raises
+    ------
+    DataContractError
+        Naming every column that mixes readings, or that nothing in the export settles.
+    """
+    open_questions = []
+    for converter in converters:
+        open_questions += [(converter, *question) for question in converter.weigh()]
+    shown: dict[bool, set[str]] = {True: set(), False: set()}
+    for converter, _, kind, evidence in open_questions:
+        certain = {reading for reading, n in evidence.only.items() if n}
+        if len(certain) == 1 and converter.mapping.objects:  # a CRM writes every column in one way
+            shown[kind in ("date", "instant")] |= certain & {"dmy", "mdy", ".", ","}
+    others = {is_date: (next(iter(found)) if len(found) == 1 else None) for is_date, found in shown.items()}
+    said = {}
+    for converter, key, kind, evidence in open_questions:
+        try:
+            converter.settle(key, kind, evidence, others)
+        except DataContractError as error:
+            said.setdefault(str(error), None)
+    if said:
+        raise DataContractError("\n".join(said))
+
+
+__all__ = ["FINDINGS", "Export", "open_export", "parse", "settle", "stage_files"]

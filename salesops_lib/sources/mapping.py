@@ -19,6 +19,8 @@ tables:
 from __future__ import annotations
 
 import re
+import unicodedata
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,25 +34,82 @@ MAPS = Path(__file__).with_name("maps")
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
+# required columns that the loader makes where a mapping does not fill them
+MADE = {"opportunity_history": ("seq", "is_bulk", "origin")}
+
+
 def _texts(value: Any) -> Any:
     return tuple(_text(item) for item in value) if isinstance(value, list | tuple) else value
 
 
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 Placeholders = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+UNITS = {
+    "percent": Decimal("0.01"),
+    "ms": Decimal("0.001"),
+    "min": Decimal(60),
+    "h": Decimal(3600),
+}  # h:mm is read as a clock shows it
+
+
+def normal(name: str) -> str:
+    """Bring a column or file name to the form it is compared in: letters and digits, no case."""
+    composed = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(letter for letter in composed if letter.isalnum())
+
+
+class Lookup(Strict):
+    """Where another file says something of a value."""
+
+    file: str
+    key: str
+    value: str
 
 
 class ColumnMap(Strict):
-    """How one canonical column is made; exactly one of `from`, `const`, `template`."""
+    """How one canonical column is made; exactly one of `from`, `const`, `template`.
 
-    source: str | None = Field(None, validation_alias=AliasChoices("from", "source"))
+    Attributes
+    ----------
+    source
+        Column of the file, or several: the first that is filled counts.
+    default
+        What an empty cell, or a column the export lacks, stands for; ``$currency`` is the company's currency.
+    map, empty, when
+        Renamed values; placeholders for "none"; ``{column: [values]}`` that must hold, else the cell is empty.
+    lookup
+        Replace the value by what another file says of it: ``{file, key, value}``.
+    first_of
+        The cell holds several values divided by this mark; the first counts.
+    starts
+        Only values that begin so count, e.g. ids of one object.
+    date_order, decimal, multiply, invert, unit
+        How dates and numbers are written; `invert` takes one divided by the number; `unit` is one of `UNITS`.
+    unreadable
+        ``empty``: a cell that cannot be read is emptied and reported, and its row kept.
+    """
+
+    source: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), validation_alias=AliasChoices("from", "source")
+    )
     const: Any = None
     template: str | None = None
+    default: Any = None
     map: dict[str, Any] | None = None
     when: dict[str, list[str]] | None = None
     empty: Placeholders = ()
-    date_order: Literal["ymd", "dmy", "mdy"] | None = None
+    lookup: Lookup | None = None
+    first_of: str | None = None
+    starts: str | None = None
+    date_order: Literal["ymd", "dmy", "mdy", "excel", "unix"] | None = None
     decimal: Literal[".", ","] | None = None
     multiply: int | float | None = None
+    invert: bool = False
+    unit: Literal["percent", "ms", "min", "h", "h:mm"] | None = None
+    unreadable: Literal["aside", "empty"] = "aside"
 
     @field_validator("map", "when", mode="before")
     @classmethod
@@ -59,23 +118,61 @@ class ColumnMap(Strict):
 
     @model_validator(mode="after")
     def _one_origin(self) -> ColumnMap:
-        if sum(origin is not None for origin in (self.source, self.const, self.template)) != 1:
+        if sum((bool(self.source), self.const is not None, self.template is not None)) != 1:
             raise ValueError("needs exactly one of 'from', 'const' and 'template'")
         return self
 
     @property
+    def needs(self) -> list[str]:
+        """Columns of the file it cannot do without; of several in `from`, any one."""
+        return list(self.source[:1]) if len(self.source) == 1 else PLACEHOLDER.findall(self.template or "")
+
+    @property
     def sources(self) -> list[str]:
         """Every column of the file this one reads."""
-        own = [self.source] if self.source else PLACEHOLDER.findall(self.template or "")
-        return own + list(self.when or {})
+        return [*self.source, *PLACEHOLDER.findall(self.template or ""), *(self.when or {})]
+
+    @property
+    def factor(self) -> Decimal:
+        """What a number is multiplied by."""
+        return Decimal(str(self.multiply or 1)) * UNITS.get(self.unit, Decimal(1))
 
 
 class Section(Strict):
-    """One file (or inline rows) that feeds one canonical table."""
+    """One file (or inline rows) that feeds one canonical table.
+
+    Attributes
+    ----------
+    file
+        A file name; where the mapping names `objects`, one of those.
+    distinct
+        Rows of one key are one entity.
+    fallback
+        Read only where no section before it found its file.
+    where, unless
+        ``{column: [values]}`` that must, or must not, hold; other records are left out and counted.
+    changes
+        `opportunity_history` only: ``rows`` are changes, ``states`` are whole states saved at an instant (columns
+        are named after history fields), ``entered`` has a column a stage with the instant the deal entered it.
+    entered
+        Pattern of those columns, e.g. ``hs_v2_date_entered_{stage}``.
+    origin, complete
+        How the change is known; whether it was tracked from each deal's creation on (false: from the first change).
+    closing
+        `opportunities` only: whether the last move into a closed stage dates the closing.
+    """
 
     file: str | None = None
     rows: tuple[dict[str, Any], ...] | None = None
     distinct: bool = False
+    fallback: bool = False
+    where: dict[str, Placeholders] = {}
+    unless: dict[str, Placeholders] = {}
+    changes: Literal["rows", "states", "entered"] = "rows"
+    entered: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    origin: Literal["native", "property_history", "snapshot_diff", "inferred"] = "native"
+    complete: bool | None = None
+    closing: Literal["column", "history"] = "column"
     columns: dict[str, ColumnMap] = {}
 
     @field_validator("columns", mode="before")
@@ -83,7 +180,11 @@ class Section(Strict):
     def _short_form(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        return {name: {"from": spec} if isinstance(spec, str) else spec for name, spec in value.items()}
+        return {
+            name: {"from": spec} if isinstance(spec, str | list) else spec
+            for name, spec in value.items()
+            if spec is not None
+        }
 
     @model_validator(mode="after")
     def _file_or_rows(self) -> Section:
@@ -91,19 +192,79 @@ class Section(Strict):
             raise ValueError("needs exactly one of 'file' and 'rows'")
         return self
 
+    @property
+    def sources(self) -> set[str]:
+        """Every column of the file that is read."""
+        return {c for spec in self.columns.values() for c in spec.sources} | {*self.where, *self.unless}
+
+
+class SourceObject(Strict):
+    """One kind of file a CRM exports.
+
+    Attributes
+    ----------
+    files
+        Names the file may have, without suffix; case, blanks, digits and marks do not count.
+    needs
+        Columns without which it cannot be used.
+    tells
+        Columns that together only this object has: they tell it where the file's name does not.
+    columns
+        API name of each column, with its labels by UI language.
+    """
+
+    files: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    tells: tuple[str, ...] = ()
+    columns: dict[str, dict[str, str | tuple[str, ...]]] = {}
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _bare_names(cls, value: Any) -> Any:
+        return {name: labels or {} for name, labels in value.items()} if isinstance(value, dict) else value
+
+    def labels(self) -> dict[str, str]:
+        """Map the normal form of every name and label to the API name."""
+        found: dict[str, str] = {}
+        for name, labels in self.columns.items():
+            for label in labels.values():
+                for one in (label,) if isinstance(label, str) else label:
+                    found.setdefault(normal(one), name)
+        return found | {normal(name): name for name in self.columns}
+
 
 class Mapping(Strict):
-    """A whole mapping file."""
+    """A whole mapping file.
+
+    Attributes
+    ----------
+    extends
+        A shipped mapping this one adds to; see `read_mapping`.
+    objects
+        Kinds of files; with them, files are found by name or header and missing columns leave theirs empty.
+    prefixes
+        Beginnings of column names that connectors add, e.g. ``property_``.
+    ids
+        ``salesforce``: ids of 15 characters are completed to 18.
+    encoding, delimiter, date_order, decimal
+        For every file; found from the files where not stated.
+    """
 
     name: str
+    extends: str | None = None
     title: str = ""
     id_prefix: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     source_system: str = "csv"
     extracted_at: str | None = None
     encoding: str | None = None
     delimiter: str | None = Field(None, min_length=1, max_length=1)
+    date_order: Literal["ymd", "dmy", "mdy"] | None = None
+    decimal: Literal[".", ","] | None = None
     empty: Placeholders = ()
     company: CompanySettings = CompanySettings()
+    prefixes: tuple[str, ...] = ()
+    ids: Literal["plain", "salesforce"] = "plain"
+    objects: dict[str, SourceObject] = {}
     tables: dict[str, Annotated[tuple[Section, ...], Field(min_length=1)]] = Field(min_length=1)
     ignore: tuple[str, ...] = ()
 
@@ -126,6 +287,11 @@ class Mapping(Strict):
             raise ValueError("needs 'extracted_at', because no file tells when the rows were exported")
         return self
 
+    @property
+    def files(self) -> list[str]:
+        """Every file it names."""
+        return sorted({s.file for sections in self.tables.values() for s in sections if s.file})
+
 
 def _text(value: Any) -> str:
     """Write a YAML scalar the way it looks in a file; `true` stays ``true``."""
@@ -139,34 +305,96 @@ def _text(value: Any) -> str:
 def read_mapping(path: str | Path) -> Mapping:
     """Read a mapping by path, or by the name of one that is shipped, e.g. ``maven_crm``.
 
+    A file that says ``extends: salesforce`` adds to a shipped one: its keys replace those of the same name; the
+    columns it states for a table are laid over those of the first section that reads the same file, or of the first.
+
     Raises
     ------
     ConfigError
         Naming file, key, near miss; also for tables, columns or values that the contract does not know.
     """
-    path = Path(path)
-    if not path.suffix:
-        shipped = {entry.stem: entry for entry in MAPS.glob("*.yaml")}
-        if path.name not in shipped:
-            raise ConfigError(f"{unknown('mapping', path.name, shipped)}; or give the path of a YAML file.")
-        path = shipped[path.name]
-    mapping = parse(Mapping, read_yaml(path), path.name)
+    path = _place(path)
+    content = read_yaml(path)
+    if base := content.get("extends"):
+        content = _laid_over(read_yaml(_place(str(base))), content, path.name)
+    mapping = parse(Mapping, content, path.name)
     for name, sections in mapping.tables.items():
         for number, section in enumerate(sections):
-            _check_section(name, section, f"{path.name}: tables.{name}[{number}]")
+            where = f"{path.name}: tables.{name}[{number}]"
+            _check_section(name, section, where)
+            _check_object(mapping, section, where)
     mapping.company.calendar()
     return mapping
 
 
-def _check_section(name: str, section: Section, where: str) -> None:
-    """Refuse columns the canonical table lacks, and required ones that nothing fills."""
+def _place(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix:
+        return path
+    shipped = {entry.stem: entry for entry in MAPS.glob("*.yaml")}
+    if path.name not in shipped:
+        raise ConfigError(f"{unknown('mapping', path.name, shipped)}; or give the path of a YAML file.")
+    return shipped[path.name]
+
+
+def _laid_over(base: dict[str, Any], own: dict[str, Any], where: str) -> dict[str, Any]:
+    """Lay a mapping over the one it extends."""
+    out = base | {key: value for key, value in own.items() if key not in ("tables", "objects")}
+    out["objects"] = dict(base.get("objects") or {})
+    for name, spec in (own.get("objects") or {}).items():
+        known = out["objects"].get(name) or {}
+        columns = {**(known.get("columns") or {}), **((spec or {}).get("columns") or {})}
+        out["objects"][name] = {**known, **(spec or {}), "columns": columns}
+    out["tables"] = dict(base["tables"])
+    for name, spec in (own.get("tables") or {}).items():
+        sections = out["tables"].get(name)
+        if not isinstance(spec, dict) or "rows" in spec or sections is None:
+            out["tables"][name] = spec
+            continue
+        sections = [dict(section) for section in ([sections] if isinstance(sections, dict) else sections)]
+        same = [section for section in sections if section.get("file") == spec.get("file", section.get("file"))]
+        if not same:
+            raise ConfigError(f"{where}: tables.{name}: no section of {base['name']} reads {spec.get('file')!r}.")
+        columns = {**same[0].get("columns", {}), **(spec.get("columns") or {})}
+        same[0].update({**spec, "file": same[0].get("file"), "columns": columns})
+        out["tables"][name] = sections
+    return out
+
+
+def _check_object(mapping: Mapping, section: Section, where: str) -> None:
+    """Refuse files and columns that the objects of the mapping do not name."""
+    if not mapping.objects or section.file is None:
+        return
     try:
-        spec = tables.table(name)
-        filled = set(section.columns) | {column for row in section.rows or () for column in row}
-        for column in filled:
-            spec[column]
+        if section.file not in mapping.objects:
+            raise ConfigError(f"{where}: {unknown('object', section.file, mapping.objects)}")
+        known = mapping.objects[section.file].columns
+        for column in section.sources - set(known):
+            raise ConfigError(f"{where}: {unknown(f'column of {section.file}', column, known)}")
     except ParameterError as error:
         raise ConfigError(f"{where}: {error}") from error
-    absent = [column for column in spec.required if column not in filled]
+
+
+STATE_COLUMNS = ("opportunity_id", "changed_at", "changed_by", "seq", "is_bulk")
+
+
+def _check_section(name: str, section: Section, where: str) -> None:
+    """Refuse columns the canonical table lacks, and required ones that nothing fills."""
+    if name == "opportunity_history" and section.changes != "rows":
+        known = (*STATE_COLUMNS, *(tables.HISTORY_FIELDS if section.changes == "states" else ()))
+        for column in section.columns:
+            if column not in known:
+                raise ConfigError(f"{where}: {unknown('history column', column, known)}")
+        needed = ("opportunity_id", "changed_at") if section.changes == "states" else ("opportunity_id",)
+        absent = [column for column in needed if column not in section.columns]
+    else:
+        try:
+            spec = tables.table(name)
+            filled = set(section.columns) | {column for row in section.rows or () for column in row}
+            for column in filled:
+                spec[column]
+        except ParameterError as error:
+            raise ConfigError(f"{where}: {error}") from error
+        absent = [column for column in spec.required if column not in filled | set(MADE.get(name, ()))]
     if absent:
         raise ConfigError(f"{where}: nothing fills the required column(s) {', '.join(absent)}.")

@@ -22,8 +22,11 @@ DATE = (
     r"(?:[T ,]+(?P<time>\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)\s*(?P<half>[AaPp][Mm])?)?"
     r"\s*(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?$"
 )
-ISO_DAY = r"^\d{4}-\d{2}-\d{2}$"
+ISO = r"^\d{4}-\d{2}-\d{2}(?:[T ,]|$)"
+COMPACT = r"^((?:19|20)\d{2})(0[1-9]|1[0-2])([0-3]\d)$"
+SERIALS = {"excel": r"^[2-7]\d{4}(?:\.\d+)?$", "unix": r"^(?:[1-9]\d{8,9}|[1-9]\d{11,12})(?:\.\d+)?$"}
 ORDERS = {"ymd": "year first", "dmy": "day first", "mdy": "month first"}
+READINGS = ORDERS | {"excel": "a serial day of Excel", "unix": "Unix time"}
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 GROUP_MARK = "[\u0020\u00a0\u202f'’]"
@@ -33,8 +36,9 @@ NUMBER = r"^[+-]?(?:\d+|\d{{1,3}}(?:{group}\d{{3}})+)?(?:{point}\d+)?(?:[eE][+-]
 DECIMALS = {".": NUMBER.format(group=",", point=r"\."), ",": NUMBER.format(group=r"\.", point=",")}
 
 EXACT = Context(prec=60)
-TRUE = ("true", "1", "yes", "y", "t")
-FALSE = ("false", "0", "no", "n", "f")
+# English, German, Dutch, French, Spanish
+TRUE = ("true", "1", "yes", "y", "t", "wahr", "ja", "waar", "vrai", "oui", "verdadero", "sí", "si")
+FALSE = ("false", "0", "no", "n", "f", "falsch", "nein", "onwaar", "nee", "faux", "non", "falso")
 
 
 @dataclass
@@ -57,8 +61,10 @@ class Evidence:
             at = mask.idxmax()
             self.example.setdefault(reading, (int(at), str(cells[at])))
 
-    def decide(self, where: str, default: str, names: dict[str, str], setting: str) -> str:
-        """Return the one reading that fits.
+    def decide(
+        self, where: str, default: str, names: dict[str, str], setting: str, others: str | None = None
+    ) -> str:
+        """Return the one reading that fits; where the column leaves it open, that of `others` in the same export.
 
         Raises
         ------
@@ -77,6 +83,8 @@ class Evidence:
             )
         if fits:
             return fits[0]
+        if self.differ and others in self.differ[2]:
+            return others
         if self.differ:
             row, value, results = self.differ
             shown = " or ".join(f"{result} ({names[reading]})" for reading, result in results.items())
@@ -118,11 +126,15 @@ def read_days(parts: pd.DataFrame, order: str) -> pd.Series:
 def weigh_dates(cells: pd.Series, evidence: Evidence) -> None:
     """Add a batch of date cells to the evidence for the three orders."""
     cells = cells.dropna()
-    first_seen = cells[~cells.str.slice(0, 10).str.fullmatch(ISO_DAY)]
-    iso = len(cells) - len(first_seen)
-    if iso:
-        is_iso = ~cells.index.isin(first_seen.index)
-        evidence.note("ymd", pd.Series(is_iso, index=cells.index), cells)
+    iso = (cells.str.contains(ISO, regex=True) | cells.str.fullmatch(COMPACT)).astype(bool)
+    evidence.note("ymd", iso, cells)
+    first_seen = cells[~iso]
+    for serial, form in SERIALS.items():
+        if first_seen.empty:
+            return
+        numbers = first_seen.str.contains(form, regex=True).astype(bool)
+        evidence.note(serial, numbers, first_seen)
+        first_seen = first_seen[~numbers]
     if first_seen.empty:
         return
     parts = split_dates(first_seen)
@@ -198,6 +210,16 @@ def times(exact: pd.Series, factor: Decimal) -> pd.Series:
     )
 
 
+def inverse(exact: pd.Series) -> pd.Series:
+    """Divide one by exact decimals, rounded to nine places; empty for zero."""
+    inverted = [
+        _decimal(EXACT.divide(Decimal(1), value)) if value is not pd.NA and value else None for value in exact
+    ]
+    return pd.Series(
+        pd.arrays.ArrowExtensionArray(pa.array(inverted, type=pa.decimal128(38, 9))), index=exact.index
+    )
+
+
 def to_money(exact: pd.Series) -> pd.Series:
     """Round exact decimals to cents, half to even; empty where too large for decimal(18, 2)."""
     array = pa.array(exact, type=pa.decimal128(38, 9))
@@ -223,8 +245,51 @@ def to_instant(cells: pd.Series, order: str, calendar: FiscalCalendar) -> pd.Ser
 
 def _stamps(cells: pd.Series, order: str) -> tuple[pd.Series, pd.Series]:
     """Return stamps as written (marked UTC; shifted to UTC where a zone is given) and the zone."""
+    if (plain := _iso_stamps(cells, order)) is not None:
+        return plain
     distinct = pd.Series(cells.dropna().unique(), dtype=cells.dtype)
-    parts = split_dates(distinct)
+    stamps, zone = _serial_stamps(distinct, order) if order in SERIALS else _written_stamps(distinct, order)
+    lookup = pd.DataFrame({"stamp": stamps.dt.as_unit("us"), "zone": zone}).set_index(pd.Index(distinct))
+    found = lookup.reindex(pd.Index(cells))
+    return (
+        pd.Series(found["stamp"].array, index=cells.index),
+        pd.Series(found["zone"].array, index=cells.index),
+    )
+
+
+def _iso_stamps(cells: pd.Series, order: str) -> tuple[pd.Series, pd.Series] | None:
+    """Read a column that is ISO 8601 throughout, all with a zone or all without; nothing where it is not."""
+    if order != "ymd" or cells.empty:
+        return None
+    written = pa.array(cells, type=pa.large_string())
+    for kind, zone in ((pa.timestamp("us"), None), (pa.timestamp("us", "UTC"), "Z")):
+        try:
+            stamps = pc.cast(written, kind)
+        except pa.ArrowInvalid:
+            continue
+        read = pd.Series(stamps.to_pandas().array, index=cells.index)
+        if not read.isna().all() and not (read.min().year >= 1678 and read.max().year <= 2261):
+            return None  # outside what a nanosecond stamp can hold: cell by cell
+        read = read.dt.tz_localize("UTC") if zone is None else read
+        return read, pd.Series(zone, index=cells.index, dtype=cells.dtype)
+    return None
+
+
+def _serial_stamps(distinct: pd.Series, order: str) -> tuple[pd.Series, pd.Series]:
+    """Read serial days (Excel, from 1899-12-30) or Unix times in seconds or milliseconds."""
+    numbers = pd.to_numeric(distinct.where(distinct.str.contains(SERIALS[order], regex=True)), errors="coerce")
+    if order == "excel":
+        days = pd.to_timedelta((numbers.astype("float64") * 86_400).round(), unit="s")
+        stamps, zone = pd.Timestamp("1899-12-30") + days, None
+    else:
+        seconds = numbers.astype("float64").where(numbers.lt(1e11), numbers.astype("float64") / 1000)
+        stamps, zone = pd.Timestamp("1970-01-01") + pd.to_timedelta((seconds * 1000).round(), unit="ms"), "Z"
+    return stamps.dt.tz_localize("UTC"), pd.Series(zone, index=distinct.index, dtype=distinct.dtype)
+
+
+def _written_stamps(distinct: pd.Series, order: str) -> tuple[pd.Series, pd.Series]:
+    """Read dates in one order, with or without a time."""
+    parts = split_dates(distinct.str.replace(COMPACT, r"\1-\2-\3", regex=True))
     days = read_days(parts, order)
     clock = parts["time"].fillna("0:00")
     padded = clock.where(clock.str.count(":").eq(2), clock + ":00")
@@ -235,12 +300,7 @@ def _stamps(cells: pd.Series, order: str) -> tuple[pd.Series, pd.Series]:
     earlier = (half.eq("am") & hour.eq(12)).fillna(False).astype(int)
     spent = spent + pd.to_timedelta(12 * (later - earlier), unit="h")
     stamps = (days + spent.where(spent < pd.Timedelta(days=1))).dt.tz_localize("UTC") - _offset(parts["zone"])
-    lookup = pd.DataFrame({"stamp": stamps.dt.as_unit("us"), "zone": parts["zone"]}).set_index(pd.Index(distinct))
-    found = lookup.reindex(pd.Index(cells))
-    return (
-        pd.Series(found["stamp"].array, index=cells.index),
-        pd.Series(found["zone"].array, index=cells.index),
-    )
+    return stamps, parts["zone"]
 
 
 def _offset(zone: pd.Series) -> pd.Series:
@@ -252,7 +312,13 @@ def _offset(zone: pd.Series) -> pd.Series:
     return pd.to_timedelta(minutes * sign, unit="min")
 
 
+def to_clock(cells: pd.Series) -> pd.Series:
+    """Read ``h:mm`` and ``h:mm:ss`` as seconds; empty where they do not fit."""
+    parts = cells.str.extract(r"^(\d{1,3}):([0-5]\d)(?::([0-5]\d))?$").astype("float64")
+    return parts[0] * 3600 + parts[1] * 60 + parts[2].fillna(0)
+
+
 def to_flag(cells: pd.Series) -> pd.Series:
-    """Read true/false, yes/no and 1/0 in any case."""
+    """Read true/false, yes/no and 1/0 in any case, in the languages of `TRUE` and `FALSE`."""
     known = dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)
     return cells.str.lower().map(known).astype("boolean")

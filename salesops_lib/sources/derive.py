@@ -1,0 +1,318 @@
+"""What a source does not say outright: history from saved states or successive exports, stages, closing instants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from salesops_lib import tables
+from salesops_lib.periods import FiscalCalendar
+from salesops_lib.sources.convert import FINDINGS, STATES, Converter
+from salesops_lib.sources.mapping import Mapping, Section
+from salesops_lib.sources.staging import Stage
+
+HISTORY = "opportunity_history"
+CLOSED_NAME = r"(^|[^a-z])(closed|won|lost|gewonnen|verloren|gagn|perdu|ganad|perdid)"
+WON_NAME = r"(won|gewonnen|gagn|ganad)"
+# text of a field's value as the contract writes it, from the typed column of a state
+AS_TEXT = {"date": "strftime({0}, '%Y-%m-%d')", "flag": "lower({0}::varchar)"}
+__all__ = ["STATES", "Piece", "closings", "complete_closing", "differences", "history", "stages"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One staged source of history.
+
+    Attributes
+    ----------
+    name
+        Its table in the stage.
+    section
+        Its part of the mapping.
+    has_old
+        Whether it says the old values.
+    whole
+        Whether it is the finished history already.
+    """
+
+    name: str
+    section: Section
+    has_old: bool = True
+    whole: bool = False
+
+
+def complete_closing(frame: pd.DataFrame, calendar: FiscalCalendar, converter: Converter) -> pd.DataFrame:
+    """Fill closing instant and closing date from each other; a closed deal with neither is counted."""
+    closed_at = frame["closed_at"].fillna(calendar.day_start(frame["close_date"]))
+    close_date = frame["close_date"].fillna(calendar.business_date(frame["closed_at"]))
+    undated = int((frame["is_closed"] & closed_at.isna()).sum())
+    if undated:
+        converter.notice("closed without a close date", "close_date", "", undated)
+    return frame.assign(closed_at=closed_at, close_date=close_date)
+
+
+def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict[str, str | None]:
+    """Make one history of all its sources: each field is told by the first that knows it.
+
+    Returns
+    -------
+    dict
+        Since when each field was tracked; none where from each deal's creation on.
+    """
+    if not pieces:
+        return {}
+    if not pieces[0].whole:
+        selects = [_changes(db, stage, piece, rank) for rank, piece in enumerate(pieces)]
+        db.execute(f"create temp table changes as {' union all '.join(selects)}")
+        db.execute("create temp table granted as select field, min(rank) rank from changes group by field")
+        spoken = db.sql(
+            "select field, rank, count(*) from changes anti join granted using (field, rank) group by all"
+        )
+        for field, rank, n in spoken.fetchall():
+            better = "another source of history tells this field"
+            findings.append(_finding(better, pieces[rank].section.file, "field", field, n))
+        _write_history(stage, db, """
+            select * exclude (nth), row_number() over (
+                partition by opportunity_id, changed_at, field order by rank, place) - 1 seq
+            from (select *, row_number() over (
+                partition by opportunity_id, changed_at, field, old_value, new_value order by rank, place) nth
+                from changes semi join granted using (field, rank))
+            where nth = 1 order by opportunity_id, changed_at, field, seq
+        """)  # fmt: skip
+        total = db.sql("select count(*) from changes semi join granted using (field, rank)").fetchall()[0][0]
+        if again := total - stage.rows[HISTORY]:
+            findings.append(_finding("the same change told twice, kept once", "", "", "", again))
+    return _coverage(db, stage, pieces)
+
+
+def _coverage(db, stage: Stage, pieces: list[Piece]) -> dict[str, str | None]:
+    stated = [piece for piece in pieces if piece.section.complete is not None]
+    if not stated:
+        return {}
+    source = "changes semi join granted using (field, rank)"
+    if pieces[0].whole:
+        source = f'(select *, 0 rank from "{pieces[0].name}")'
+    rows = db.sql(f"select field, min(rank), min(changed_at) from {source} group by field").fetchall()
+    return {
+        field: None if pieces[rank].section.complete is not False else first.isoformat()
+        for field, rank, first in sorted(rows)
+    }
+
+
+def _changes(db, stage: Stage, piece: Piece, rank: int) -> str:
+    """SQL for the changes that one source tells."""
+    kept = f"changed_by, coalesce(is_bulk, false) is_bulk, '{piece.section.origin}' origin, source_system"
+    kept = f"{kept}, source_file_sha256, place, {rank} rank"
+    if piece.section.changes == "states":
+        return _from_states(f'(select * from "{piece.name}")', kept)
+    if piece.section.changes == "entered":
+        _name_stages(db, stage, piece)
+    old = "old_value"
+    if not piece.has_old:
+        old = "lag(new_value) over (partition by opportunity_id, field order by changed_at, place)"
+    return f'select opportunity_id, changed_at, field, {old} old_value, new_value, {kept} from "{piece.name}"'
+
+
+def _from_states(source: str, kept: str, *, first_counts: bool = True) -> str:
+    """SQL for what changed between successive states of each deal."""
+    names = [column.name for column in STATES.columns if column.name in tables.TRACKED]
+    texts = ", ".join(f"{_as_text(STATES[name].kind, name)} as {name}" for name in names)
+    then = "field, value, lag(value) over past as before, row_number() over past as nth"
+    return f"""
+        select opportunity_id, changed_at, field, before as old_value, value as new_value, {kept} from (
+            select * exclude (field, value), {then} from (
+                from (select * replace ({texts}) from {source})
+                unpivot include nulls (value for field in ({", ".join(names)}))
+            ) window past as (partition by opportunity_id, field order by changed_at, place)
+        ) where value is distinct from before {"" if first_counts else "and nth > 1"}
+    """
+
+
+def _as_text(kind: str, column: str) -> str:
+    return AS_TEXT.get(kind, "{0}::varchar").format(column)
+
+
+def _name_stages(db, stage: Stage, piece: Piece) -> None:
+    """Give stages named in a header the id that the deals use; case and marks do not count."""
+    known = [f"select stage_id, stage_id label from opportunities where '{piece.name}' <> ''"]
+    if "stages" in stage.names:
+        known.append("select stage_id, stage_name from stages")
+    form = r"regexp_replace(lower(regexp_replace({}, '^[a-z0-9_]+:', '')), '[^\w]|_', '', 'g')".format
+    db.execute(f"""
+        create temp table labels as select {form("label")} form, min(stage_id) stage_id
+        from ({" union all ".join(known)}) group by 1
+    """)
+    stage.rewrite(db, piece.name, f"""
+        select p.* replace (coalesce(l.stage_id, p.new_value) as new_value)
+        from "{piece.name}" p left join labels l on l.form = {form("p.new_value")} order by place
+    """)  # fmt: skip
+    stage.show(db, piece.name)
+
+
+def _write_history(stage: Stage, db, statement: str) -> None:
+    spec = tables.table(HISTORY)
+    empty = tables.conform(pd.DataFrame(columns=spec.names), spec).assign(source_system="", source_file_sha256="")
+    if HISTORY not in stage.rows:
+        stage.append(HISTORY, empty, spec=spec, file="", fold=True)
+        stage.close()
+    stage.rewrite(db, HISTORY, statement)
+    stage.show(db, HISTORY)
+
+
+def differences(
+    stage: Stage, db, moments: list[pd.Timestamp], coverage: dict[str, str | None], findings: list[dict]
+) -> dict[str, str]:
+    """Turn successive exports into history; a deal that is gone counts as deleted from the first export without it.
+
+    Fields that a native history tells keep it. `opportunities` gains the deals that are gone, marked deleted.
+
+    Returns
+    -------
+    dict
+        The first export's instant, for each field that the differences tell.
+    """
+    names = [f"opportunities_{k}" for k in range(len(moments) - 1)] + ["opportunities"]
+    states = ", ".join(
+        f"{column} as {field}" for field, column in tables.TRACKED.items() if field not in ("deleted", "merged")
+    )
+    parts = [
+        f"select opportunity_id, timestamptz '{moment.isoformat()}' changed_at, {states}, source_system, "
+        f'source_file_sha256, place, {k} k, is_deleted from "{name}"'
+        for k, (name, moment) in enumerate(zip(names, moments, strict=True))
+    ]
+    db.execute(f"create temp table seen as {' union all '.join(parts)}")
+    rows = ", ".join(f"({k}, timestamptz '{moment.isoformat()}')" for k, moment in enumerate(moments))
+    db.execute(f"create temp table moments as from (values {rows}) m(k, moment)")
+    kept = "null::varchar changed_by, false is_bulk, 'snapshot_diff' origin, source_system, source_file_sha256"
+    told = [field for field in coverage]
+    listed = ", ".join(f"'{field}'" for field in told) or "''"
+    source = "(select * exclude (k, is_deleted), null::boolean deleted, null::varchar merged from seen)"
+    gone = """
+        select opportunity_id, max_by(source_system, k) source_system, max_by(source_file_sha256, k) file, moment
+        from seen s join moments m on m.k = s.k + 1
+        where not exists (from seen n where n.opportunity_id = s.opportunity_id and n.k = s.k + 1)
+            and not s.is_deleted
+        group by opportunity_id, moment
+    """
+    back = "exists (from seen n where n.opportunity_id = g.opportunity_id and n.changed_at > g.moment)"
+    db.execute(f"create temp table gone as select *, {back} returns from ({gone}) g")
+    diffs = f"""
+        select opportunity_id, changed_at, field, 0::bigint seq, old_value, new_value, changed_by, is_bulk, origin,
+            source_system, source_file_sha256
+        from ({_from_states(source, kept, first_counts=False)}) where field not in ({listed})
+        union all select opportunity_id, moment, 'deleted', 0, 'false', 'true', null, false, 'snapshot_diff',
+            source_system, file from gone
+        union all select g.opportunity_id, min(n.changed_at), 'deleted', 0, 'true', 'false', null, false,
+            'snapshot_diff', g.source_system, g.file from gone g join seen n using (opportunity_id)
+            where n.changed_at > g.moment group by g.opportunity_id, g.moment, g.source_system, g.file
+    """
+    own = f'union all select * exclude (place) from "{HISTORY}"' if HISTORY in stage.names else ""
+    _write_history(stage, db, f"from ({diffs} {own}) order by opportunity_id, changed_at, field, seq")
+    last = "row_number() over (partition by opportunity_id order by k desc) = 1"
+    before = " union all ".join(f'select *, {k} k from "{name}"' for k, name in enumerate(names[:-1]))
+    added = db.sql("select count(*) from gone where not returns").fetchall()[0][0]
+    stage.rewrite(db, "opportunities", f"""
+        select * exclude (place) from (select * from opportunities order by place)
+        union all
+        select b.* exclude (k, place) replace (true as is_deleted, g.moment as deleted_at)
+        from (select * from ({before}) qualify {last}) b join gone g using (opportunity_id) where not g.returns
+    """)  # fmt: skip
+    if added:
+        findings.append(_finding("gone from the export, taken as deleted", "", "opportunity_id", "", added))
+    first = moments[0].isoformat()
+    return {field: first for field in tables.TRACKED if field not in (*told, "merged")}
+
+
+def stages(stage: Stage, db, mapping: Mapping, findings: list[dict]) -> bool:
+    """Infer the sales process where no source tells it: closed and won from the deals, order from probabilities.
+
+    Without probabilities, stages stand in the order in which deals come to them; by name where no history tells.
+    Says whether it did.
+    """
+    if "opportunities" not in stage.names or stage.rows.get("stages"):
+        return False
+    told = HISTORY in stage.names
+    moves = f"""
+        select pipeline_id, new_value stage_id, avg(nth) depth, count(*) n from (
+            select *, row_number() over (partition by opportunity_id order by changed_at, seq) nth
+            from "{HISTORY}" where field = 'stage'
+        ) join opportunities using (opportunity_id) where new_value is not null group by all
+    """
+    nothing = "select null::varchar pipeline_id, null::varchar stage_id, null::double depth, 0 n where false"
+    found = db.sql(f"""
+        with shown as (
+            select pipeline_id, stage_id, bool_or(is_closed) is_closed, bool_or(is_won) is_won,
+                avg(probability_crm) chance from opportunities where stage_id is not null group by all
+        ), moved as ({moves if told else nothing}),
+        both_ways as (
+            select coalesce(s.pipeline_id, m.pipeline_id) pipeline_id, coalesce(s.stage_id, m.stage_id) stage_id,
+                is_closed, is_won, chance, depth,
+                regexp_replace(coalesce(s.stage_id, m.stage_id), '^[a-z0-9_]+:', '') stage_name
+            from shown s full join moved m on m.pipeline_id = s.pipeline_id and m.stage_id = s.stage_id
+        )
+        select pipeline_id, stage_id, stage_name,
+            coalesce(is_closed, regexp_matches(lower(stage_name), '{CLOSED_NAME}')) is_closed,
+            coalesce(is_won, regexp_matches(lower(stage_name), '{WON_NAME}')) is_won, chance, depth
+        from both_ways
+        order by pipeline_id, is_closed, is_won desc, chance nulls last, depth nulls last, stage_name
+    """).df()
+    if found.empty:
+        return False
+    order = found.groupby("pipeline_id").cumcount() + 1
+    frame = found[["pipeline_id", "stage_id", "stage_name", "is_closed", "is_won"]].assign(
+        valid_from=pd.Timestamp("1970-01-01"), stage_order=order, is_qualified=True,
+        probability_default=found["chance"].where(~found["is_closed"].astype(bool)),
+        source_system=mapping.source_system, source_file_sha256=None,
+    )  # fmt: skip
+    spec = tables.table("stages")
+    stage.rows.pop("stages", None)
+    stage.append("stages", tables.conform(frame, spec), spec=spec, file="inferred", fold=False)
+    stage.close()
+    how = "probability" if found["chance"].notna().any() else "the deals' moves" if told else "name"
+    findings.append(_finding(f"stages inferred from the deals, in order of {how}", "", "stage_id", "", len(found)))
+    return True
+
+
+def closings(stage: Stage, db, zone: str, findings: list[dict]) -> None:
+    """Date the closing of a deal by its last move into a closed stage, where history tells one.
+
+    A won deal moved to another won stage does not close again; a lost one that is won does.
+    """
+    if not {HISTORY, "stages", "opportunities"} <= set(stage.names):
+        return
+    db.execute(f"""
+        create temp table closing as
+        select opportunity_id, max(changed_at) moment from (
+            select h.opportunity_id, h.changed_at, new.is_closed closes, new.is_won wins,
+                coalesce(old.is_closed, false) was_closed, old.is_won was_won
+            from "{HISTORY}" h join opportunities o using (opportunity_id)
+            join stages new on new.stage_id = h.new_value and new.pipeline_id = o.pipeline_id
+            left join stages old on old.stage_id = h.old_value and old.pipeline_id = o.pipeline_id
+            where h.field = 'stage' and o.is_closed
+        ) where closes and not (was_closed and was_won = wins) group by opportunity_id
+    """)
+    day = f"cast(timezone('{zone}', c.moment) as date)"
+    moved, shown = db.sql(f"""
+        select count(*), list(o.opportunity_id order by o.opportunity_id)[:3] from opportunities o
+        join closing c using (opportunity_id) where o.close_date is not null and o.close_date <> {day}
+    """).fetchall()[0]
+    if moved:
+        what = "closed on another day than the close date says; history counts"
+        findings.append(_finding(what, "", "close_date", ", ".join(shown), moved))
+    stage.rewrite(db, "opportunities", f"""
+        select o.* replace (coalesce(c.moment, o.closed_at) as closed_at,
+            case when c.moment is null then o.close_date else {day} end as close_date)
+        from opportunities o left join closing c using (opportunity_id) order by place
+    """)  # fmt: skip
+
+
+def _finding(kind: str, file: str | None, column: str, value: str, n: int) -> dict:
+    table = (
+        "stages"
+        if column == "stage_id"
+        else "opportunities"
+        if column in ("close_date", "opportunity_id")
+        else HISTORY
+    )
+    return dict(zip(FINDINGS, (kind, file or "", table, column, value, int(n)), strict=True))
