@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import history, tables
 from salesops_lib.config import CompanySettings
-from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.errors import InsufficientData, ParameterError, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.store import Snapshot
 
@@ -104,8 +104,29 @@ class Book:
 
     @property
     def known_until(self) -> pd.Timestamp:
-        """Last instant anything is known of: the as-of instant, or the export where that was earlier."""
-        return min(self.as_of, self.snapshot.extracted_at)
+        """Last instant anything is known of: the as-of instant, or the export's end where that was earlier."""
+        return min(self.as_of, self.snapshot.until)
+
+    def tracks(self, field: str, since: object | None = None) -> bool:
+        """Whether a field's history is known at an instant, by default the as-of one."""
+        start = self.snapshot.coverage.get(field)
+        return start is None or self.calendar.instant(since or self.as_of) >= start
+
+    def require(self, field: str, since: object | None = None) -> None:
+        """Refuse a question about a time before a field was tracked.
+
+        Raises
+        ------
+        InsufficientData
+            Saying since when it was.
+        """
+        if not self.tracks(field, since):
+            start = self.snapshot.coverage[field]
+            days = max((start - self.calendar.instant(since or self.as_of)).days, 1)
+            raise InsufficientData(
+                f"{field.replace('_', ' ')} of deals before {self.calendar.day_of(start)}, when tracking it began",
+                needed=days, got=0, of="more days of tracked history",
+            )  # fmt: skip
 
     def has(self, name: str) -> bool:
         """Whether the snapshot holds rows of a canonical table."""
@@ -155,7 +176,9 @@ class Book:
         files = {name: self.snapshot.file(name) for name in present}
         if "opportunities" not in files:
             return tables.conform(_empty("opportunities"), "opportunities")
-        deals = history.state_from_files(files, instant, self.calendar, self.snapshot.extracted_at)
+        deals = history.state_from_files(
+            files, instant, self.calendar, self.snapshot.extracted_at, self.snapshot.coverage
+        )
         return deals[~deals["is_deleted"] & deals["merged_into_id"].isna()].reset_index(drop=True)
 
     def query(self, statement: str) -> pd.DataFrame:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
 import click
 
-EXIT_PARAMETER, EXIT_REFUSED, EXIT_PAGES = 2, 3, 5
+EXIT_PARAMETER, EXIT_REFUSED, EXIT_BLOCKED, EXIT_PAGES = 2, 3, 4, 5
 IN = click.option("--workspace", "-w", default=".", type=click.Path(), help="Folder of the workspace.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
@@ -41,6 +42,15 @@ def command(function):
                 DataContractError: EXIT_REFUSED
             }
             sys.exit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
+        except Exception as error:
+            if os.environ.get("SALESOPS_DEBUG"):
+                raise
+            click.echo(
+                f"salesops: this should not have happened: {type(error).__name__}: {error}. "
+                "SALESOPS_DEBUG=1 shows where; please report it.",
+                err=True,
+            )
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("salesops: interrupted; nothing was changed.", err=True)
             sys.exit(130)
@@ -63,17 +73,26 @@ def init(folder: Path) -> None:
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--map", "mapping", help="Mapping file, or the name of a shipped one (maven_crm).")
 @click.option("--max-loss", type=click.FloatRange(0, 1), help="Largest share of a table that may be set aside.")
+@click.option("--date-order", type=click.Choice(["ymd", "dmy", "mdy"]), help="How every file writes dates.")
+@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal sign of every file.")
+@click.option("--since", metavar="DATE", help="sql: leave what is older in the database.")
+@click.option("--until", metavar="DATE", help="sql: leave what is later in the database.")
+@click.option("--schema", help="sql: schema of the canonical tables.")
+@click.option("--url-env", metavar="NAME", help="sql: environment variable with the URL [SALESOPS_DB_URL].")
 @click.option("--opportunities", type=click.IntRange(1), help="sample: number of deals, up to millions.")
 @click.option("--seed", type=int, help="sample: seed.")
 @IN
 @AS_JSON
-def load(source, paths, mapping, max_loss, opportunities, seed, workspace, as_json) -> None:
-    """Load SOURCE (csv, sample) into a snapshot; without SOURCE, what salesops.yaml names."""
+def load(source, paths, mapping, max_loss, workspace, as_json, **options) -> None:
+    """Load SOURCE (csv, salesforce, hubspot, pipedrive, dynamics, sql, sample) from PATHS into a snapshot.
+
+    Without SOURCE, what salesops.yaml names. Several folders of one CRM, exported at different times, become history.
+    """
     from salesops_lib.errors import LossLimitExceeded
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
-    options = {k: v for k, v in {"opportunities": opportunities, "seed": seed}.items() if v is not None}
+    options = {name: value for name, value in options.items() if value is not None}
     try:
         snapshot = ws.ingest(source, *paths, mapping=mapping, max_loss=max_loss, **options)
         refused = None
@@ -102,8 +121,35 @@ def _print_report(report, findings) -> None:
     click.echo(report.drop(columns="reason").to_string(index=False))
     for row in report[report["rows_quarantined"] > 0].itertuples():
         click.echo(f"{row.table} set aside: {row.reason}")
-    for row in findings.itertuples():
-        click.echo(f"{row.kind}: {row.table or row.file} {row.column} {row.value!r} × {row.n}")
+    unread = findings[findings["kind"].eq("column not read")]
+    for file, rows in unread.groupby("file"):
+        click.echo(f"{len(rows)} columns not read in {file}: {', '.join(rows['column'])}")
+    for row in findings.drop(index=unread.index).itertuples():
+        told = " ".join(
+            part for part in (row.table or row.file, row.column, row.value and repr(row.value)) if part
+        )
+        click.echo(f"{row.kind}: {told}{f' × {row.n}' if row.n > 1 else ''}")
+
+
+@command
+@click.option("--out", type=click.Path(path_type=Path), help="Also write them to FILE.xlsx, .csv or .json.")
+@click.option("--against", metavar="SNAPSHOT", help="Snapshot to compare with, by default the one before.")
+@IN
+@AS_JSON
+def check(out, against, workspace, as_json) -> None:
+    """Look for known traps in the current snapshot; exit 4 when a red finding blocks reports."""
+    from datetime import datetime
+
+    from salesops_lib import gate
+    from salesops_lib.workspace import open_workspace
+
+    found = gate.check_workspace(open_workspace(workspace), today=datetime.now().date(), against=against)
+    if out:
+        gate.write(found, out)
+    click.echo(json.dumps(found.to_dict()) if as_json else gate.as_text(found))
+    if len(found.blocking):
+        click.echo(f"salesops: {found.headline}", err=True)
+        sys.exit(EXIT_BLOCKED)
 
 
 @command
@@ -239,8 +285,6 @@ def snapshots(workspace, as_json) -> None:
 @IN
 def lab(workspace) -> None:
     """Open JupyterLab on the workspace."""
-    import os
-
     from salesops_lib.workspace import open_workspace
 
     root = open_workspace(workspace).root

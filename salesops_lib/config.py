@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -60,12 +61,45 @@ class CompanySettings(Strict):
         return calendar
 
 
+class KeyringEntry(Strict):
+    """Entry of the keyring that holds a database's URL, or its password."""
+
+    service: str
+    username: str
+
+
 class SourceSettings(Strict):
-    """Where `salesops load` without arguments, and an empty store, take their data from."""
+    """Where `salesops load` without arguments, and an empty store, take their data from.
+
+    Parameters
+    ----------
+    date_order, decimal
+        How every file writes dates and numbers.
+    url_env, keyring
+        Where the `sql` source finds the database's URL: name of an environment variable, entry of the keyring.
+    db_schema
+        `sql`: schema of the canonical tables.
+    since
+        `sql`: first day that is read.
+    timeout_s
+        `sql`: longest time one statement may take.
+    """
 
     kind: str = "sample"
     paths: tuple[str, ...] = ()
     mapping: str | None = None
+    date_order: Literal["ymd", "dmy", "mdy"] | None = None
+    decimal: Literal[".", ","] | None = None
+    url_env: str | None = Field(None, pattern=r"^[A-Za-z_]\w*$")
+    keyring: KeyringEntry | None = None
+    db_schema: str | None = Field(None, alias="schema")
+    since: date | None = None
+    timeout_s: int | None = Field(None, ge=1)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is stated of how to read the source."""
+        return self.model_dump(exclude={"kind", "paths", "mapping"}, exclude_none=True, by_alias=True)
 
 
 class ControlTotal(Strict):
@@ -75,6 +109,25 @@ class ControlTotal(Strict):
     amount: Decimal | None = None
 
 
+class GateSettings(Strict):
+    """How strict the data gate is.
+
+    Parameters
+    ----------
+    accept
+        Reason by check: its finding no longer blocks reports, and is still printed.
+    thresholds
+        Share of rows by check from which its finding is red.
+    stale_days, max_age_days
+        Days without a touch that make an open deal stale, and days that make an export old.
+    """
+
+    accept: dict[str, Annotated[str, Field(min_length=3)]] = {}
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    stale_days: int = Field(60, ge=1)
+    max_age_days: int = Field(7, ge=0)
+
+
 class Settings(Strict):
     """The whole of `salesops.yaml`; every key may be left out."""
 
@@ -82,6 +135,7 @@ class Settings(Strict):
     source: SourceSettings = SourceSettings()
     max_loss: float = Field(0.05, ge=0, le=1)
     control_totals: dict[str, ControlTotal] = {}
+    gate: GateSettings = GateSettings()
     snapshots: str = "data/snapshots"
     notebooks: str = "notebooks"
     reports: str = "reports"
@@ -99,6 +153,8 @@ class Settings(Strict):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+SECRET_KEYS = ("url", "uri", "dsn", "password", "passwd", "pwd", "token", "secret")
+SECRET_VALUE = re.compile(r"://[^/@\s]*:[^@\s]+@|\b(password|passwd|pwd)\s*=", re.IGNORECASE)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -113,13 +169,43 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist.") from error
+    except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a secret
+        place = f"line {error.problem_mark.line + 1}, " if error.problem_mark else ""
+        raise ConfigError(f"{path} is not valid YAML: {place}{error.problem}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold keys at its top level, not a {type(content).__name__}.")
     return content
+
+
+def refuse_secrets(content: Any, where: str, *, keys: bool = True) -> None:
+    """Refuse a URL with a password, or a key that asks for one, anywhere in a file; it is not shown.
+
+    Raises
+    ------
+    ConfigError
+        Saying where credentials belong.
+    """
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if keys and str(key).lower() in SECRET_KEYS:
+                raise ConfigError(_SECRET.format(where=f"{where}.{key}"))
+            refuse_secrets(value, f"{where}.{key}", keys=keys)
+    elif isinstance(content, list | tuple):
+        for value in content:
+            refuse_secrets(value, where, keys=keys)
+    elif isinstance(content, str) and SECRET_VALUE.search(content):
+        raise ConfigError(_SECRET.format(where=where))
+
+
+_SECRET = (
+    "{where}: a file is no place for a URL with a password. Put it into an environment variable and name that "
+    "(source.url_env, by default SALESOPS_DB_URL), or into the keyring (source.keyring); if the file was shared, "
+    "change the password."
+)
 
 
 def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
@@ -173,6 +259,8 @@ def load_settings(path: Path) -> Settings:
     ConfigError
         Naming the file and the key.
     """
-    settings = parse(Settings, read_yaml(path), path.name)
+    content = read_yaml(path)
+    refuse_secrets(content, path.name)
+    settings = parse(Settings, content, path.name)
     settings.company.calendar()
     return settings

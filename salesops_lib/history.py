@@ -42,6 +42,7 @@ def state(
     *,
     stages: pd.DataFrame | None = None,
     calendar: FiscalCalendar | None = None,
+    coverage: Mapping[str, object] | None = None,
 ) -> pd.DataFrame:
     """Rebuild each opportunity as it was known at an instant.
 
@@ -57,6 +58,9 @@ def state(
         Canonical `stages`; without it, which stages are closed or won is learnt from `opportunities`.
     calendar
         Supplies the time zone; UTC by default.
+    coverage
+        Since when each history field was tracked, where that is later than the deals' creation. Before it, the
+        field counts as untracked: empty for deals still open, rather than guessed.
 
     Returns
     -------
@@ -81,14 +85,14 @@ def state(
         "opportunity_history": _conform_loosely(history, "opportunity_history"),
         "stages": None if stages is None else _conform_loosely(stages, "stages"),
     }
-    return _run(found, as_of, calendar or FiscalCalendar())
+    return _run(found, as_of, calendar or FiscalCalendar(), coverage=coverage)
 
 
 def state_from_files(
-    files: Mapping[str, Path], as_of: object, calendar: FiscalCalendar, extracted_at
+    files: Mapping[str, Path], as_of: object, calendar: FiscalCalendar, extracted_at, coverage=None
 ) -> pd.DataFrame:
     """Do what `state` does over Parquet files by table name, without loading the history."""
-    return _run(files, as_of, calendar, extracted_at)
+    return _run(files, as_of, calendar, extracted_at, coverage)
 
 
 def _conform_loosely(frame: pd.DataFrame, name: str):
@@ -116,7 +120,7 @@ def _conform_loosely(frame: pd.DataFrame, name: str):
 
 
 def _run(
-    sources: Mapping[str, object], as_of: object, calendar: FiscalCalendar, extracted_at=None
+    sources: Mapping[str, object], as_of: object, calendar: FiscalCalendar, extracted_at=None, coverage=None
 ) -> pd.DataFrame:
     import duckdb
 
@@ -134,7 +138,8 @@ def _run(
         _history_or_empty(db, sources)
         _with_extraction(db, "extracted_at" in columns, extracted_at)
         _stage_flags(db, sources)
-        tracked = {row[0] for row in db.execute("select distinct field from history").fetchall()}
+        later = {field for field, start in (coverage or {}).items() if start is not None and instant < start}
+        tracked = {row[0] for row in db.execute("select distinct field from history").fetchall()} - later
         try:
             then = {"t": instant.to_pydatetime(), "zone": calendar.timezone}
             table = db.sql(_statement(tracked, columns), params=then).to_arrow_table()

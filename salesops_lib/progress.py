@@ -1,4 +1,4 @@
-"""One `track()`: a bar in a terminal or a live notebook, log lines in a scheduled run."""
+"""One `track()`: a bar in a terminal or a live notebook, log lines in a scheduled run; and `ahead()` of the work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -36,3 +37,14 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
             log.info("%s: %d%s", description, done, f" of {total}" if total else "")
             spoken = time.monotonic()
     log.info("%s: %d done", description, done)
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield `items` while the next one is already being made in a thread of its own."""
+    source = iter(items)
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, source, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, source, end)
+            yield item

@@ -99,8 +99,8 @@ def test_the_public_surface_is_documented(tmp_path):
 
 
 COMPUTE = [
-    "kpis", "stats", "facts", "history", "book", "store", "workspace", "tables", "periods", "sources",
-    "report.parameters", "leadership.analysis", "benchmark.analysis", "health.analysis",
+    "kpis", "stats", "fx", "facts", "gate", "history", "book", "store", "workspace", "tables", "periods",
+    "sources", "export", "report.parameters", "leadership.analysis", "benchmark.analysis", "health.analysis",
 ]  # fmt: skip
 
 
@@ -173,7 +173,9 @@ def test_every_command_has_help():
 
     from salesops_lib.cli import main
 
-    assert {"init", "load", "render", "reports", "kpis", "sources", "snapshots", "lab"} <= set(main.commands)
+    assert {"init", "load", "check", "render", "reports", "kpis", "sources", "snapshots", "lab"} <= set(
+        main.commands
+    )
     for name in main.commands:
         shown = CliRunner().invoke(main, [name, "--help"])
         assert shown.exit_code == 0

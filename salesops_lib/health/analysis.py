@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from salesops_lib import stats, tables
 from salesops_lib.book import Book
 from salesops_lib.config import ControlTotal
+from salesops_lib.gate import reconcile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ def inspect(book: Book, control_totals: Mapping[str, ControlTotal] | None = None
     completeness = _completeness(book)
     missing = [t for t in tables.TABLES.values() if not book.has(t.name) and t.name != "calendar"]
     absent = pd.DataFrame([(t.name, t.level, t.meaning) for t in missing], columns=["table", "level", "meaning"])
-    control = _control(book, control_totals or {})
+    control = reconcile(book.snapshot, control_totals or {})
     return Health(
         headline=_headline(losses, book.findings, completeness, control),
         losses=losses,
@@ -88,25 +89,6 @@ def _completeness(book: Book) -> pd.DataFrame:
             share = stats.proportion(filled, len(part))
             rows.append((state, field, filled, len(part), share.value, share.low, share.high))
     return pd.DataFrame(rows, columns=["state", "field", "filled", "n", "share", "low", "high"])
-
-
-def _control(book: Book, stated: Mapping[str, ControlTotal]) -> pd.DataFrame:
-    """Reconcile rows and sums, to the cent, with what the CRM shows."""
-    import pandas as pd
-
-    losses = book.losses.set_index("table")["rows_in"]
-    rows = []
-    for name, total in stated.items():
-        if total.rows is not None:
-            found = int(losses.get(name, 0))
-            rows.append((name, "rows", str(total.rows), str(found), str(found - total.rows)))
-        if total.amount is not None:
-            held = book.snapshot.read(name, [c for c in ("amount", "currency") if c in tables.table(name).names])
-            n = held["currency"].nunique() if "currency" in held else 1
-            measure = "amount" if n <= 1 else f"amount, {n} currencies added as written"
-            amount = stats.exact_sum(held["amount"])
-            rows.append((name, measure, str(total.amount), str(amount), str(amount - total.amount)))
-    return pd.DataFrame(rows, columns=["table", "measure", "stated", "found", "difference"])
 
 
 def _headline(losses: pd.DataFrame, findings: pd.DataFrame, filled: pd.DataFrame, control: pd.DataFrame) -> str:

@@ -1,0 +1,11 @@
+"""The data gate: every known trap that can be seen in a snapshot is a finding, and the red ones block reports."""
+
+from salesops_lib.gate.check import Check
+from salesops_lib.gate.depth import reconcile
+from salesops_lib.gate.findings import Findings, compare
+from salesops_lib.gate.registry import CHECKS
+from salesops_lib.gate.run import inspect
+from salesops_lib.gate.text import as_text
+from salesops_lib.gate.workspace import check_workspace, write
+
+__all__ = ["CHECKS", "Check", "Findings", "as_text", "check_workspace", "compare", "inspect", "reconcile", "write"]

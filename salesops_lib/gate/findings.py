@@ -1,0 +1,164 @@
+"""What the gate found: tables, what blocks, what pages must say, and the comparison with an earlier snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from salesops_lib.gate.check import SEVERITIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["check", "traps", "severity", "title", "table", "n", "of", "share", "amount", "currency", "sample",
+           "meaning", "mend", "status", "accepted"]  # fmt: skip
+SAMPLES = ["check", "id", "amount", "currency", "detail"]
+NOTES = 5  # sentences in a page header
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong with the data of a snapshot, and what nobody could look at.
+
+    Attributes
+    ----------
+    snapshot
+        Id of the snapshot.
+    table
+        One row a finding, red first: `check`, `traps`, `severity` (red blocks reports, amber is printed in page
+        headers, note), `title`, `table`, `n`, `of`, `share`, `amount` (Decimal or None) in `currency`, `sample`,
+        `meaning`, `mend`, `status` (new, gone, worse, better, same, or empty where nothing was compared),
+        `accepted` (the reason, or empty).
+    samples
+        Up to five rows a finding, largest amount first: `check`, `id`, `amount`, `currency`, `detail`; raw text.
+    not_looked_at
+        `check`, `title`, `why`.
+    completeness, staleness, breaks, control
+        See `gate.depth`.
+    compared_with
+        Id of the earlier snapshot, or empty.
+    """
+
+    snapshot: str
+    table: pd.DataFrame
+    samples: pd.DataFrame
+    not_looked_at: pd.DataFrame
+    completeness: pd.DataFrame
+    staleness: pd.DataFrame
+    breaks: pd.DataFrame
+    control: pd.DataFrame
+    compared_with: str = ""
+
+    @cached_property
+    def current(self) -> pd.DataFrame:
+        """The findings that are there, without those gone since the earlier snapshot."""
+        return self.table[self.table["status"].ne("gone")]
+
+    @property
+    def blocking(self) -> pd.DataFrame:
+        """Red findings that nobody has accepted."""
+        return self.current[self.current["severity"].eq("red") & self.current["accepted"].eq("")]
+
+    @property
+    def header_notes(self) -> list[str]:
+        """Sentences a page must print: red, then amber findings, by amount; those beyond five are counted."""
+        rows = self.current[self.current["severity"].ne("note")]
+        rows = rows[rows["severity"].eq("red") | rows["accepted"].eq("")]
+        ranked = sorted(
+            rows.to_dict("records"),
+            key=lambda row: (SEVERITIES.index(row["severity"]), -(row["amount"] or 0), -row["n"], row["check"]),
+        )
+        said = [sentence(row) for row in ranked[:NOTES]]
+        more = len(ranked) - len(said)
+        return [*said, f"{more} more finding{'s' * (more > 1)}: see data health."] if more else said
+
+    @property
+    def headline(self) -> str:
+        """One sentence: what blocks, and how many findings there are."""
+        found, blocking = self.current, self.blocking
+        counts = ", ".join(f"{int(found['severity'].eq(s).sum())} {s}" for s in SEVERITIES)
+        rest = f"Findings: {counts}; checks that could not look: {len(self.not_looked_at)}."
+        if blocking.empty:
+            return f"Nothing blocks reports. {rest}"
+        return f"Reports are blocked by {', '.join(blocking['check'])}. {sentence(blocking.iloc[0])} {rest}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write everything as plain JSON values; amounts as text, exact to the cent."""
+        told = {"snapshot": self.snapshot, "compared_with": self.compared_with or None, "headline": self.headline}
+        told |= {"blocking": list(self.blocking["check"]), "header_notes": self.header_notes, "findings": []}
+        for row in _records(self.table):
+            samples = self.samples[self.samples["check"].eq(row["check"])].drop(columns="check")
+            told["findings"].append({**row, "sample": list(_records(samples))})
+        for name in ("not_looked_at", "completeness", "staleness", "breaks", "control"):
+            told[name] = list(_records(getattr(self, name)))
+        return told
+
+    def sheets(self) -> dict[str, pd.DataFrame]:
+        """List the frames of a workbook by sheet."""
+        table = self.table.assign(traps=self.table["traps"].map(lambda traps: ", ".join(map(str, traps))))
+        names = ("samples", "not_looked_at", "completeness", "staleness", "breaks", "control")
+        return {"findings": table, **{name: getattr(self, name) for name in names}}
+
+
+def sentence(row: Any) -> str:
+    """Say one finding as a sentence, e.g. ``Open deals without an owner: 14 (EUR 120,000; G60).``."""
+    carries = f"{row['currency']} {row['amount']:,.0f}; " if row["amount"] else ""
+    accepted = f" Accepted: {row['accepted'].rstrip('.')}." if row["accepted"] else ""
+    return f"{row['title']}: {row['n']:,} ({carries}{row['check']}).{accepted}"
+
+
+def ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort findings, red first, then by id, and give the columns their types."""
+    rank = table["severity"].map(SEVERITIES.index)
+    table = table.assign(rank=rank).sort_values(["rank", "check"], ignore_index=True).drop(columns="rank")
+    return table.astype({"n": "int64", "of": "Int64", "share": "float64", "amount": object})
+
+
+def compare(current: Findings, previous: Findings) -> Findings:
+    """Say of each finding whether it is new, worse, better or the same as in an earlier snapshot.
+
+    Worse is a higher severity, or as high with more rows. Findings that are gone are added with n = 0; a check
+    that could not look, now or then, says nothing.
+    """
+    import pandas as pd
+
+    before = {row["check"]: row for row in previous.current.to_dict("records")}
+    unseen = set(previous.not_looked_at["check"])
+    status = [_status(row, before.get(row["check"]), unseen) for row in current.table.to_dict("records")]
+    table = current.table.assign(status=pd.Series(status, index=current.table.index, dtype=object))
+    looked_at = {*current.table["check"], *current.not_looked_at["check"]}
+    gone = [
+        {**row, "n": 0, "share": 0.0, "amount": None, "sample": "", "status": "gone"}
+        for check, row in before.items()
+        if check not in looked_at
+    ]
+    if gone:
+        table = pd.DataFrame([*table.to_dict("records"), *gone], columns=COLUMNS)
+    return replace(current, table=ordered(table), compared_with=previous.snapshot)
+
+
+def _status(row: dict[str, Any], before: dict[str, Any] | None, unseen: set[str]) -> str:
+    if before is None:
+        return "" if row["check"] in unseen else "new"
+    now, then = ((-SEVERITIES.index(r["severity"]), r["n"]) for r in (row, before))
+    return "same" if now == then else "worse" if now > then else "better"
+
+
+def _records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for row in frame.to_dict("records"):
+        yield {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, pd.Timestamp):
+        return value.date().isoformat()
+    return None if pd.isna(value) else value

@@ -1,0 +1,34 @@
+"""Every check by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.gate import changes, course, deals, load, people, touches
+from salesops_lib.gate.check import Check
+
+CHECKS: dict[str, Check] = {
+    check.id: check
+    for module in (load, people, deals, course, changes, touches)
+    for check in module.CHECKS
+}  # fmt: skip
+
+
+def pick(
+    ids: Iterable[str] | None = None, error: type[Exception] = ParameterError, where: str = ""
+) -> list[Check]:
+    """Look checks up by id, all by default.
+
+    Raises
+    ------
+    ParameterError
+        Or the `error` asked for: for an unknown id, with the near miss; `where` says who named it.
+    """
+    if ids is None:
+        return list(CHECKS.values())
+    wanted = list(ids)
+    for name in wanted:
+        if name not in CHECKS:
+            raise error(f"{where}{unknown('check', name, CHECKS)}")
+    return [CHECKS[name] for name in wanted]

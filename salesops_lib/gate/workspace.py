@@ -1,0 +1,99 @@
+"""The gate over a workspace: its settings, its current snapshot and the one before."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from salesops_lib import export
+from salesops_lib.config import FILE_NAME, CompanySettings
+from salesops_lib.errors import ConfigError, ParameterError, unknown
+from salesops_lib.gate.findings import Findings, compare
+from salesops_lib.gate.registry import pick
+from salesops_lib.gate.run import inspect
+
+if TYPE_CHECKING:
+    from salesops_lib.store import Snapshot
+    from salesops_lib.workspace import Workspace
+
+KINDS = (".xlsx", ".csv", ".json")
+
+
+def check_workspace(
+    ws: Workspace, *, today: date | None = None, against: str | None = None, only: tuple[str, ...] | None = None
+) -> Findings:
+    """Inspect the current snapshot of a workspace and compare it with the one before.
+
+    Parameters
+    ----------
+    today
+        Day the gate is asked on; without it nobody says how old the export is.
+    against
+        Id of the snapshot to compare with; by default the latest earlier export of the same company.
+    only
+        Ids of the checks to run; all by default.
+
+    Raises
+    ------
+    ConfigError
+        Where `gate` in salesops.yaml names an unknown check.
+    SnapshotError
+        Where there is no such snapshot.
+    """
+    gate = ws.settings.gate
+    for key in ("accept", "thresholds"):
+        pick(getattr(gate, key), ConfigError, f"{FILE_NAME}: gate.{key}: ")
+    current = ws.snapshot()
+    previous = ws.store.get(against) if against else _before(ws, current)
+    found = _inspect(ws, current, today=today, only=only, control_totals=ws.settings.control_totals)
+    if previous is None or previous.id == current.id:
+        return found
+    return compare(found, _inspect(ws, previous, only=only))  # the control totals are those of today's export
+
+
+def _inspect(ws: Workspace, snapshot: Snapshot, **options) -> Findings:
+    company = ws.settings.company.over(CompanySettings(**snapshot.manifest["company"]))
+    gate = ws.settings.gate
+    return inspect(
+        snapshot,
+        calendar=company.calendar(),
+        company=company,
+        accepted=gate.accept,
+        thresholds=gate.thresholds,
+        stale_days=gate.stale_days,
+        max_age_days=gate.max_age_days,
+        **options,
+    )
+
+
+def _before(ws: Workspace, current: Snapshot) -> Snapshot | None:
+    """Latest earlier export of the same company from the same source."""
+    told = ("company", "source")
+    same = [
+        snapshot
+        for snapshot in ws.store.list()
+        if all(snapshot.manifest.get(key) == current.manifest.get(key) for key in told)
+    ]
+    earlier = [s for s in same if (s.extracted_at, s.id) < (current.extracted_at, current.id)]
+    return earlier[-1] if earlier else None
+
+
+def write(findings: Findings, path: Path) -> None:
+    """Write findings as an Excel workbook, a CSV file of the findings, or JSON, by the ending of `path`.
+
+    Raises
+    ------
+    ParameterError
+        For another ending.
+    """
+    if path.suffix == ".xlsx":
+        export.write_xlsx(findings.sheets(), path)
+    elif path.suffix == ".csv":
+        export.write_csv(findings.sheets()["findings"], path)
+    elif path.suffix == ".json":
+        text = json.dumps(findings.to_dict(), ensure_ascii=False, indent=1)
+        export.write_text(text, path)
+    else:
+        raise ParameterError(f"{path}: {unknown('ending', path.suffix, KINDS)}")
