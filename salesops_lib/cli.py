@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+COLUMNS_SHOWN = 12
 EXIT_PARAMETER, EXIT_REFUSED, EXIT_BLOCKED, EXIT_PAGES = 2, 3, 4, 5
 IN = click.option("--workspace", "-w", default=".", type=click.Path(), help="Folder of the workspace.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -123,8 +124,13 @@ def _print_report(report, findings) -> None:
         click.echo(f"{row.table} set aside: {row.reason}")
     unread = findings[findings["kind"].eq("column not read")]
     for file, rows in unread.groupby("file"):
-        click.echo(f"{len(rows)} columns not read in {file}: {', '.join(rows['column'])}")
-    for row in findings.drop(index=unread.index).itertuples():
+        listed = ", ".join(rows["column"].head(COLUMNS_SHOWN))
+        more = f" … and {len(rows) - COLUMNS_SHOWN} more" if len(rows) > COLUMNS_SHOWN else ""
+        click.echo(f"not read in {file}: {listed}{more}")
+    absent = findings[findings["kind"].eq("not in the export")]
+    if len(absent):
+        click.echo(f"not in the export: {', '.join(absent['column'])}")
+    for row in findings.drop(index=[*unread.index, *absent.index]).itertuples():
         told = " ".join(
             part for part in (row.table or row.file, row.column, row.value and repr(row.value)) if part
         )

@@ -7,7 +7,10 @@ from difflib import get_close_matches
 
 
 class SalesOpsError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose; its text is safe to print."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(printable(message))
 
 
 class ConfigError(SalesOpsError):
@@ -36,6 +39,22 @@ class LossLimitExceeded(DataContractError):
         self.loaded = loaded
 
 
+class ReportBlocked(DataContractError):
+    """The data gate found something red that nobody has accepted; nothing was rendered.
+
+    Attributes
+    ----------
+    report
+        Name of the report.
+    findings
+        The `gate.Findings` that block it.
+    """
+
+    def __init__(self, message: str, report: str, findings: object):
+        super().__init__(message)
+        self.report, self.findings = report, findings
+
+
 class InsufficientData(SalesOpsError):
     """Too little data for an honest answer; the message says how much is needed and how much there is.
 
@@ -62,6 +81,36 @@ class RenderError(SalesOpsError):
     """A report could not be set up; failures inside a notebook are recorded in the run instead."""
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would act on rather than show; line ends stay.
+
+    >>> printable("a\\x1b[31m")
+    'a\\\\x1b[31m'
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(letter if letter == "\n" or letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def shown(value: object, most: int = 80) -> str:
+    """Write a value from a file for a message: quoted, control characters escaped, cut where it is long."""
+    whole = str(value)
+    text = repr(whole[: most + 1])
+    return text if len(whole) <= most else f"{text[:most]}… ({len(whole):,} characters)"
+
+
+def listed(names: Iterable[object], most: int = 800) -> str:
+    """Write names from a file for a message, separated by commas: each cut where it is long, and not too many."""
+    out, length = [], 0
+    names = [str(name) for name in names]
+    for k, name in enumerate(names):
+        out.append(name if len(name) <= 80 else f"{name[:60]}… ({len(name):,} characters)")
+        length += len(out[-1]) + 2
+        if length > most and k + 1 < len(names):
+            return ", ".join(out) + f" and {len(names) - k - 1:,} more"
+    return ", ".join(out)
+
+
 def unknown(kind: str, got: str, known: Iterable[str]) -> str:
     """Say that a name is not known, with the nearest known one and the whole list.
 
@@ -70,5 +119,5 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> str:
     """
     names = sorted(str(name) for name in known)
     close = get_close_matches(str(got), names, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {kind} {got!r}.{hint} Known: {', '.join(names) or 'none'}"
+    hint = f" Did you mean {shown(close[0])}?" if close else ""
+    return f"unknown {kind} {shown(got)}.{hint} Known: {listed(names) or 'none'}"

@@ -35,7 +35,9 @@ INK, MUTED, ACCENT, SECOND = (
 WIDTH_IN = 5.6  # read on a phone at two thirds of that, where 10 pt are still legible
 WIDE = 0.05  # an interval of more than five points bears no decimal
 EMPTY = "–"
-SIDES = {"text": "txt", "flag": "txt", "date": "day"}  # the others are numbers, aligned right
+LIGHT = "txt light"  # beside it the word itself becomes a class: red, amber, note
+# the others are numbers, aligned right
+SIDES = {"text": "txt", "long": "txt long", "severity": LIGHT, "flag": "txt", "date": "day"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
     unit
         ``money`` (three digits, k and M), ``amount`` (to the unit), ``share`` (one decimal), ``percent`` (none),
         ``points`` (difference of shares), ``days``, ``count``, ``date``, ``flag``, ``text``, or ``shown`` for
-        numbers already written out.
+        numbers already written out; ``long`` for sentences in a table, ``severity`` for red, amber and note.
     signed
         Put a plus before positive numbers.
     """
@@ -77,7 +79,7 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
         return f"{pd.Timestamp(value):%d %b %Y}"
     if unit == "flag":
         return "yes" if value else ""
-    if unit in ("", "text", "shown"):
+    if unit in ("", "text", "long", "severity", "shown"):
         return str(value)
     value = float(value)
     sign = "−" if value < 0 else "+" if signed and value > 0 else ""
@@ -255,7 +257,8 @@ def table(
     body = []
     for row in shown.itertuples(index=False):
         cells = [html.escape(number(v, units.get(c, ""))) for c, v in zip(shown.columns, row, strict=True)]
-        rest = "".join(f'<td class="{side}">{cell}</td>' for side, cell in zip(sides[1:], cells[1:], strict=True))
+        looks = [f"{side} {cell}" if side == LIGHT else side for side, cell in zip(sides, cells, strict=True)]
+        rest = "".join(f'<td class="{look}">{cell}</td>' for look, cell in zip(looks[1:], cells[1:], strict=True))
         body.append(f'<tr><th scope="row" class="{sides[0]}">{cells[0]}</th>{rest}</tr>')
     top = "".join(f'<th scope="col" class="{s}">{h}</th>' for s, h in zip(sides, heads, strict=True))
     titled = f'<p class="caption">{html.escape(caption)}</p>' if caption else ""

@@ -99,6 +99,14 @@ class Snapshot:
 
         return pd.Timestamp(self.manifest["extracted_at"]).as_unit("us")
 
+    @property
+    def until(self) -> pd.Timestamp:
+        """Last instant its rows are from: the export, or earlier where later rows were left in the source."""
+        import pandas as pd
+
+        stated = self.manifest.get("until")
+        return pd.Timestamp(stated).as_unit("us") if stated else self.extracted_at
+
     def losses(self) -> pd.DataFrame:
         """Rows in, kept and quarantined by table."""
         import pandas as pd
@@ -201,6 +209,7 @@ class Writer:
         truth: dict[str, Any] | None = None,
         extraction: str = "stated",
         coverage: dict[str, str | None] | None = None,
+        until: pd.Timestamp | None = None,
     ) -> Snapshot:
         """Write the manifest, move the folder into place and make it current.
 
@@ -218,6 +227,7 @@ class Writer:
             "format": FORMAT,
             "extracted_at": extracted_at.isoformat(),
             "extraction": extraction,
+            "until": until and until.isoformat(),
             "company": company,
             "tables": entries,
             "losses": _plain(losses),
@@ -265,6 +275,7 @@ class Store:
                 truth=getattr(loaded, "truth", None),
                 extraction=loaded.extraction,
                 coverage=loaded.coverage,
+                until=loaded.until,
             )
 
     def save_batches(self, batches, *, extracted_at, company: dict[str, Any], truth=None) -> Snapshot:
@@ -321,11 +332,14 @@ class Store:
 def content_id(manifest: dict[str, Any]) -> str:
     """Name a snapshot after its content: 12 hexadecimal digits.
 
-    A time of extraction that was only read off the files' dates is no content: copying them must change nothing.
+    A time of extraction that was only read off the files' dates, or off a database's clock, is no content: copying
+    them, or asking again, must change nothing.
     """
     told = {key: manifest[key] for key in ("format", "company", "tables", "losses", "findings", "coverage")}
     if manifest["extraction"] == "stated":
         told["extracted_at"] = manifest["extracted_at"]
+    if manifest.get("until"):
+        told["until"] = manifest["until"]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 

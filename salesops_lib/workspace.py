@@ -63,9 +63,9 @@ class Workspace:
     def _given(self, source, paths, mapping, max_loss, options) -> tuple[str, tuple, dict]:
         """Complete the arguments of a load from `salesops.yaml`."""
         own = self.settings.source
-        if source is None:
+        if source is None or source == own.kind == "sql":  # a database is where salesops.yaml says, named or not
             source = own.kind
-            paths = tuple(self.root / path for path in own.paths)
+            paths = paths or tuple(self.root / path for path in own.paths)
             mapping = mapping or (own.mapping and self._mapping(own.mapping))
             options = {**own.options, **options}
         if source == "sample":
@@ -131,7 +131,7 @@ class Workspace:
         return found
 
     def book(self, as_of: str | None = None, *, snapshot: str | None = None, rates: str = "actual") -> Book:
-        """Open the company as known at `as_of`, by default all that was exported.
+        """Open the company as known at `as_of`, by default at the end of what was exported.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class Workspace:
         source = self.store.get(snapshot) if snapshot else self.snapshot()
         company = self.settings.company.over(CompanySettings(**source.manifest["company"]))
         calendar = company.calendar()
-        instant = source.extracted_at if as_of is None else calendar.instant(as_of)
+        instant = source.until if as_of is None else calendar.instant(as_of)
         key = (source.id, instant)
         if key not in self._books:
             self._books[key] = Book(source, instant, company, calendar)

@@ -476,6 +476,11 @@ def _(rows):
     return deals(rows, 2, created_at=lambda row: row["closed_at"] + days(1))
 
 
+@plant("G97")
+def _(rows):
+    return deals(rows, 22, expected_close_date=lambda row: row["created_at"].date() - days(3))
+
+
 @plant("G65")
 def _(rows):
     return deals(rows, 2, close_date=lambda row: row["close_date"] - days(1))

@@ -64,6 +64,15 @@ CHECKS = (
         ),
     ),
     Check(
+        "G97", (7, 46), "amber", "Deals whose expected close date lies before their creation", "opportunities",
+        meaning="Imported with the dates of another system, or typed wrong: every forecast by close date is off.",
+        mend="Take the original creation date from the old system, or mend the close date in the CRM.",
+        sql=deals(
+            "expected_close_date < on_day(created_at)",
+            "'created ', created_at, ', expected to close on ', expected_close_date",
+        ),
+    ),
+    Check(
         "G65", (7, 34), "amber", "Closed deals whose close date is not the day they closed", "opportunities",
         meaning="Edited afterwards, or shifted by a time zone: they may count in another period.",
         mend="One day off in bulk is a zone: map the date as a date. Else ask who edited it, and why.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import stats, tables
 from salesops_lib.config import ControlTotal
+from salesops_lib.gate.findings import FRAMES
 from salesops_lib.gate.ground import Ground
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 FIELDS = ("owner_id", "account_id", "amount", "expected_close_date", "type", "forecast_category",
           "probability_crm", "lead_source", "next_step")  # fmt: skip
-CONTROL = ["table", "measure", "stated", "found", "difference"]
 
 
 def reconcile(snapshot: Snapshot, stated: Mapping[str, ControlTotal]) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def reconcile(snapshot: Snapshot, stated: Mapping[str, ControlTotal]) -> pd.Data
         if total.amount is not None:
             measure, amount = _total(snapshot, name)
             rows.append((name, measure, str(total.amount), str(amount), str(amount - total.amount)))
-    return pd.DataFrame(rows, columns=CONTROL)
+    return pd.DataFrame(rows, columns=FRAMES["control"])
 
 
 def _total(snapshot: Snapshot, name: str) -> tuple[str, Decimal]:
@@ -63,7 +63,7 @@ def completeness(ground: Ground) -> pd.DataFrame:
         for field, k in zip(FIELDS, filled, strict=True):
             share = stats.proportion(k, n)
             rows.append((pipeline, stage, field, k, n, share.value, share.low, share.high))
-    return pd.DataFrame(rows, columns=["pipeline_id", "stage", "field", "filled", "n", "share", "low", "high"])
+    return pd.DataFrame(rows, columns=FRAMES["completeness"])
 
 
 def staleness(ground: Ground) -> pd.DataFrame:
@@ -89,10 +89,7 @@ def staleness(ground: Ground) -> pd.DataFrame:
     for owner, name, n, stale, amount, oldest in counted:
         share = stats.proportion(stale, n)
         rows.append((owner, name, n, stale, share.value, share.low, share.high, amount, oldest))
-    return pd.DataFrame(
-        rows,
-        columns=["owner_id", "owner", "open", "stale", "share", "low", "high", "amount", "oldest_days"],
-    )
+    return pd.DataFrame(rows, columns=FRAMES["staleness"])
 
 
 def breaks(ground: Ground) -> pd.DataFrame:
@@ -100,5 +97,5 @@ def breaks(ground: Ground) -> pd.DataFrame:
     import pandas as pd
 
     rows = ground.rows("select month, type, n, expected, note from breaks order by type, month")
-    frame = pd.DataFrame(rows, columns=["month", "type", "n", "expected", "note"])
+    frame = pd.DataFrame(rows, columns=FRAMES["breaks"])
     return frame.assign(month=pd.to_datetime(frame["month"]))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salesops_lib.gate.check import SEVERITIES
 
@@ -15,8 +15,24 @@ if TYPE_CHECKING:
 
 COLUMNS = ["check", "traps", "severity", "title", "table", "n", "of", "share", "amount", "currency", "sample",
            "meaning", "mend", "status", "accepted"]  # fmt: skip
-SAMPLES = ["check", "id", "amount", "currency", "detail"]
-NOTES = 5  # sentences in a page header
+FRAMES = {
+    "samples": ["check", "id", "amount", "currency", "detail"],
+    "not_looked_at": ["check", "title", "why"],
+    "completeness": ["pipeline_id", "stage", "field", "filled", "n", "share", "low", "high"],
+    "staleness": ["owner_id", "owner", "open", "stale", "share", "low", "high", "amount", "oldest_days"],
+    "breaks": ["month", "type", "n", "expected", "note"],
+    "control": ["table", "measure", "stated", "found", "difference"],
+}
+NOTES = 3  # sentences in a page header, beside those that block
+STATUSES = ("new", "worse", "better", "same", "gone")
+
+
+class Header(NamedTuple):
+    """Sentences for the header of a page: `blocking`, `notes`, and how many `more` there are."""
+
+    blocking: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    more: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,27 +79,44 @@ class Findings:
         return self.current[self.current["severity"].eq("red") & self.current["accepted"].eq("")]
 
     @property
-    def header_notes(self) -> list[str]:
-        """Sentences a page must print: red, then amber findings, by amount; those beyond five are counted."""
+    def header(self) -> Header:
+        """What every page must print: all that blocks, then accepted red and amber findings by amount."""
         rows = self.current[self.current["severity"].ne("note")]
         rows = rows[rows["severity"].eq("red") | rows["accepted"].eq("")]
         ranked = sorted(
             rows.to_dict("records"),
             key=lambda row: (SEVERITIES.index(row["severity"]), -(row["amount"] or 0), -row["n"], row["check"]),
         )
-        said = [sentence(row) for row in ranked[:NOTES]]
-        more = len(ranked) - len(said)
-        return [*said, f"{more} more finding{'s' * (more > 1)}: see data health."] if more else said
+        blocking = set(self.blocking["check"])
+        red = [sentence(row) for row in ranked if row["check"] in blocking]
+        others = [sentence(row) for row in ranked if row["check"] not in blocking]
+        return Header(tuple(red), tuple(others[:NOTES]), len(others[NOTES:]))
+
+    @property
+    def header_notes(self) -> list[str]:
+        """The sentences of `header`, one after the other."""
+        red, notes, more = self.header
+        return [*red, *notes, *([f"And {more} more: see data health."] if more else [])]
 
     @property
     def headline(self) -> str:
-        """One sentence: what blocks, and how many findings there are."""
-        found, blocking = self.current, self.blocking
-        counts = ", ".join(f"{int(found['severity'].eq(s).sum())} {s}" for s in SEVERITIES)
-        rest = f"Findings: {counts}; checks that could not look: {len(self.not_looked_at)}."
-        if blocking.empty:
-            return f"Nothing blocks reports. {rest}"
-        return f"Reports are blocked by {', '.join(blocking['check'])}. {sentence(blocking.iloc[0])} {rest}"
+        """What blocks, how many findings there are, and what changed since the load before."""
+        red, found = self.header.blocking, self.current["severity"]
+        n_red, amber, note = (int(found.eq(severity).sum()) for severity in SEVERITIES)
+        more = f" And {len(red) - NOTES} more red ones." if len(red) > NOTES else ""
+        first = f"Reports are blocked. {' '.join(red[:NOTES])}{more}" if red else "Nothing blocks reports."
+        accepted = f"{n_red - len(red)} red accepted, " if n_red > len(red) else ""
+        notes = f"{note} note{'s' * (note != 1)}"
+        told = f"{accepted}{amber} amber, {notes}; {len(self.not_looked_at)} checks could not look."
+        return f"{first} Findings: {told}{self._changes}"
+
+    @property
+    def _changes(self) -> str:
+        if not self.compared_with:
+            return ""
+        counts = self.table["status"].value_counts()
+        told = ", ".join(f"{counts[s]} {s}" for s in STATUSES if s != "same" and s in counts)
+        return f" Since the load before: {told or 'no change'}."
 
     def to_dict(self) -> dict[str, Any]:
         """Write everything as plain JSON values; amounts as text, exact to the cent."""
@@ -95,6 +128,24 @@ class Findings:
         for name in ("not_looked_at", "completeness", "staleness", "breaks", "control"):
             told[name] = list(_records(getattr(self, name)))
         return told
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> Findings:
+        """Read back what `to_dict` wrote."""
+        import pandas as pd
+
+        samples = {row["check"]: row["sample"] for row in told["findings"]}
+        rows = [
+            {**row, "traps": tuple(row["traps"]), "amount": _money(row["amount"]), "sample": brief(row["sample"])}
+            for row in told["findings"]
+        ]
+        held = told | {"samples": [{"check": check, **row} for check, kept in samples.items() for row in kept]}
+        frames = {name: pd.DataFrame(held[name], columns=columns) for name, columns in FRAMES.items()}
+        for name in ("samples", "staleness"):
+            frames[name]["amount"] = frames[name]["amount"].astype(object).map(_money)
+        frames["breaks"]["month"] = pd.to_datetime(frames["breaks"]["month"])
+        table = ordered(pd.DataFrame(rows, columns=COLUMNS))
+        return cls(told["snapshot"], table, **frames, compared_with=told["compared_with"] or "")
 
     def sheets(self) -> dict[str, pd.DataFrame]:
         """List the frames of a workbook by sheet."""
@@ -108,6 +159,11 @@ def sentence(row: Any) -> str:
     carries = f"{row['currency']} {row['amount']:,.0f}; " if row["amount"] else ""
     accepted = f" Accepted: {row['accepted'].rstrip('.')}." if row["accepted"] else ""
     return f"{row['title']}: {row['n']:,} ({carries}{row['check']}).{accepted}"
+
+
+def brief(samples: Iterable[dict[str, Any]]) -> str:
+    """Write the sample rows of a finding as one short text."""
+    return "; ".join(f"{_cut(row['id'], 60)}: {_cut(row['detail'], 120)}" for row in samples)
 
 
 def ordered(table: pd.DataFrame) -> pd.DataFrame:
@@ -162,3 +218,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, pd.Timestamp):
         return value.date().isoformat()
     return None if pd.isna(value) else value
+
+
+def _money(value: str | None) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

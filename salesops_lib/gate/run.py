@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from salesops_lib.config import CompanySettings, ControlTotal
 from salesops_lib.gate import depth, touches
 from salesops_lib.gate.check import Check
-from salesops_lib.gate.findings import COLUMNS, SAMPLES, Findings, ordered
+from salesops_lib.gate.findings import COLUMNS, FRAMES, Findings, brief, ordered
 from salesops_lib.gate.ground import Ground, standing_on
 from salesops_lib.gate.registry import pick
 
@@ -94,8 +94,8 @@ def inspect(
     return Findings(
         snapshot=snapshot.id,
         table=ordered(pd.DataFrame(told, columns=COLUMNS)),
-        samples=pd.DataFrame(samples, columns=SAMPLES).astype({"amount": object}),
-        not_looked_at=pd.DataFrame(unseen, columns=["check", "title", "why"]),
+        samples=pd.DataFrame(samples, columns=FRAMES["samples"]).astype({"amount": object}),
+        not_looked_at=pd.DataFrame(unseen, columns=FRAMES["not_looked_at"]),
         control=control,
         **frames,
     )
@@ -147,7 +147,6 @@ def _look(ground: Ground, check: Check, red_from: float | None) -> tuple[dict[st
         return None, []
     amount, currency = _amount(sums)
     samples = [(check.id, row["id"], row["amount"], row["currency"], row["detail"]) for row in picked]
-    shown = "; ".join(f"{_cut(row['id'], 60)}: {_cut(row['detail'], 120)}" for row in picked)
     return {
         "check": check.id,
         "traps": check.traps,
@@ -159,7 +158,7 @@ def _look(ground: Ground, check: Check, red_from: float | None) -> tuple[dict[st
         "share": share,
         "amount": amount,
         "currency": currency,
-        "sample": shown,
+        "sample": brief(picked),
         "meaning": check.meaning,
         "mend": check.mend,
     }, samples
@@ -194,7 +193,3 @@ def _amount(sums: list[tuple[str, Decimal]]) -> tuple[Decimal | None, str]:
     if len(sums) == 1:
         return sums[0][1].quantize(Decimal("0.01")), sums[0][0]
     return None, ", ".join(sorted(currency or "no currency" for currency, _ in sums))
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

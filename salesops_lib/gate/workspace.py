@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +20,39 @@ if TYPE_CHECKING:
     from salesops_lib.workspace import Workspace
 
 KINDS = (".xlsx", ".csv", ".json")
+FOUND = "SALESOPS_FINDINGS"  # set by the report runner: the file with what it found before its pages ran
+
+
+def findings_of(ws: Workspace) -> Findings:
+    """Return the findings of the current snapshot: those the report run has at hand, else looked for now.
+
+    Raises
+    ------
+    ConfigError, SnapshotError
+        See `check_workspace`.
+    """
+    current = ws.snapshot()
+    if FOUND in os.environ:
+        found = Findings.from_dict(json.loads(Path(os.environ[FOUND]).read_text(encoding="utf-8")))
+        if found.snapshot == current.id:
+            return found
+    return check_workspace(ws, snapshot=current)
 
 
 def check_workspace(
-    ws: Workspace, *, today: date | None = None, against: str | None = None, only: tuple[str, ...] | None = None
+    ws: Workspace,
+    *,
+    snapshot: Snapshot | None = None,
+    today: date | None = None,
+    against: str | None = None,
+    only: tuple[str, ...] | None = None,
 ) -> Findings:
-    """Inspect the current snapshot of a workspace and compare it with the one before.
+    """Inspect a snapshot of a workspace and compare it with the one before.
 
     Parameters
     ----------
+    snapshot
+        The current one by default.
     today
         Day the gate is asked on; without it nobody says how old the export is.
     against
@@ -45,7 +70,7 @@ def check_workspace(
     gate = ws.settings.gate
     for key in ("accept", "thresholds"):
         pick(getattr(gate, key), ConfigError, f"{FILE_NAME}: gate.{key}: ")
-    current = ws.snapshot()
+    current = snapshot or ws.snapshot()
     previous = ws.store.get(against) if against else _before(ws, current)
     found = _inspect(ws, current, today=today, only=only, control_totals=ws.settings.control_totals)
     if previous is None or previous.id == current.id:

@@ -1,5 +1,16 @@
-"""Data health: what was lost, what does not match, what is not filled in."""
+"""Data health: what the data gate found, for people."""
 
-from salesops_lib.health.analysis import COMPLETENESS, Health, inspect
+from salesops_lib.health.analysis import (
+    BREAKS,
+    FINDINGS,
+    STALENESS,
+    UNSEEN,
+    Health,
+    completeness_table,
+    examples,
+    inspect,
+)
 
-__all__ = ["COMPLETENESS", "Health", "inspect"]
+__all__ = [
+    "BREAKS", "FINDINGS", "STALENESS", "UNSEEN", "Health", "completeness_table", "examples", "inspect",
+]  # fmt: skip

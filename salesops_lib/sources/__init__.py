@@ -24,6 +24,7 @@ def catalogue() -> dict[str, str]:
         "hubspot": "a folder of HubSpot exports, in any of five UI languages",
         "pipedrive": "a folder of Pipedrive exports, in any of five UI languages",
         "dynamics": "a folder of Dynamics 365 Sales exports",
+        "sql": "a database: canonical-shaped tables, or queries through a mapping file",
         "sample": "a made-up company with known ground truth, seeded",
     }
 
@@ -54,6 +55,7 @@ def load(
         Time zone, currency and calendar, over those of the mapping.
     options
         For the `sample` source: fields of `SampleSettings`, e.g. ``seed=7``. For files: `date_order`, `decimal`.
+        For `sql`: `url_env`, `keyring`, `schema`, `since`, `until`, `timeout_s`; see `sql.stage_sql`.
 
     Raises
     ------
@@ -92,7 +94,8 @@ def stage(
         # pandas warns that it could be faster on Arrow text; nothing a user can act on
         warnings.filterwarnings("ignore", category=UserWarning, module="pandas")
         warnings.filterwarnings("ignore", category=FutureWarning, module="pandas")
-        staged = _stage_files(source, paths, mapping, company or CompanySettings(), place, options)
+        given = (paths, mapping, company or CompanySettings(), place, options)
+        staged = _stage_sql(*given) if source == "sql" else _stage_files(source, *given)
     refuse_losses(staged, max_loss)
     return staged
 
@@ -125,6 +128,18 @@ def shown(value: object, most: int = 80) -> str:
     """Write a value from a file for a message: quoted, control characters escaped, cut where it is long."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}… ({len(str(value)):,} characters)"
+
+
+def _stage_sql(paths, mapping, company: CompanySettings, place: Path, options: dict) -> Staged:
+    from salesops_lib.sources.mapping import read_mapping
+    from salesops_lib.sources.sql import OPTIONS, stage_sql
+
+    if paths:
+        raise ParameterError("the sql source reads a database, not a folder; its URL is in the environment.")
+    for name in options:
+        if name not in OPTIONS:
+            raise ParameterError(unknown("option of the sql source", name, OPTIONS))
+    return stage_sql(mapping and read_mapping(mapping), company, place, **options)
 
 
 def _stage_files(source, paths, mapping, company: CompanySettings, place: Path, options: dict) -> Staged:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,8 +13,9 @@ import pandas as pd
 from salesops_lib import tables
 from salesops_lib.errors import DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
+from salesops_lib.progress import ahead
 from salesops_lib.sources import ids, parse
-from salesops_lib.sources.mapping import PLACEHOLDER, ColumnMap, Mapping, Section
+from salesops_lib.sources.mapping import PLACEHOLDER, ColumnMap, Lookup, Mapping, Section
 from salesops_lib.sources.read import TEXT, Raw
 
 DATES = ("date", "instant")
@@ -24,7 +24,8 @@ QUARANTINE = ["file", "table", "row", "column", "value", "reason"]
 FINDINGS = ["kind", "file", "table", "column", "value", "n"]
 CURRENCY = "$currency"
 VALUES = ("old_value", "new_value")
-FIELD_KINDS = {name: tables.OPPORTUNITIES[column].kind for name, column in tables.TRACKED.items()}
+END = "end"  # a status that stands beside the stage: closed as which stage, or open again; `derive` folds it in
+FIELD_KINDS = {name: tables.OPPORTUNITIES[column].kind for name, column in tables.TRACKED.items()} | {END: "id"}
 # a whole state of a deal as it was saved at an instant; columns are named after history fields
 STATES = tables.Table("opportunity_history", "S", ("opportunity_id", "changed_at", "seq"), "Saved states.", (
     *(c for c in tables.OPPORTUNITY_HISTORY.columns if c.name in ("opportunity_id", "changed_at", "changed_by")),
@@ -53,7 +54,7 @@ class Converter:
     raw
         The file.
     lookups
-        What other files say of values, by canonical column.
+        What other files say of values.
     """
 
     spec: tables.Table
@@ -62,7 +63,7 @@ class Converter:
     calendar: FiscalCalendar
     currency: str
     raw: Raw
-    lookups: dict[str, pd.Series] = field(default_factory=dict)
+    lookups: dict[Lookup, pd.Series] = field(default_factory=dict)
     readings: dict[str, str] = field(default_factory=dict)
     noticed: Counter = field(default_factory=Counter)
     left_out: int = 0
@@ -71,14 +72,20 @@ class Converter:
     def columns(self) -> dict[str, ColumnMap]:
         """The canonical columns that this file fills."""
         lenient = bool(self.mapping.objects)
-        return {name: spec for name, spec in self.section.columns.items() if not lenient or self._fills(spec)}
+        filled = {name: self._present(spec) if lenient else spec for name, spec in self.section.columns.items()}
+        return {name: spec for name, spec in filled.items() if spec is not None}
+
+    def _present(self, spec: ColumnMap) -> ColumnMap | None:
+        """The part of a chain that this file can fill."""
+        rest = self._present(spec.otherwise) if spec.otherwise else None
+        return spec.model_copy(update={"otherwise": rest}) if self._fills(spec) else rest
 
     def _fills(self, spec: ColumnMap) -> bool:
-        if spec.const is not None or spec.default is not None:
-            return True
         header = set(self.raw.header)
         if any(column not in header for column in spec.when or {}):
             return False
+        if spec.const is not None or spec.default is not None:
+            return True
         return any(column in header for column in spec.source) or (
             spec.template is not None and all(column in header for column in spec.needs)
         )
@@ -113,7 +120,13 @@ class Converter:
 
     @property
     def _made(self) -> tuple[str, ...]:
-        return ("seq", "is_bulk", "origin", "field")
+        return (
+            "seq",
+            "is_bulk",
+            "origin",
+            "field",
+            *(("changed_at",) if self.section.changes == "entered" else ()),
+        )
 
     def weigh(self) -> Iterator[tuple[str, str, parse.Evidence]]:
         """Read the file once; yield (column, kind, evidence) for each whose way of writing is still open."""
@@ -124,21 +137,32 @@ class Converter:
                 is_date = kind in DATES
                 stated = spec.date_order if is_date else spec.decimal
                 stated = stated or (self.mapping.date_order if is_date else self.mapping.decimal)
+                stated = stated or self._typed_as(spec, is_date)
                 if stated:
                     self.readings[key] = stated
-                elif kind in DATES + NUMBERS and spec.source and spec.unit != "h:mm":
+                elif kind in DATES + NUMBERS and any(link.source and link.unit != "h:mm" for link in spec.links):
                     questions[key] = (kind, parse.Evidence())
         if not questions:
             return
         read = {c for key in questions if key in self.columns or key.partition(":")[0] in VALUES
                 for c in self.columns[key.partition(":")[0]].sources} | set(self.entered)  # fmt: skip
         read |= {c for c in self.columns["field"].sources} if "field" in self.columns else set()
-        for rows, _ in self.raw.batches(read):
+        for rows, _ in ahead(self.raw.batches(read)):
+            spoken = (
+                self._fields(rows) if any(":" in key for key in questions) and "field" in self.columns else None
+            )
             for key, (kind, evidence) in questions.items():
                 weigh = parse.weigh_dates if kind in DATES else parse.weigh_numbers
-                weigh(self._cells_of(rows, key), evidence)
+                weigh(self._cells_of(rows, key, spoken), evidence)
         for key, (kind, evidence) in questions.items():
             yield key, kind, evidence
+
+    def _typed_as(self, spec: ColumnMap, is_date: bool) -> str | None:
+        """How a column is written that was a date or a number in the database it came from."""
+        typed = getattr(self.raw, "typed", {})
+        read = [column for link in spec.links for column in link.source if column in self.raw.header]
+        plain = SETTINGS[is_date][2]
+        return plain if read and {typed.get(self.raw_name(column)) for column in read} == {plain} else None
 
     def _kinds_of(self, name: str) -> list[tuple[str, str]]:
         """Kinds a column holds: its own; of a history value those of the fields it may speak of."""
@@ -146,18 +170,21 @@ class Converter:
             return [(f"{name}:{field}", kind) for field, kind in FIELD_KINDS.items() if kind in DATES + NUMBERS]
         return [(name, self.spec[name].kind)]
 
-    def _cells_of(self, rows: pd.DataFrame, key: str) -> pd.Series:
+    def _cells_of(self, rows: pd.DataFrame, key: str, spoken: pd.Series | None) -> pd.Series:
         name, _, history_field = key.partition(":")
         if name == "entered":
             return self._emptied(rows[history_field], ColumnMap(**{"from": history_field}))
-        cells = self._cells(rows, name, self.columns[name])
         if history_field:
-            cells = cells.where(self._fields(rows).eq(history_field).fillna(False))
-        return cells
+            rows = rows[spoken.eq(history_field).fillna(False).astype(bool)]
+        return self._cells(rows, self.columns[name])
 
     def _fields(self, rows: pd.DataFrame) -> pd.Series:
-        spec = self.columns["field"]
-        return self._translate(self._cells(rows, "field", spec), self.spec["field"], spec, silent=True)
+        """The history field that each row speaks of."""
+        fields = pd.Series(None, index=rows.index, dtype=TEXT)
+        for link in self.columns["field"].links:
+            told = self._translate(self._link(rows, link), self.spec["field"], link, silent=True)
+            fields = fields.fillna(told)
+        return fields
 
     def settle(self, key: str, kind: str, evidence: parse.Evidence, others: dict[bool, str | None]) -> None:
         """Choose the reading of one column; `others` is that of the other columns of the export.
@@ -170,7 +197,8 @@ class Converter:
         is_date = kind in DATES
         setting, names, default = SETTINGS[is_date]
         name, _, rest = key.partition(":")
-        column = rest if name == "entered" else " or ".join(self.columns[name].source)
+        sources = [rest] if name == "entered" else [c for link in self.columns[name].links for c in link.source]
+        column = " or ".join(dict.fromkeys(sources))
         where = f"{self.raw.name}, column {self.raw_name(column)!r}"
         self.readings[key] = chosen = evidence.decide(where, default, names, setting, others[is_date])
         if evidence.differ and not any(evidence.only.values()):
@@ -210,6 +238,9 @@ class Converter:
         for rules, wanted in ((self.section.where, True), (self.section.unless, False)):
             for column, values in rules.items():
                 if column not in rows:
+                    if wanted:
+                        what = ("rule not applied, no such column", self.raw.name, self.spec.name, column)
+                        self.noticed[*what, ", ".join(values)] = 1
                     continue
                 hit = rows[column].str.strip().str.lower().isin([value.lower() for value in values])
                 out = rows[column][hit != wanted]
@@ -223,24 +254,16 @@ class Converter:
     @cached_property
     def entered(self) -> dict[str, str]:
         """Columns that say when a deal entered a stage, with the stage they name."""
-        found = {}
-        for pattern in self.section.entered:
-            before, _, after = pattern.partition("{stage}")
-            form = re.compile(
-                f"(?i)^(?:{'|'.join(map(re.escape, ('', *self.mapping.prefixes)))}){re.escape(before)}(.+?){re.escape(after)}$"
-            )
-            found |= {
-                column: hit[1] for column in self.raw.header if column not in found and (hit := form.match(column))
-            }
-        return found
+        return self.section.entered_in(self.raw.header, self.mapping.prefixes)
 
     def _entered(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Turn one column a stage into one row a stage entered."""
-        deals = self._id(self._cells(rows, "opportunity_id", self.columns["opportunity_id"]))
+        deals = self._id(self._cells(rows, self.columns["opportunity_id"]))
         kept, bad = [], []
         for column, stage in self.entered.items():
             cells = self._emptied(rows[column], ColumnMap(**{"from": column}))
-            stamps = parse.to_instant(cells, self.readings.get(f"entered:{column}", "ymd"), self.calendar)
+            order = self.readings.get(f"entered:{column}", "ymd")
+            stamps = parse.to_instant(cells, order, self.calendar, self._utc(ColumnMap(**{"from": column})))
             bad.append(_told(cells, cells.notna() & stamps.isna(), column, "not a date and time"))
             kept.append(pd.DataFrame({
                 "opportunity_id": deals, "changed_at": stamps, "field": "stage", "seq": 0, "old_value": None,
@@ -259,7 +282,7 @@ class Converter:
 
     def _lenient(self, frame: pd.DataFrame, broken: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Empty cells out of range in columns that a row can do without."""
-        soft = [name for name, spec in self.columns.items() if spec.unreadable == "empty"]
+        soft = [name for name, spec in self.columns.items() if spec.lenient]
         mild = broken[broken["fatal"] & broken["column"].isin(soft) & broken["value"].notna()]
         for (column, reason), cells in mild.groupby(["column", "reason"]):
             self.notice(f"emptied: {reason}", column, str(cells["value"].iloc[0]), len(cells))
@@ -277,14 +300,18 @@ class Converter:
         made = {"seq": frame.index, "is_bulk": False, "origin": self.section.origin}
         frame = frame.assign(**{name: value for name, value in made.items() if name not in frame})
         bad = []
+        codes, spoken = pd.factorize(frame["field"])
         for column in [name for name in VALUES if name in frame]:
-            parts = []
-            for history_field, cells in frame[column].groupby(frame["field"], sort=False):
+            for code, history_field in enumerate(spoken):
                 kind = FIELD_KINDS[history_field]
+                if kind == "enum" and self.columns[column].map is None:
+                    continue
+                mask = codes == code
+                cells = frame[column][mask]
                 values = self._as_text(cells, f"{column}:{history_field}", kind, self.columns[column])
-                bad.append(_told(cells, cells.notna() & values.isna(), column, f"not {tables.WORDS[kind]}"))
-                parts.append(values)
-            frame[column] = pd.concat(parts).reindex(frame.index) if parts else frame[column]
+                if values is not cells:
+                    bad.append(_told(cells, cells.notna() & values.isna(), column, f"not {tables.WORDS[kind]}"))
+                    frame[column] = frame[column].mask(mask, values.reindex(frame.index))
         empty = pd.DataFrame(columns=["row", "column", "value", "reason"])
         return frame, pd.concat([part for part in bad if len(part)] or [empty])
 
@@ -292,6 +319,8 @@ class Converter:
         """Write the values of one history field as the contract does: ids with prefix, ISO days, plain decimals."""
         if kind == "id":
             return self._id(cells)
+        if parse.is_canonical(cells, kind) and not (kind == "share" and any(x.factor != 1 for x in spec.links)):
+            return cells
         if kind == "enum":
             return cells if spec.map is None else cells.map(spec.map).astype(TEXT).fillna(cells)
         if kind == "date":
@@ -305,13 +334,22 @@ class Converter:
         if kind in ("money", "share"):
             exact = parse.to_number(cells, self.readings.get(key, "."))
             if kind == "share":
-                exact = parse.times(exact, spec.factor)
+                exact = parse.times(
+                    exact, next((link.factor for link in spec.links if link.factor != 1), Decimal(1))
+                )
                 return exact.where(exact.astype("float64").between(0, 1)).astype("float64").astype(TEXT)
             return parse.to_money(exact).astype(TEXT)
         return cells
 
-    def _cells(self, rows: pd.DataFrame, name: str, spec: ColumnMap) -> pd.Series:
-        """Take one column's text: trimmed, placeholders emptied, first of several, looked up, masked by `when`."""
+    def _cells(self, rows: pd.DataFrame, spec: ColumnMap) -> pd.Series:
+        """Take one column's text: in each row that of the first link of the chain that is filled."""
+        cells = self._link(rows, spec)
+        for link in spec.links[1:]:
+            cells = cells.fillna(self._link(rows, link))
+        return cells
+
+    def _link(self, rows: pd.DataFrame, spec: ColumnMap) -> pd.Series:
+        """Take one link's text: trimmed, placeholders emptied, first of several, looked up, masked by `when`."""
         if spec.const is not None:
             cells = pd.Series(self._constant(spec.const), index=rows.index, dtype=TEXT)
         elif spec.template is not None:
@@ -328,8 +366,8 @@ class Converter:
             cells = cells.str.split(spec.first_of, n=1).str[0].str.strip().astype(TEXT)
         if spec.starts:
             cells = cells.where(cells.str.startswith(spec.starts).fillna(False))
-        if name in self.lookups:
-            cells = cells.map(self.lookups[name]).astype(TEXT)
+        if spec.lookup:
+            cells = cells.map(self.lookups[spec.lookup]).astype(TEXT)
         if spec.default is not None:
             cells = cells.fillna(self._constant(spec.default))
         for column, wanted in (spec.when or {}).items():
@@ -341,8 +379,7 @@ class Converter:
         return self.currency if value == CURRENCY else _as_cell(value)
 
     def _emptied(self, cells: pd.Series, spec: ColumnMap) -> pd.Series:
-        cells = cells.str.strip()
-        return cells.mask(cells.isin(["", *self.mapping.empty, *spec.empty]))
+        return parse.emptied(cells, {"", *self.mapping.empty, *spec.empty})
 
     def _fill(self, spec: ColumnMap, rows: pd.DataFrame) -> pd.Series:
         """Fill ``{column}`` places; empty where one of the columns is. Never `str.format` on CRM text."""
@@ -353,14 +390,22 @@ class Converter:
 
     def _column(self, rows: pd.DataFrame, column: tables.Column, spec: ColumnMap):
         """Convert one column; return (values, mask of unreadable cells, the cells as written)."""
-        cells = self._cells(rows, column.name, spec)
-        if isinstance(spec.const, bool):
+        cells = self._link(rows, spec)
+        if isinstance(spec.const, bool) and column.kind == "flag" and not spec.when:
             return pd.Series(spec.const, index=rows.index, dtype="boolean"), cells.isna(), cells
-        if spec.map is not None:
-            cells = self._translate(cells, column, spec)
+        free = cells.isna()
+        cells = self._translate(cells, column, spec)
         values = self._typed(cells, column, spec)
+        for link in spec.links[1:]:
+            more = self._link(rows, link).where(free)
+            said = more.notna()
+            if not said.any():
+                continue
+            more = self._translate(more, column, link)
+            cells, free = cells.mask(said, more), free & ~said
+            values = values.mask(said, self._typed(more, column, link))
         unreadable = cells.notna() & values.isna()
-        if spec.unreadable == "empty" and unreadable.any():
+        if spec.lenient and unreadable.any():
             self.notice(
                 f"emptied: not {tables.WORDS[column.kind]}",
                 column.name,
@@ -391,16 +436,25 @@ class Converter:
         if column.kind == "id":
             return self._id(cells)
         if column.kind == "date":
-            return parse.to_date(cells, reading or "ymd", self.calendar)
+            days = parse.to_date(cells, reading or "ymd", self.calendar, self._utc(spec))
+            days = days + pd.Timedelta(days=spec.plus) if spec.plus else days
+            return days + pd.DateOffset(months=spec.plus_months) if spec.plus_months else days
         if column.kind == "instant":
-            return parse.to_instant(cells, reading or "ymd", self.calendar)
+            return parse.to_instant(cells, reading or "ymd", self.calendar, self._utc(spec))
         if column.kind == "flag":
             return parse.to_flag(cells)
         if column.kind in NUMBERS:
             return self._number(cells, column, spec, reading or ".")
         return cells
 
+    def _utc(self, spec: ColumnMap) -> bool:
+        """Whether times without a zone are UTC: as stated, or as connectors write them."""
+        written = [self.raw_name(column) for column in spec.source if column in self.raw.header]
+        return spec.zone == "UTC" or any(name.startswith(self.mapping.prefixes) for name in written)
+
     def _id(self, cells: pd.Series) -> pd.Series:
+        if self.mapping.ids == "whole":
+            return cells
         if self.mapping.ids == "salesforce":
             cells, damaged = ids.complete(cells)
             if damaged:
@@ -410,6 +464,10 @@ class Converter:
     def _number(self, cells: pd.Series, column: tables.Column, spec: ColumnMap, decimal: str) -> pd.Series:
         if spec.unit == "h:mm":
             return parse.to_clock(cells)
+        if spec.factor == 1 and not spec.invert and not spec.plus and decimal == ".":
+            plain = parse.plain_number(cells, column.kind)
+            if plain is not None:
+                return plain
         percent = cells.str.endswith("%").fillna(False) & (column.kind == "share")
         exact = parse.to_number(cells.mask(percent, cells.str.removesuffix("%")), decimal)
         if spec.factor != 1:
@@ -428,6 +486,7 @@ class Converter:
             return money
         number = exact.astype("float64")
         if column.kind == "count":
+            number = number + spec.plus
             return number.where(number.mod(1).eq(0) & number.abs().lt(2**53)).astype("Int64")
         return number
 

@@ -8,16 +8,18 @@ import pandas as pd
 
 from salesops_lib import tables
 from salesops_lib.periods import FiscalCalendar
-from salesops_lib.sources.convert import FINDINGS, STATES, Converter
+from salesops_lib.sources.convert import END, FINDINGS, STATES, Converter
 from salesops_lib.sources.mapping import Mapping, Section
 from salesops_lib.sources.staging import Stage
 
 HISTORY = "opportunity_history"
 CLOSED_NAME = r"(^|[^a-z])(closed|won|lost|gewonnen|verloren|gagn|perdu|ganad|perdid)"
 WON_NAME = r"(won|gewonnen|gagn|ganad)"
+# ids and labels of stages are compared by their letters and digits
+FORM = r"regexp_replace(lower(regexp_replace({}, '^[a-z0-9_]+:', '')), '[^\w]|_', '', 'g')".format
 # text of a field's value as the contract writes it, from the typed column of a state
 AS_TEXT = {"date": "strftime({0}, '%Y-%m-%d')", "flag": "lower({0}::varchar)"}
-__all__ = ["STATES", "Piece", "closings", "complete_closing", "differences", "history", "stages"]
+__all__ = ["STATES", "Piece", "closings", "complete_closing", "differences", "history", "name_stages", "stages"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,13 @@ class Piece:
 
 
 def complete_closing(frame: pd.DataFrame, calendar: FiscalCalendar, converter: Converter) -> pd.DataFrame:
-    """Fill closing instant and closing date from each other; a closed deal with neither is counted."""
-    closed_at = frame["closed_at"].fillna(calendar.day_start(frame["close_date"]))
-    close_date = frame["close_date"].fillna(calendar.business_date(frame["closed_at"]))
+    """Fill closing instant and closing date from each other; a closed deal with neither is counted.
+
+    An open deal has neither, whatever date its source still shows.
+    """
+    closed = frame["is_closed"].fillna(False).astype(bool)
+    closed_at = frame["closed_at"].fillna(calendar.day_start(frame["close_date"])).where(closed)
+    close_date = frame["close_date"].fillna(calendar.business_date(frame["closed_at"])).where(closed)
     undated = int((frame["is_closed"] & closed_at.isna()).sum())
     if undated:
         converter.notice("closed without a close date", "close_date", "", undated)
@@ -63,6 +69,8 @@ def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict
     if not pieces:
         return {}
     if not pieces[0].whole:
+        if "opportunities" in stage.names:
+            _label_stages(db, stage)
         selects = [_changes(db, stage, piece, rank) for rank, piece in enumerate(pieces)]
         db.execute(f"create temp table changes as {' union all '.join(selects)}")
         db.execute("create temp table granted as select field, min(rank) rank from changes group by field")
@@ -106,12 +114,42 @@ def _changes(db, stage: Stage, piece: Piece, rank: int) -> str:
     kept = f"{kept}, source_file_sha256, place, {rank} rank"
     if piece.section.changes == "states":
         return _from_states(f'(select * from "{piece.name}")', kept)
-    if piece.section.changes == "entered":
+    if "opportunities" in stage.names:
         _name_stages(db, stage, piece)
-    old = "old_value"
+    told = ["opportunity_id", "changed_at", "field", "old_value", "new_value"]
     if not piece.has_old:
-        old = "lag(new_value) over (partition by opportunity_id, field order by changed_at, place)"
-    return f'select opportunity_id, changed_at, field, {old} old_value, new_value, {kept} from "{piece.name}"'
+        told[3] = "lag(new_value) over (partition by opportunity_id, field order by changed_at, place) old_value"
+    return f"select {', '.join(told)}, {kept} from {_with_ends(db, piece.name)}"
+
+
+def _with_ends(db, name: str) -> str:
+    """SQL for changes in which a status beside the stage is told as a stage: closed ones, and back again.
+
+    A row of the field `end` holds the closed stage, or nothing where the deal is open again, and as old value the
+    stage that the source still shows for the deal.
+    """
+    if not db.sql(f"""select count(*) from "{name}" where field = '{END}'""").fetchall()[0][0]:
+        return f'"{name}"'
+    past = "over (partition by opportunity_id order by changed_at, place rows between unbounded preceding and"
+    ahead = "over (partition by opportunity_id order by changed_at, place rows between current row and"
+    return f"""(
+        select * replace ('stage' as field, now as new_value, before as old_value) from (
+            select *, coalesce(
+                lag(now) over (partition by opportunity_id order by changed_at, place),
+                case when ends then at_stage else old_value end
+            ) before from (select *, coalesce(nullif(ended, ''), at_stage) now from (
+                select *, field = '{END}' ends,
+                    last_value(case when ends then coalesce(new_value, '') end ignore nulls) {past} current row) ended,
+                    coalesce(
+                        last_value(case when not ends then new_value end ignore nulls) {past} current row),
+                        first_value(case when not ends then old_value end ignore nulls) {ahead} unbounded following),
+                        old_value
+                    ) at_stage
+                from "{name}" where field in ('stage', '{END}')
+            ))
+        ) where now is distinct from before
+        union all by name select * from "{name}" where field not in ('stage', '{END}')
+    )"""
 
 
 def _from_states(source: str, kept: str, *, first_counts: bool = True) -> str:
@@ -133,19 +171,58 @@ def _as_text(kind: str, column: str) -> str:
     return AS_TEXT.get(kind, "{0}::varchar").format(column)
 
 
-def _name_stages(db, stage: Stage, piece: Piece) -> None:
-    """Give stages named in a header the id that the deals use; case and marks do not count."""
-    known = [f"select stage_id, stage_id label from opportunities where '{piece.name}' <> ''"]
-    if "stages" in stage.names:
-        known.append("select stage_id, stage_name from stages")
-    form = r"regexp_replace(lower(regexp_replace({}, '^[a-z0-9_]+:', '')), '[^\w]|_', '', 'g')".format
+def name_stages(stage: Stage, db, findings: list[dict]) -> None:
+    """Give deals that name their stage by its label the id that the stages of their pipeline have."""
+    if not stage.rows.get("stages") or "opportunities" not in stage.names:
+        return
+    _label_stages(db, stage)
+    for name in [n for n in stage.names if n.startswith("opportunities")]:
+        named = f"""
+            from "{name}" o
+            left join (select distinct pipeline_id, stage_id from stages) s using (pipeline_id, stage_id)
+            left join labels l on s.stage_id is null
+                and l.pipeline_id = o.pipeline_id and l.form = {FORM("o.stage_id")} and l.stage_id <> o.stage_id
+        """
+        n, shown = db.sql(f"select count(l.stage_id), min(o.stage_id) filter (l.form <> '') {named}").fetchall()[0]
+        if n:
+            findings.append(_finding("stage told by its label, now by its id", "", "stage_id", shown, n))
+            stage.rewrite(db, name, f"""
+                select o.* replace (coalesce(l.stage_id, o.stage_id) as stage_id) {named} order by o.place
+            """)  # fmt: skip
+            stage.show(db, name)
+    _label_stages(db, stage)
+
+
+def _label_stages(db, stage: Stage) -> None:
+    """Table of the stages of each pipeline by id and label; case and marks do not count."""
+    known = ["select pipeline_id, stage_id, stage_id label, 2 rank from opportunities"]
+    if stage.rows.get("stages"):
+        known.append("select pipeline_id, stage_id, stage_id, 0 from stages")
+        known.append("select pipeline_id, stage_id, stage_name, 1 from stages")
     db.execute(f"""
-        create temp table labels as select {form("label")} form, min(stage_id) stage_id
-        from ({" union all ".join(known)}) group by 1
+        create or replace temp table labels as
+        select pipeline_id, {FORM("label")} form, arg_min(stage_id, rank) stage_id
+        from ({" union all ".join(known)}) group by all
     """)
+
+
+def _name_stages(db, stage: Stage, piece: Piece) -> None:
+    """Give stages named in a header or by label the id that the deals of their pipeline use."""
+    strange = f"""
+        select 1 from "{piece.name}" where field in ('stage', '{END}')
+            and (new_value not in (select stage_id from labels) or old_value not in (select stage_id from labels)) limit 1
+    """
+    if not db.sql(strange).fetchall():
+        return
+    own = "l{0} on l{0}.pipeline_id = o.pipeline_id and l{0}.form = " + FORM("p.{1}_value")
+    named = (
+        "case when p.field in ('stage', 'end') then coalesce(l{0}.stage_id, p.{1}_value) else p.{1}_value end "
+        "as {1}_value"
+    )
     stage.rewrite(db, piece.name, f"""
-        select p.* replace (coalesce(l.stage_id, p.new_value) as new_value)
-        from "{piece.name}" p left join labels l on l.form = {form("p.new_value")} order by place
+        select p.* replace ({named.format(0, "new")}, {named.format(1, "old")})
+        from "{piece.name}" p left join opportunities o using (opportunity_id)
+        left join labels {own.format(0, "new")} left join labels {own.format(1, "old")} order by p.place
     """)  # fmt: skip
     stage.show(db, piece.name)
 
@@ -189,7 +266,7 @@ def differences(
     listed = ", ".join(f"'{field}'" for field in told) or "''"
     source = "(select * exclude (k, is_deleted), null::boolean deleted, null::varchar merged from seen)"
     gone = """
-        select opportunity_id, max_by(source_system, k) source_system, max_by(source_file_sha256, k) file, moment
+        select opportunity_id, max_by(source_system, s.k) source_system, max_by(source_file_sha256, s.k) file, moment
         from seen s join moments m on m.k = s.k + 1
         where not exists (from seen n where n.opportunity_id = s.opportunity_id and n.k = s.k + 1)
             and not s.is_deleted

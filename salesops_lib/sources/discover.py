@@ -11,7 +11,7 @@ from salesops_lib.errors import DataContractError
 from salesops_lib.sources.mapping import Mapping, SourceObject, normal
 from salesops_lib.sources.read import SUFFIXES, Raw, open_raw
 
-NOISE = re.compile(r"(export|extract|data|all|report|download|copy|final|new|bulkquery|result)+$")
+NOISE = re.compile(r"(export|extract|data|all|report|download|copy|final|new|bulkquery|result)$")
 DAY = re.compile(r"(?<!\d)(20\d{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
 
 
@@ -41,12 +41,13 @@ def find_objects(folder: Path, mapping: Mapping) -> tuple[dict[str, list[Raw]], 
                 unnamed.append(raw)
             else:
                 found.setdefault(name, []).append(raw)
+    named = set(found)
     for raw in unnamed:  # a header tells only objects that no file is named after
         name = _by_header(raw, mapping)
-        if name is None or name in found:
+        if name is None or name in named:
             strangers.append(raw.name)
         else:
-            found[name] = [raw]
+            found.setdefault(name, []).append(raw)
     for name, raws in found.items():
         for raw in raws:
             rename(raw, mapping, name)
@@ -66,10 +67,9 @@ def _by_name(raw: Raw, mapping: Mapping) -> str | None:
     names = {
         re.sub(r"\d", "", normal(alias)): name for name, spec in mapping.objects.items() for alias in spec.files
     }
-    for candidate in (stem, NOISE.sub("", stem)):
-        if candidate in names:
-            return names[candidate]
-    return None
+    while stem not in names and (noise := NOISE.search(stem)):
+        stem = stem[: noise.start()]
+    return names.get(stem)
 
 
 def _by_header(raw: Raw, mapping: Mapping) -> str | None:
@@ -148,10 +148,12 @@ def day_in(path: Path) -> str | None:
 def strangers_in(files: dict[str, list[Raw]], mapping: Mapping) -> Iterator[tuple[str, str]]:
     """Name the columns of recognised files that nothing reads: (file, column)."""
     for name, raws in files.items():
-        used = {c for sections in mapping.tables.values() for s in sections if s.file == name for c in s.sources}
+        used = mapping.read_of(name)
+        stages = [s for sections in mapping.tables.values() for s in sections if s.file == name and s.entered]
         for raw in raws:
+            entered = {c for section in stages for c in section.entered_in(raw.header, mapping.prefixes)}
             for column in raw.header:
-                if column not in used and column not in mapping.ignore:
+                if column not in used and column not in entered and column not in mapping.ignore:
                     written = getattr(raw, "written", {}).get(column, column)
                     yield (
                         raw.name,

@@ -14,12 +14,12 @@ from salesops_lib import tables
 from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ConfigError, DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
-from salesops_lib.progress import track
+from salesops_lib.progress import ahead, track
 from salesops_lib.sources import checks, derive, parse
 from salesops_lib.sources.convert import FINDINGS, Converter
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
 from salesops_lib.sources.loaded import Staged
-from salesops_lib.sources.mapping import Mapping, Section
+from salesops_lib.sources.mapping import Lookup, Mapping, Section
 from salesops_lib.sources.read import Raw, open_raw
 from salesops_lib.sources.staging import Stage
 
@@ -29,13 +29,17 @@ NO_CURRENCY = "XXX"  # ISO 4217: no currency
 
 @dataclass
 class Export:
-    """One export: the files of a folder, by the name that the mapping gives them."""
+    """One export: the files of a folder, by the name that the mapping gives them.
+
+    `clock` says whose time `extracted_at` is where nobody stated it (`dated`).
+    """
 
     mapping: Mapping
     files: dict[str, list[Raw]]
     extracted_at: pd.Timestamp
     dated: bool
     strangers: list[str] = field(default_factory=list)
+    clock: str = "file time"
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -102,6 +106,7 @@ class Load:
     records: dict[str, int] = field(default_factory=dict)
     derived: set[str] = field(default_factory=set)
     pieces: list[derive.Piece] = field(default_factory=list)
+    looked_up: dict[tuple[int, Lookup], pd.Series] = field(default_factory=dict)
 
     def run(self) -> Staged:
         """Read everything, then complete and check it where it lies."""
@@ -125,7 +130,7 @@ class Load:
             findings=pd.DataFrame(self.findings, columns=FINDINGS),
             company=self.company,
             extracted_at=self.export.extracted_at,
-            extraction="stated" if self.export.dated else "file time",
+            extraction="stated" if self.export.dated else self.export.clock,
             files=self.export.hashes,
             coverage=coverage,
         )
@@ -139,28 +144,52 @@ class Load:
                 continue
             spec = derive.STATES if section.changes == "states" else tables.table(name)
             for raw in export.files.get(section.file, []):
+                if absent := [column for column in section.having if column not in raw.header]:
+                    told = (f"not read as {name}: no such column", raw.name, name, ", ".join(absent), "", 1)
+                    self.findings.append(dict(zip(FINDINGS, told, strict=True)))
+                    continue
+                if section.changes == "entered" and not section.entered_in(raw.header, export.mapping.prefixes):
+                    continue
                 currency = self.company.currency or NO_CURRENCY
                 converter = Converter(spec, section, export.mapping, self.calendar, currency, raw)
-                converter.lookups = {
-                    column: self._lookup(export, one) for column, one in converter.columns.items() if one.lookup
-                }
+                converter.lookups = {one: self._lookup(export, one, name) for one in section.lookups}
                 if section.fallback and not all(c in converter.columns for c in spec.key):
                     continue  # what it would be derived from is not in this export
                 converter.check_header()
                 made.append(converter)
         return made
 
-    def _lookup(self, export: Export, spec) -> pd.Series:
-        """Read what another file says of each value; the first word counts."""
-        wanted = spec.lookup
-        parts = [pd.DataFrame(columns=[wanted.key, wanted.value], dtype="string[pyarrow]")]
+    def _lookup(self, export: Export, wanted: Lookup, table: str) -> pd.Series:
+        """Read what another file says of each value; the first word counts, and further ones are told."""
+        if (done := self.looked_up.get((id(export), wanted))) is not None:
+            return done
+        parts = [pd.DataFrame(columns=["key", "value"], dtype="string[pyarrow]")]
         for raw in export.files.get(wanted.file, []):
-            if {wanted.key, wanted.value} <= set(raw.header):
-                parts += [rows for rows, _ in raw.batches({wanted.key, wanted.value})]
+            if wanted.sources <= set(raw.header):
+                for rows, _ in raw.batches(wanted.sources):
+                    cells = rows.apply(lambda cells: cells.str.strip())
+                    key = (
+                        cells[list(wanted.key)].agg(" ".join, axis=1)
+                        if len(wanted.key) > 1
+                        else cells[wanted.key[0]]
+                    )
+                    parts.append(pd.DataFrame({"key": key, "value": cells[wanted.value]}, dtype="string[pyarrow]"))
         found = pd.concat(parts)
-        found = found.apply(lambda cells: cells.str.strip())
-        found = found[found[wanted.key].ne("") & found[wanted.value].ne("")].drop_duplicates(wanted.key)
-        return found.set_index(wanted.key)[wanted.value]
+        if wanted.several:
+            found = found.assign(key=found["key"].str.split(wanted.several)).explode("key")
+            found["key"] = found["key"].str.strip()
+        found = found[found["key"].ne("") & found["value"].ne("")].drop_duplicates()
+        again = found["key"][found["key"].duplicated()].unique()
+        if len(again):
+            entry = (
+                f"several {wanted.value} for one {', '.join(wanted.key)}; the first counts",
+                wanted.file,
+                table,
+            )
+            self.findings.append(dict(zip(FINDINGS, (*entry, "", str(again[0]), len(again)), strict=True)))
+        first = found.drop_duplicates("key").set_index("key")["value"]
+        self.looked_up[id(export), wanted] = parse.plain_numbers(first)
+        return self.looked_up[id(export), wanted]
 
     def _read_table(self, name: str, converters: list[Converter]) -> None:
         for section in self.export.mapping.tables[name]:
@@ -181,7 +210,7 @@ class Load:
         read = {c for spec in converter.columns.values() for c in spec.sources}
         read |= {c for c in (*converter.section.where, *converter.section.unless)} | set(converter.entered)
         records = 0
-        for rows, ragged in track(converter.raw.batches(read), f"reading {name} from {converter.raw.name}"):
+        for rows, ragged in track(ahead(converter.raw.batches(read)), f"reading {name} from {converter.raw.name}"):
             frame, aside = converter.convert(rows)
             records += len(rows) + len(ragged)
             if name.startswith("opportunities"):
@@ -247,12 +276,13 @@ class Load:
             for name in [n for n in self.stage.names if not n.startswith("piece_")]:
                 checks.drop_doubled(self.stage, db, name)
         with self.stage.database() as db:
+            derive.name_stages(self.stage, db, self.findings)
             coverage = derive.history(self.stage, db, self.pieces, self.findings)
         if self.earlier:
             moments = [export.extracted_at for export in (*self.earlier, self.export)]
             with self.stage.database() as db:
                 coverage |= derive.differences(self.stage, db, moments, coverage, self.findings)
-            self.derived.add(HISTORY)
+            self.derived |= {HISTORY, "opportunities"}
         with self.stage.database() as db:
             if derive.stages(self.stage, db, self.export.mapping, self.findings):
                 self.derived.add("stages")

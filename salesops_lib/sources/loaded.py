@@ -37,7 +37,9 @@ class Loaded:
     extracted_at
         When the source was exported.
     extraction
-        ``stated`` by the source or its mapping, or read off the ``file time``.
+        ``stated`` by the source or its mapping, or read off the ``file time`` or the ``database clock``.
+    until
+        Last instant the rows are from, where later ones were left in the source.
     files
         SHA-256 by file name.
     coverage
@@ -55,6 +57,7 @@ class Loaded:
     extraction: str = "stated"
     files: dict[str, str] = field(default_factory=dict)
     coverage: dict[str, str | None] = field(default_factory=dict)
+    until: pd.Timestamp | None = None
     truth: dict = field(default_factory=dict)
 
 
@@ -71,6 +74,7 @@ class Staged:
     extraction: str
     files: dict[str, str]
     coverage: dict[str, str | None]
+    until: pd.Timestamp | None = None
 
     @property
     def quarantine(self) -> pd.DataFrame:
@@ -97,4 +101,5 @@ class Staged:
             extraction=self.extraction,
             files=self.files,
             coverage=self.coverage,
+            until=self.until,
         )

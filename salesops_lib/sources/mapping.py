@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,7 +28,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, field_validator, model_validator
 
 from salesops_lib import tables
-from salesops_lib.config import CompanySettings, Strict, parse, read_yaml
+from salesops_lib.config import SECRET_KEYS, CompanySettings, Strict, parse, read_yaml, refuse_secrets
 from salesops_lib.errors import ConfigError, ParameterError, unknown
 
 MAPS = Path(__file__).with_name("maps")
@@ -62,15 +63,33 @@ def normal(name: str) -> str:
 
 
 class Lookup(Strict):
-    """Where another file says something of a value."""
+    """Where another file says something of a value.
+
+    Attributes
+    ----------
+    file, value
+        The object, and the column that says it.
+    key
+        The column that holds the value; of several, their texts joined by a blank, e.g. first and last name.
+    several
+        The mark that divides several values in one cell of `key`.
+    """
 
     file: str
-    key: str
+    key: Annotated[tuple[str, ...], BeforeValidator(_listed)]
     value: str
+    several: str | None = None
+
+    @property
+    def sources(self) -> set[str]:
+        """Every column of the other file that is read."""
+        return {*self.key, self.value}
 
 
 class ColumnMap(Strict):
     """How one canonical column is made; exactly one of `from`, `const`, `template`.
+
+    A list of such makes a chain, ``[{from: a, map: …}, b, {const: 0}]``: the first that is filled counts.
 
     Attributes
     ----------
@@ -88,6 +107,12 @@ class ColumnMap(Strict):
         Only values that begin so count, e.g. ids of one object.
     date_order, decimal, multiply, invert, unit
         How dates and numbers are written; `invert` takes one divided by the number; `unit` is one of `UNITS`.
+    zone
+        ``UTC``: times without a zone are UTC, not company time.
+    plus
+        Added to a count, or as days to a date, e.g. 1 where the source counts from 0, or names the last day.
+    otherwise
+        The rest of the chain.
     unreadable
         ``empty``: a cell that cannot be read is emptied and reported, and its row kept.
     """
@@ -109,7 +134,11 @@ class ColumnMap(Strict):
     multiply: int | float | None = None
     invert: bool = False
     unit: Literal["percent", "ms", "min", "h", "h:mm"] | None = None
+    zone: Literal["UTC"] | None = None
+    plus: int = 0
+    plus_months: int = 0
     unreadable: Literal["aside", "empty"] = "aside"
+    otherwise: ColumnMap | None = None
 
     @field_validator("map", "when", mode="before")
     @classmethod
@@ -128,14 +157,38 @@ class ColumnMap(Strict):
         return list(self.source[:1]) if len(self.source) == 1 else PLACEHOLDER.findall(self.template or "")
 
     @property
+    def links(self) -> list[ColumnMap]:
+        """The chain: itself, and what counts where it is empty."""
+        return [self, *(self.otherwise.links if self.otherwise else ())]
+
+    @property
     def sources(self) -> list[str]:
         """Every column of the file this one reads."""
-        return [*self.source, *PLACEHOLDER.findall(self.template or ""), *(self.when or {})]
+        return [
+            column
+            for link in self.links
+            for column in (*link.source, *PLACEHOLDER.findall(link.template or ""), *(link.when or {}))
+        ]
+
+    @property
+    def lenient(self) -> bool:
+        """Whether cells that cannot be read are emptied."""
+        return any(link.unreadable == "empty" for link in self.links)
 
     @property
     def factor(self) -> Decimal:
         """What a number is multiplied by."""
         return Decimal(str(self.multiply or 1)) * UNITS.get(self.unit, Decimal(1))
+
+
+def _long(spec: Any) -> Any:
+    """Write out the short forms of a column: its name, several names, a chain."""
+    if not isinstance(spec, list) or not any(isinstance(link, dict) for link in spec):
+        return {"from": spec} if isinstance(spec, str | list) else spec
+    chain: Any = None
+    for link in reversed(spec):
+        chain = {**_long(link), **({"otherwise": chain} if chain else {})}
+    return chain
 
 
 class Section(Strict):
@@ -149,13 +202,15 @@ class Section(Strict):
         Rows of one key are one entity.
     fallback
         Read only where no section before it found its file.
+    having
+        Columns without which a file is not read here; the load says so.
     where, unless
         ``{column: [values]}`` that must, or must not, hold; other records are left out and counted.
     changes
         `opportunity_history` only: ``rows`` are changes, ``states`` are whole states saved at an instant (columns
         are named after history fields), ``entered`` has a column a stage with the instant the deal entered it.
     entered
-        Pattern of those columns, e.g. ``hs_v2_date_entered_{stage}``.
+        Patterns of those columns, e.g. ``hs_v2_date_entered_{stage}``, ``Date entered "{stage} ({pipeline})"``.
     origin, complete
         How the change is known; whether it was tracked from each deal's creation on (false: from the first change).
     closing
@@ -166,6 +221,7 @@ class Section(Strict):
     rows: tuple[dict[str, Any], ...] | None = None
     distinct: bool = False
     fallback: bool = False
+    having: tuple[str, ...] = ()
     where: dict[str, Placeholders] = {}
     unless: dict[str, Placeholders] = {}
     changes: Literal["rows", "states", "entered"] = "rows"
@@ -180,11 +236,7 @@ class Section(Strict):
     def _short_form(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        return {
-            name: {"from": spec} if isinstance(spec, str | list) else spec
-            for name, spec in value.items()
-            if spec is not None
-        }
+        return {name: _long(spec) for name, spec in value.items() if spec is not None}
 
     @model_validator(mode="after")
     def _file_or_rows(self) -> Section:
@@ -194,8 +246,26 @@ class Section(Strict):
 
     @property
     def sources(self) -> set[str]:
-        """Every column of the file that is read."""
-        return {c for spec in self.columns.values() for c in spec.sources} | {*self.where, *self.unless}
+        """Every column of the file that is read, but for those of `entered`."""
+        filled = {c for spec in self.columns.values() for c in spec.sources}
+        return filled | {*self.having, *self.where, *self.unless}
+
+    @property
+    def lookups(self) -> list[Lookup]:
+        """Every lookup in another file."""
+        return [link.lookup for spec in self.columns.values() for link in spec.links if link.lookup]
+
+    def entered_in(self, header: Iterable[str], prefixes: Iterable[str] = ()) -> dict[str, str]:
+        """Columns that say when a deal entered a stage, with the stage they name."""
+        found: dict[str, str] = {}
+        starts = "|".join(map(re.escape, ("", *prefixes)))
+        for pattern in self.entered:
+            named = re.escape(pattern).replace(r"\{stage\}", "(.+)").replace(r"\{pipeline\}", "[^()]+")
+            form = re.compile(f"(?i)^(?:{starts}){named}$")
+            told = set(found.values())  # of two columns for a stage, that of the first pattern counts
+            hits = {c: hit[1] for c in header if c not in found and (hit := form.match(c))}
+            found |= {column: name for column, name in hits.items() if name not in told}
+        return found
 
 
 class SourceObject(Strict):
@@ -243,9 +313,11 @@ class Mapping(Strict):
     objects
         Kinds of files; with them, files are found by name or header and missing columns leave theirs empty.
     prefixes
-        Beginnings of column names that connectors add, e.g. ``property_``.
+        Beginnings of column names that connectors add, e.g. ``property_``; times there without a zone are UTC.
     ids
-        ``salesforce``: ids of 15 characters are completed to 18.
+        ``salesforce``: ids of 15 characters are completed to 18; ``whole``: they carry a prefix already.
+    queries
+        For the `sql` source: the query behind each name that a section reads as its file.
     encoding, delimiter, date_order, decimal
         For every file; found from the files where not stated.
     """
@@ -263,7 +335,8 @@ class Mapping(Strict):
     empty: Placeholders = ()
     company: CompanySettings = CompanySettings()
     prefixes: tuple[str, ...] = ()
-    ids: Literal["plain", "salesforce"] = "plain"
+    ids: Literal["plain", "salesforce", "whole"] = "plain"
+    queries: dict[str, str] = {}
     objects: dict[str, SourceObject] = {}
     tables: dict[str, Annotated[tuple[Section, ...], Field(min_length=1)]] = Field(min_length=1)
     ignore: tuple[str, ...] = ()
@@ -286,6 +359,14 @@ class Mapping(Strict):
         if not files and self.extracted_at is None:
             raise ValueError("needs 'extracted_at', because no file tells when the rows were exported")
         return self
+
+    def read_of(self, name: str) -> set[str]:
+        """Every column of an object that a section or a lookup reads, but for those of `entered`."""
+        sections = [section for sections in self.tables.values() for section in sections]
+        looked_up = [one for section in sections for one in section.lookups if one.file == name]
+        return {c for s in sections if s.file == name for c in s.sources} | {
+            c for o in looked_up for c in o.sources
+        }
 
     @property
     def files(self) -> list[str]:
@@ -317,6 +398,9 @@ def read_mapping(path: str | Path) -> Mapping:
     content = read_yaml(path)
     if base := content.get("extends"):
         content = _laid_over(read_yaml(_place(str(base))), content, path.name)
+    refuse_secrets(content, path.name, keys=False)
+    for key in set(content) & set(SECRET_KEYS):
+        refuse_secrets({key: ""}, path.name)
     mapping = parse(Mapping, content, path.name)
     for name, sections in mapping.tables.items():
         for number, section in enumerate(sections):
@@ -366,11 +450,12 @@ def _check_object(mapping: Mapping, section: Section, where: str) -> None:
     if not mapping.objects or section.file is None:
         return
     try:
-        if section.file not in mapping.objects:
-            raise ConfigError(f"{where}: {unknown('object', section.file, mapping.objects)}")
-        known = mapping.objects[section.file].columns
-        for column in section.sources - set(known):
-            raise ConfigError(f"{where}: {unknown(f'column of {section.file}', column, known)}")
+        for file, columns in [(section.file, section.sources), *((o.file, o.sources) for o in section.lookups)]:
+            if file not in mapping.objects:
+                raise ConfigError(f"{where}: {unknown('object', file, mapping.objects)}")
+            known = mapping.objects[file].columns
+            for column in () if mapping.extends else columns - set(known):  # own fields are called as in the file
+                raise ConfigError(f"{where}: {unknown(f'column of {file}', column, known)}")
     except ParameterError as error:
         raise ConfigError(f"{where}: {error}") from error
 

@@ -24,7 +24,7 @@ DATE = (
 )
 ISO = r"^\d{4}-\d{2}-\d{2}(?:[T ,]|$)"
 COMPACT = r"^((?:19|20)\d{2})(0[1-9]|1[0-2])([0-3]\d)$"
-SERIALS = {"excel": r"^[2-7]\d{4}(?:\.\d+)?$", "unix": r"^(?:[1-9]\d{8,9}|[1-9]\d{11,12})(?:\.\d+)?$"}
+SERIALS = {"excel": r"^[2-7]\d{4}(?:[.,]\d+)?$", "unix": r"^(?:[1-9]\d{8,9}|[1-9]\d{11,12})(?:\.\d+)?$"}
 ORDERS = {"ymd": "year first", "dmy": "day first", "mdy": "month first"}
 READINGS = ORDERS | {"excel": "a serial day of Excel", "unix": "Unix time"}
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -35,10 +35,24 @@ NUMBER_NOISE = "^[\\s€$£¥]+|[\\s€$£¥]+$"
 NUMBER = r"^[+-]?(?:\d+|\d{{1,3}}(?:{group}\d{{3}})+)?(?:{point}\d+)?(?:[eE][+-]?\d+)?$"
 DECIMALS = {".": NUMBER.format(group=",", point=r"\."), ",": NUMBER.format(group=r"\.", point=",")}
 
+PLAIN = r"[+-]?\d+(?:\.\d+)?"
+ONLY_POINT = r"[+-]?\d+\.(?:\d{1,2}|\d{4,})"  # three digits after the point may be thousands
+
 EXACT = Context(prec=60)
 # English, German, Dutch, French, Spanish
 TRUE = ("true", "1", "yes", "y", "t", "wahr", "ja", "waar", "vrai", "oui", "verdadero", "sí", "si")
 FALSE = ("false", "0", "no", "n", "f", "falsch", "nein", "onwaar", "nee", "faux", "non", "falso")
+
+
+def emptied(cells: pd.Series, placeholders: set[str]) -> pd.Series:
+    """Trim text cells and empty those that hold a placeholder for "none"."""
+    trimmed = pc.utf8_trim_whitespace(pa.array(cells.array))
+    if len(placeholders) == 1:
+        none = pc.equal(trimmed, pa.scalar(*placeholders, trimmed.type))
+    else:
+        none = pc.is_in(trimmed, pa.array(sorted(placeholders), trimmed.type))
+    kept = pc.if_else(none, pa.scalar(None, trimmed.type), trimmed)
+    return pd.Series(cells.dtype.__from_arrow__(kept), index=cells.index)
 
 
 @dataclass
@@ -126,6 +140,9 @@ def read_days(parts: pd.DataFrame, order: str) -> pd.Series:
 def weigh_dates(cells: pd.Series, evidence: Evidence) -> None:
     """Add a batch of date cells to the evidence for the three orders."""
     cells = cells.dropna()
+    if len(cells) and cells.str.contains(ISO, regex=True).all():
+        evidence.note("ymd", pd.Series(True, index=cells.index[:1]), cells.iloc[:1])
+        return
     iso = (cells.str.contains(ISO, regex=True) | cells.str.fullmatch(COMPACT)).astype(bool)
     evidence.note("ymd", iso, cells)
     first_seen = cells[~iso]
@@ -153,16 +170,29 @@ def weigh_dates(cells: pd.Series, evidence: Evidence) -> None:
 
 def clean_number(cells: pd.Series) -> pd.Series:
     """Strip currency signs, and blanks and apostrophes that group thousands; ``(5)`` and ``5-`` become ``-5``."""
+    if (plain := _plain_numbers(cells)).all():
+        return cells
+    if plain.any():
+        return cells.where(plain, clean_number(cells[~plain]).reindex(cells.index))
     cells = cells.str.replace(NUMBER_NOISE, "", regex=True).str.replace("\u2212", "-", regex=False)
     cells = cells.str.replace(r"^\((.*)\)$|^([^-]+)-$", r"-\1\2", regex=True)
     grouped = cells.str.fullmatch(GROUPED).fillna(False)
     return cells.mask(grouped, cells.str.replace(GROUP_MARK, "", regex=True))
 
 
+def _plain_numbers(cells: pd.Series) -> pd.Series:
+    """Mark empty cells and those that hold digits and one point only, as programs write numbers."""
+    return cells.str.fullmatch(PLAIN).fillna(True).astype(bool)
+
+
 def weigh_numbers(cells: pd.Series, evidence: Evidence) -> None:
     """Add a batch of number cells to the evidence for decimal point and decimal comma."""
-    marked = clean_number(cells.dropna())
-    marked = marked[marked.str.contains(r"[.,]", regex=True)]
+    cells = cells[cells.str.contains(r"[.,]", regex=True).fillna(False).astype(bool)]
+    if cells.empty:
+        return
+    certain = cells.str.fullmatch(ONLY_POINT).astype(bool)
+    evidence.note(".", certain, cells)
+    marked = clean_number(cells[~certain])
     if marked.empty:
         return
     point, comma = (marked.str.match(DECIMALS[sign]) for sign in ".,")
@@ -180,16 +210,22 @@ def _plain(text: str, decimal: str) -> str:
 
 def to_number(cells: pd.Series, decimal: str) -> pd.Series:
     """Read number cells with one decimal sign as exact decimals of nine places; empty where they do not fit."""
+    if decimal == "." and _plain_numbers(cells).all():
+        return _exact(cells)
     cells = clean_number(cells)
     fits = cells.str.match(DECIMALS[decimal]).fillna(False) & cells.str.contains(r"\d", regex=True).fillna(False)
     group = "," if decimal == "." else "."
     plain = cells.where(fits).str.replace(group, "", regex=False).str.replace(",", ".", regex=False)
-    whole = pa.array(plain, type=pa.string())
+    return _exact(plain)
+
+
+def _exact(plain: pd.Series) -> pd.Series:
+    whole = pa.array(plain, type=pa.large_string())
     try:
         exact = pc.cast(whole, pa.decimal128(38, 9))
     except pa.ArrowInvalid:  # more than nine places, or out of range: rare, so cell by cell
         exact = pa.array([_decimal(text) for text in whole.to_pylist()], type=pa.decimal128(38, 9))
-    return pd.Series(pd.arrays.ArrowExtensionArray(exact), index=cells.index)
+    return pd.Series(pd.arrays.ArrowExtensionArray(exact), index=plain.index)
 
 
 def _decimal(written: str | Decimal | None) -> Decimal | None:
@@ -202,11 +238,39 @@ def _decimal(written: str | Decimal | None) -> Decimal | None:
     return value if abs(value) < Decimal(10) ** 28 else None
 
 
+def plain_number(cells: pd.Series, kind: str) -> pd.Series | None:
+    """Read a column that is written as programs write numbers throughout; nothing where it is not."""
+    form, arrow = {
+        "count": (r"[+-]?\d{1,15}", pa.int64()),
+        "money": (r"[+-]?\d{1,15}(?:\.\d{1,2})?", pa.decimal128(18, 2)),
+        "rate": (r"[+-]?\d{1,9}(?:\.\d{1,9})?", pa.decimal128(38, 9)),
+    }.get(kind, (PLAIN, pa.float64()))
+    if not cells.str.fullmatch(form).fillna(True).all():
+        return None
+    read = pc.cast(pc.utf8_ltrim(pa.array(cells, type=pa.large_string()), "+"), arrow)
+    if kind == "count":
+        return pd.Series(read.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get).array, index=cells.index)
+    if kind in ("money", "rate"):
+        return pd.Series(pd.arrays.ArrowExtensionArray(read), index=cells.index)
+    return pd.Series(read.to_numpy(zero_copy_only=False), index=cells.index)
+
+
+def plain_numbers(cells: pd.Series) -> pd.Series:
+    """Write numbers with a decimal comma with a point, where no cell can be read otherwise; the rest stays."""
+    evidence = Evidence()
+    weigh_numbers(cells.reset_index(drop=True), evidence)
+    if not evidence.only.get(",") or evidence.only.get("."):
+        return cells
+    read = to_number(cells, ",")
+    return cells.mask(read.notna(), read.astype("string[pyarrow]"))
+
+
 def times(exact: pd.Series, factor: Decimal) -> pd.Series:
     """Multiply exact decimals, rounded to nine places; empty where the product is out of range."""
-    product = [None if value is pd.NA else _decimal(value * factor) for value in exact]
+    codes, distinct = pd.factorize(exact)
+    product = pa.array([_decimal(value * factor) for value in distinct] + [None], type=pa.decimal128(38, 9))
     return pd.Series(
-        pd.arrays.ArrowExtensionArray(pa.array(product, type=pa.decimal128(38, 9))), index=exact.index
+        pd.arrays.ArrowExtensionArray(product.take(pa.array(codes % len(product)))), index=exact.index
     )
 
 
@@ -230,15 +294,24 @@ def to_money(exact: pd.Series) -> pd.Series:
     return pd.Series(pd.arrays.ArrowExtensionArray(pc.cast(kept, pa.decimal128(18, 2))), index=exact.index)
 
 
-def to_date(cells: pd.Series, order: str, calendar: FiscalCalendar) -> pd.Series:
-    """Read date cells as business dates: an instant with a zone is read in the company's, others as written."""
+def to_date(cells: pd.Series, order: str, calendar: FiscalCalendar, utc: bool = False) -> pd.Series:
+    """Read date cells as business dates: an instant with a zone is read in the company's, others as written.
+
+    With `utc`, a time without a zone is UTC; a bare day stays that day.
+    """
     days, zone = _stamps(cells, order)
-    return calendar.business_date(days).where(zone.notna(), days.dt.tz_localize(None).dt.normalize())
+    timed = zone.notna() | (utc & days.ne(days.dt.normalize()))
+    return calendar.business_date(days).where(timed, days.dt.tz_localize(None).dt.normalize())
 
 
-def to_instant(cells: pd.Series, order: str, calendar: FiscalCalendar) -> pd.Series:
-    """Read date cells as UTC instants: without a zone they are company time; a bare day is its first instant."""
+def to_instant(cells: pd.Series, order: str, calendar: FiscalCalendar, utc: bool = False) -> pd.Series:
+    """Read date cells as UTC instants: without a zone they are company time; a bare day is its first instant.
+
+    With `utc`, a time without a zone is UTC.
+    """
     stamps, zone = _stamps(cells, order)
+    if utc:
+        return stamps
     local = calendar.day_start(stamps.dt.tz_localize(None))
     return stamps.where(zone.notna(), local)
 
@@ -277,7 +350,8 @@ def _iso_stamps(cells: pd.Series, order: str) -> tuple[pd.Series, pd.Series] | N
 
 def _serial_stamps(distinct: pd.Series, order: str) -> tuple[pd.Series, pd.Series]:
     """Read serial days (Excel, from 1899-12-30) or Unix times in seconds or milliseconds."""
-    numbers = pd.to_numeric(distinct.where(distinct.str.contains(SERIALS[order], regex=True)), errors="coerce")
+    serial = distinct.where(distinct.str.contains(SERIALS[order], regex=True)).str.replace(",", ".", regex=False)
+    numbers = pd.to_numeric(serial, errors="coerce")
     if order == "excel":
         days = pd.to_timedelta((numbers.astype("float64") * 86_400).round(), unit="s")
         stamps, zone = pd.Timestamp("1899-12-30") + days, None
@@ -320,5 +394,22 @@ def to_clock(cells: pd.Series) -> pd.Series:
 
 def to_flag(cells: pd.Series) -> pd.Series:
     """Read true/false, yes/no and 1/0 in any case, in the languages of `TRUE` and `FALSE`."""
-    known = dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)
-    return cells.str.lower().map(known).astype("boolean")
+    lower = cells.str.lower()
+    true = lower.isin(TRUE)
+    return true.astype("boolean").where(true | lower.isin(FALSE))
+
+
+CANONICAL = {"money": r"-?\d{1,15}\.\d\d", "date": r"\d{4}-\d\d-\d\d", "share": r"0(?:\.\d+)?|1(?:\.0+)?"}
+
+
+def is_canonical(cells: pd.Series, kind: str) -> bool:
+    """Whether every cell that is not empty is written as the contract writes history values."""
+    if kind not in CANONICAL or not cells.str.fullmatch(CANONICAL[kind]).fillna(True).all():
+        return False
+    if kind != "date":
+        return True
+    try:
+        pc.cast(pa.array(cells, type=pa.large_string()), pa.date32())
+    except pa.ArrowInvalid:
+        return False
+    return bool(cells.min() >= "1678" and cells.max() < "2262")

@@ -271,14 +271,19 @@ class RawParquet:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataContractError(f"{self.name} is no Parquet file: {error}.") from error
-        self.header = checked_header(self._file.schema_arrow.names, self.name)
+        self.columns = self._file.schema_arrow.names
+        self.header = checked_header(self.columns, self.name)
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
         """Yield (rows, ragged); nothing is ragged in Parquet."""
-        wanted = [name for name in self.header if columns is None or name in columns]
+        wanted = {
+            own: name  # the header may have been renamed since
+            for own, name in zip(self.columns, self.header, strict=True)
+            if columns is None or name in columns
+        }
         at = 2
-        for batch in self._file.iter_batches(BATCH_ROWS, columns=wanted):
-            yield text_frame(batch, wanted, at), pd.DataFrame(columns=RAGGED)
+        for batch in self._file.iter_batches(BATCH_ROWS, columns=list(wanted)):
+            yield text_frame(batch, list(wanted.values()), at), pd.DataFrame(columns=RAGGED)
             at += batch.num_rows
 
     def sha256(self) -> str:
@@ -288,18 +293,20 @@ class RawParquet:
 
 def text_frame(batch, names: list[str], first_row: int) -> pd.DataFrame:
     """Write an Arrow batch as text cells: ISO dates, plain decimals, empty text for null."""
+    cells = {name: TEXT.__from_arrow__(text_array(batch.column(k))) for k, name in enumerate(names)}
+    return pd.DataFrame(cells, index=pd.RangeIndex(first_row, first_row + batch.num_rows, name="row"))
+
+
+def text_array(column):
+    """Write one Arrow column as text; see `text_frame`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    cells = {}
-    for k, name in enumerate(names):
-        column = batch.column(k)
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
-            column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.large_string())
-        cells[name] = TEXT.__from_arrow__(pc.fill_null(pc.cast(column, pa.large_string()), ""))
-    return pd.DataFrame(cells, index=pd.RangeIndex(first_row, first_row + batch.num_rows, name="row"))
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+        column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.large_string())
+    return pc.fill_null(pc.cast(column, pa.large_string()), "")
 
 
 class RawSheet:

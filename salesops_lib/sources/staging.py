@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Stage:
     def __init__(self, folder: Path):
         self.folder = folder
         self._writers: dict[str, pq.ParquetWriter] = {}
+        self._thread, self._writing = ThreadPoolExecutor(1), None
         self.rows: Counter[str] = Counter()
         self.aside: Counter[tuple[str, str, str]] = Counter()  # table, column, reason
         self.folded: set[str] = set()  # tables some of whose rows were folded into one
@@ -64,8 +66,8 @@ class Stage:
             },
             schema=ORIGIN,
         )
-        self._write(name, table)
-        self._write(f"{name}.origin", origin)
+        self._wait()
+        self._writing = self._thread.submit(self._write_both, name, table, origin)
         self.rows[name] += len(frame)
 
     def set_aside(self, rows: pd.DataFrame) -> None:
@@ -77,6 +79,16 @@ class Stage:
         self._write("quarantine", pa.Table.from_pandas(text, schema=ASIDE, preserve_index=False))
         counts = text.fillna("").groupby(["table", "column", "reason"], sort=False).size()
         self.aside.update(counts.to_dict())
+
+    def _write_both(self, name: str, table: pa.Table, origin: pa.Table) -> None:
+        self._write(name, table)
+        self._write(f"{name}.origin", origin)
+
+    def _wait(self) -> None:
+        """Wait for the thread that writes, and take over what went wrong there."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
 
     def set_aside_late(self, name: str, rows: pd.DataFrame) -> None:
         """Write rows found doubled in a whole table to a quarantine file of their own."""
@@ -93,6 +105,7 @@ class Stage:
 
     def close(self) -> None:
         """Finish every file; DuckDB reads them from now on. More rows would start a file anew."""
+        self._wait()
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
