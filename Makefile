@@ -39,6 +39,7 @@ lint: $(STAMP)
 
 dictionary: $(STAMP)
 	$(BIN)/python -m salesops_lib.tables > data/README.md
+	$(BIN)/python -m salesops_lib.gate > docs/checks.md
 
 # The one command that makes requirements.lock: exact pins with hashes for every platform, no index address.
 lock: $(STAMP)

@@ -87,7 +87,7 @@ def init(folder: Path) -> None:
 def load(source, paths, mapping, max_loss, workspace, as_json, **options) -> None:
     """Load SOURCE (csv, salesforce, hubspot, pipedrive, dynamics, sql, sample) from PATHS into a snapshot.
 
-    Without SOURCE, what salesops.yaml names. Several folders of one CRM, exported at different times, become history.
+    Without SOURCE, what salesops.yaml names. Several folders of one CRM, exported on different days, become history.
     """
     from salesops_lib.errors import LossLimitExceeded
     from salesops_lib.workspace import open_workspace
@@ -182,14 +182,15 @@ def reports(workspace, as_json) -> None:
 @click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to publish to.")
+@click.option("--force", is_flag=True, help="Render though red findings block it; the pages say so.")
 @IN
 @AS_JSON
-def render(names, as_of, pairs, workers, out, workspace, as_json) -> None:
-    """Run the notebooks of each REPORT and publish their pages."""
+def render(names, as_of, pairs, workers, out, force, workspace, as_json) -> None:
+    """Run the notebooks of each REPORT and publish their pages; exit 4 when red findings block one."""
     from datetime import datetime
 
     from salesops_lib import report
-    from salesops_lib.errors import ParameterError
+    from salesops_lib.errors import ParameterError, ReportBlocked
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
@@ -202,28 +203,47 @@ def render(names, as_of, pairs, workers, out, workspace, as_json) -> None:
             raise ParameterError(f"-p {pair}: write NAME=VALUE.")
         parameters[name] = value
     now = datetime.now().astimezone()
-    runs = [
-        report.render(
-            name,
-            workspace=ws,
-            as_of=as_of,
-            parameters=parameters,
-            out=out,
-            workers=workers,
-            today=now.date().isoformat(),
-            details={"Rendered": f"{now:%Y-%m-%d %H:%M %Z}"},
-        )
-        for name in names
-    ]
+    runs, blocked = [], []
+    for name in names:
+        try:
+            run = report.render(
+                name,
+                workspace=ws,
+                as_of=as_of,
+                parameters=parameters,
+                out=out,
+                workers=workers,
+                today=now.date().isoformat(),
+                details={"Rendered": f"{now:%Y-%m-%d %H:%M %Z}"},
+                force=force,
+                findings=(runs + blocked)[-1].findings if runs + blocked else None,
+            )
+            runs.append(run)
+        except ReportBlocked as error:  # the other reports may still be rendered
+            blocked.append(error)
+    _print_runs(runs, blocked, as_json)
+    if blocked:
+        sys.exit(EXIT_BLOCKED)
+    if any(run.failed for run in runs):
+        sys.exit(EXIT_PAGES)
+
+
+def _print_runs(runs, blocked, as_json) -> None:
     if as_json:
-        click.echo(json.dumps({"runs": [run.manifest | {"folder": str(run.folder)} for run in runs]}, default=str))
+        told = {"runs": [run.manifest | {"folder": str(run.folder)} for run in runs]}
+        if blocked:
+            told["blocked"] = [
+                {"report": error.report, "error": str(error), "checks": list(error.findings.blocking["check"])}
+                for error in blocked
+            ]
+        click.echo(json.dumps(told, default=str))
     for run in runs:
         for page in run.pages:
             line = f"{page.status:6} {run.report}/{page.name} {page.seconds:.1f} s {page.error}".rstrip()
             click.echo(line, err=as_json)
         click.echo(f"{run.folder / 'index.html'}", err=as_json)
-    if any(run.failed for run in runs):
-        sys.exit(EXIT_PAGES)
+    for error in blocked:
+        click.echo(f"salesops: {error}", err=True)
 
 
 @command

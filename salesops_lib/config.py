@@ -16,6 +16,7 @@ from salesops_lib.errors import ConfigError, ParameterError, unknown
 from salesops_lib.periods import FiscalCalendar
 
 FILE_NAME = "salesops.yaml"
+SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where libyaml is there
 
 
 class Strict(BaseModel):
@@ -166,7 +167,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         Where the file is absent, no YAML, or no mapping at its top.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=SAFE)
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist.") from error
     except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a secret

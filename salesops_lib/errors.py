@@ -94,9 +94,9 @@ def printable(text: str) -> str:
 
 def shown(value: object, most: int = 80) -> str:
     """Write a value from a file for a message: quoted, control characters escaped, cut where it is long."""
-    whole = str(value)
-    text = repr(whole[: most + 1])
-    return text if len(whole) <= most else f"{text[:most]}… ({len(whole):,} characters)"
+    long = isinstance(value, str) and len(value) > most
+    text = repr(value[:most] if long else value)
+    return f"{text[:-1]}… ({len(value):,} characters)" if long else text
 
 
 def listed(names: Iterable[object], most: int = 800) -> str:

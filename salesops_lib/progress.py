@@ -1,4 +1,4 @@
-"""One `track()`: a bar in a terminal or a live notebook, log lines in a scheduled run; and `ahead()` of the work."""
+"""One `track()`: a bar in a terminal or live notebook, log lines in a scheduled run; and `ahead()` of the work."""
 
 from __future__ import annotations
 

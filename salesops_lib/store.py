@@ -24,6 +24,7 @@ from salesops_lib.frames import to_arrow, to_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from salesops_lib.sources import Loaded, Staged
 
 CURRENT = "CURRENT"

@@ -1,8 +1,9 @@
-"""One small made-up company, described once, and its exports as four CRMs would write them.
+# ruff: noqa: E501 - tables of labels, a line a column
+"""One small made-up company, described once, and its exports as three CRMs would write them.
 
-Headers stand here as the CRMs show them, apart from the mappings that read them. `exports(crm, language)` gives the
-rows of each file with typed cells; `write(folder, files, form)` writes them as CSV, ``;``-CSV with decimal comma and
-byte order mark, XLSX or Parquet. `expected` says what any of them must load to, by a plain loop over the description.
+Headers stand here as the CRMs show them, apart from the mappings that read them. `exports(crm, language)` gives
+the rows of each file with typed cells; `write(folder, files, form)` writes them as CSV, ``;``-CSV with decimal comma
+and byte order mark, XLSX or Parquet. `expected` says what any of them must load to, by a plain loop.
 """
 
 import csv
@@ -133,7 +134,7 @@ LEADS = [("31", at("2025-01-02T09:00"), "11", "Trade fair"), ("32", at("2025-02-
 
 def present(crm: str, language: str) -> list[Deal]:
     """The deals an export shows: list views leave out what is gone, Dynamics forgets it."""
-    whole = crm == "pipedrive" or language in ("api", "connector") and crm == "hubspot"
+    whole = crm == "pipedrive" or (language in ("api", "connector") and crm == "hubspot")
     return [deal for deal in DEALS if whole or not deal.deleted]
 
 
@@ -244,8 +245,6 @@ def milliseconds(moment: datetime | date) -> str:
         moment = datetime(moment.year, moment.month, moment.day, 12, tzinfo=UTC)
     return str(int(moment.timestamp() * 1000))
 
-
-# HubSpot -------------------------------------------------------------------------------------------------------------
 
 HUBSPOT_STAGES = {
     "1": {"Qualified": "qualifiedtobuy", "Proposal": "presentationscheduled", "Negotiation": "contractsent", "won": "closedwon", "lost": "closedlost"},
@@ -459,8 +458,6 @@ def _hubspot_activities(language: str, when, prefix: str) -> dict[str, list[dict
     return files
 
 
-# Pipedrive -----------------------------------------------------------------------------------------------------------
-
 PIPEDRIVE_STAGES = {
     "1": {"Qualified": "1", "Proposal": "2", "Negotiation": "3"},
     "2": {"Review": "4", "Offer": "5"},
@@ -618,8 +615,6 @@ def _pipedrive(language: str) -> dict[str, list[dict]]:
         ),
     }  # fmt: skip
 
-
-# Dynamics ------------------------------------------------------------------------------------------------------------
 
 DYNAMICS_DEALS = {
     "opportunityid": ("(Do Not Modify) Opportunity", "(Nicht ändern) Verkaufschance"),

@@ -1,8 +1,8 @@
 """Damages small exports the way exports get damaged, from a seed: `damaged(seed).write(folder)` writes the files.
 
-Each operation is one kind of damage and says what it did; a case has one to four. Those in `ROWS` change cells before
-the files are written, those in `BYTES` change what was written, those in `FOLDER` the folder. To look at one:
-``python -m tests.mutator SEED FOLDER``.
+Each operation is one kind of damage and says what it did; a case has one to four. Those in `ROWS` change cells
+before the files are written, those in `BYTES` change what was written, those in `FOLDER` the folder. To look at
+one: ``python -m tests.mutator SEED FOLDER``.
 """
 
 import csv
@@ -11,6 +11,7 @@ import io
 import random
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -34,20 +35,25 @@ BASES = {"small": 40, "salesforce": 28, "maven": 8, "hubspot": 8, "pipedrive": 8
 
 HOSTILE = [
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "=cmd|'/c calc'!A1", "+1+1", "-2+3", "@SUM(A1)",
-    "\u202eevil\u202c", "שלום", "😀👩‍👩‍👧", "a\u0000b", "\x1b[31mred\x1b[0m", "\x07\x08", "é" * 300, "{name}", "%s%n",
-    "'; drop table users; --", "${jndi:ldap://x}", "\ufeffmark", "\u2028line", "NULL", "#REF!", "-", "n/a", "\ufffd",
-    "..\\..\\x", "🏴\U000e0067\U000e007f", "a" * 5000, "\t=1", "''", "`", "|", "\\",
+    "\u202eevil\u202c", "שלום", "😀👩‍👩‍👧", "a\u0000b", "\x1b[31mred\x1b[0m", "\x07\x08", "é" * 300, "{name}",
+    "%s%n", "'; drop table users; --", "${jndi:ldap://x}", "\ufeffmark", "\u2028line", "NULL", "#REF!", "-", "n/a",
+    "\ufffd", "..\\..\\x", "🏴\U000e0067\U000e007f", "a" * 5000, "\t=1", "''", "`", "|", "\\",
+]  # fmt: skip
+ENCODINGS = [
+    "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1252", "cp437", "shift-jis", "utf-7", "mojibake",
 ]  # fmt: skip
 ODD_NUMBERS = [
-    "1e400", "-1e400", "NaN", "Infinity", "-inf", "0x1F", "1e5", "1E+03", "1_000", "٣٤", "１２", "1/2", "½", "++5", "--5",
-    "(250)", "250-", "12,34,56", "1.2.3", ".5", "5.", ".", "-", "€ 12", "12 €", "$1,000.50", "1 000", "999999999999999999",
-    "0.001", "9" * 400, "1e-400", "true", "12%", "1" + "0" * 14, "0" * 60 + "7", "1e99999999999999999999", "1.005",
+    "1e400", "-1e400", "NaN", "Infinity", "-inf", "0x1F", "1e5", "1E+03", "1_000", "٣٤", "１２", "1/2", "½", "++5",
+    "--5", "(250)", "250-", "12,34,56", "1.2.3", ".5", "5.", ".", "-", "€ 12", "12 €", "$1,000.50", "1 000",
+    "9" * 18, "0.001", "9" * 400, "1e-400", "true", "12%", "1" + "0" * 14, "0" * 60 + "7",
+    "1e99999999999999999999", "1.005",
 ]  # fmt: skip
 ODD_DATES = [
-    "2999-12-31", "9999-12-31", "1900-01-01", "1900-02-29", "0000-00-00", "0001-01-01", "2026-02-30", "2026-13-01",
-    "2026-00-10", "46042", "1767225600", "20260120", "yesterday", "2026-01-20T25:61:00Z", "2026-01-20T09:00:00+99:99",
-    "2026-W03", "20/01/2026", "01/20/2026", "3.4.26", "Jan 20, 2026", "2026-1-5", "-2026-01-01", "２０２６-01-20", "12026-01-20",
-    "2026-03-29 02:30", "2026-10-25 02:30", "99999", "1e5", "00:00", "2026-01-20 24:00", "2261-12-31", "1677-01-01",
+    "2999-12-31", "9999-12-31", "1900-01-01", "1900-02-29", "0000-00-00", "0001-01-01", "2026-02-30",
+    "2026-13-01", "2026-00-10", "46042", "1767225600", "20260120", "yesterday", "2026-01-20T25:61:00Z",
+    "2026-01-20T09:00:00+99:99", "2026-W03", "20/01/2026", "01/20/2026", "3.4.26", "Jan 20, 2026", "2026-1-5",
+    "-2026-01-01", "２０２６-01-20", "12026-01-20", "2026-03-29 02:30", "2026-10-25 02:30", "99999", "1e5",
+    "00:00", "2026-01-20 24:00", "2261-12-31", "1677-01-01",
 ]  # fmt: skip
 
 
@@ -66,8 +72,8 @@ class Sheet:
 class Base:
     """A sound export, and where its money is.
 
-    `deals` is the file, `key` and `currency` its columns (or a constant currency), `amount` the columns of which the
-    first that is filled counts; `none` stands for an empty amount; `names` translates currencies.
+    `deals` is the file, `key` and `currency` its columns (or a constant currency), `amount` the columns of which
+    the first that is filled counts; `none` stands for an empty amount; `names` translates currencies.
     """
 
     source: str
@@ -137,12 +143,13 @@ SMALL = (
 
 def _small() -> Base:
     users = "id,name,active,manager\nu1,Ann,yes,\nu2,Bob,no,u1\nu3,Cem Çelik,yes,u1\nu4,Dörte,yes,u2\n"
-    deals = Sheet("id,title,owner,stage,type,amount,currency,created,close".split(","), [])
+    deals = rows_of("id,title,owner,stage,type,amount,currency,created,close\n")
     for k in range(1, 31):
         stage = ("won", "lost", "open")[k % 3]
         amount = "" if k % 7 == 0 else f"{k * 137 + 900}.{k * 7 % 100:02}"
         day = date(2025, 11, 14 + k % 15), date(2026, 1 + k % 3, 13 + k % 14)
-        row = [f"d{k:02}", f"Deal {k}, «{'äöü'[k % 3]}»", f"u{k % 4 + 1}", stage, ("New", "Renewal")[k % 2], amount]
+        row = [f"d{k:02}", f"Deal {k}, «{'äöü'[k % 3]}»", f"u{k % 4 + 1}", stage, ("New", "Renewal")[k % 2]]
+        row.append(amount)
         deals.rows.append([*row, ("EUR", "USD")[k % 5 == 0], *(str(one) for one in day)])
     return Base("csv", "deals", "id", ("amount",), "currency", {"users": rows_of(users), "deals": deals}, SMALL)
 
@@ -178,13 +185,16 @@ def _maven() -> Base | None:
     )
 
 
+DYNAMICS = ("(Do Not Modify) Opportunity", ("Actual Revenue", "Est. Revenue"), "Currency")
 MONEY = {
     ("hubspot", "api"): ("deals", "hs_object_id", ("amount",), "deal_currency_code"),
     ("hubspot", "en"): ("deals", "Record ID", ("Amount",), "Currency"),
     ("pipedrive", "api"): ("deals", "id", ("value",), "currency"),
     ("pipedrive", "en"): ("deals", "Deal - ID", ("Deal - Value",), "Deal - Currency of value"),
-    ("dynamics", "api"): ("opportunities", "opportunityid", ("actualvalue", "estimatedvalue"), "transactioncurrencyid"),
-    ("dynamics", "en"): ("opportunities", "(Do Not Modify) Opportunity", ("Actual Revenue", "Est. Revenue"), "Currency"),
+    ("dynamics", "api"): (
+        "opportunities", "opportunityid", ("actualvalue", "estimatedvalue"), "transactioncurrencyid",
+    ),
+    ("dynamics", "en"): ("opportunities", *DYNAMICS),
 }  # fmt: skip
 
 
@@ -355,7 +365,9 @@ def rename_column(rng, sheet, base):
     at = rng.randrange(len(sheet.header))
     name = sheet.header[at]
     typo = name[:1] + name[2:] + name[1:2]
-    new = rng.choice([typo, name.upper(), f" {name}\u00a0", name + "s", "", rng.choice(HOSTILE), "x" * 100_000, "\x00"])
+    new = rng.choice(
+        (typo, name.upper(), f" {name}\u00a0", name + "s", "", rng.choice(HOSTILE), "x" * 100_000, "\x00")
+    )
     sheet.header[at] = new
     return name, new
 
@@ -456,9 +468,7 @@ def negative_or_zero(rng, sheet, base):
 @rows
 def odd_currency(rng, sheet, base):
     odd = ("", "EURO", "eur", "€", "XXX", "usd ", "1")
-    return spoil(
-        rng, sheet, lambda text: text in ("EUR", "USD", *base.names), lambda text: rng.choice(odd)
-    )
+    return spoil(rng, sheet, lambda text: text in ("EUR", "USD", *base.names), lambda text: rng.choice(odd))
 
 
 @rows
@@ -561,9 +571,7 @@ def append_after_blank_lines(rng, data):
 @content
 def encode(rng, data):
     """Another encoding, or one taken for another."""
-    kind = rng.choice(
-        ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1252", "cp437", "shift-jis", "utf-7", "mojibake")
-    )
+    kind = rng.choice(ENCODINGS)
     text = data.decode("utf-8", errors="replace")
     if kind == "mojibake":
         return data.decode("cp1252", errors="replace").encode()
@@ -648,7 +656,9 @@ def blank_lines(rng, data):
 def words_above_and_below(rng, data):
     """A title, as reports have it, and a footer."""
     above = rng.choice((b"", b"Opportunities of 2026\n\n", b"sep=,\n", b"# made by\n"))
-    below = rng.choice((b"", b"\nGrand Total,,,1234.00\n", b"\n15 records\n", b"Confidential Information - Do Not Distribute"))
+    below = rng.choice(
+        (b"", b"\nGrand Total,,,1234.00\n", b"\n15 records\n", b"Confidential Information - Do Not Distribute")
+    )
     return above + data + below
 
 
@@ -670,7 +680,28 @@ def header_only(rng, data):
 @content
 def another_kind_of_file(rng, data):
     page = b"<!DOCTYPE html><html><body>Your session has expired</body></html>"
-    return rng.choice((page, gzip.compress(data), b"PK\x03\x04" + data[:50], b"PAR1" + data[:50] + b"PAR1", b'{"a": 1}'))
+    return rng.choice(
+        (page, gzip.compress(data), b"PK\x03\x04" + data[:50], b"PAR1" + data[:50] + b"PAR1", b'{"a": 1}')
+    )
+
+
+@content
+def inside_a_workbook(rng, data):
+    """Damage to one part of a zip file that leaves the zip sound; other files lose a piece."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        at = rng.randrange(len(data) + 1)
+        return data[:at] + data[at + rng.randrange(40) :]
+    old, out = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
+    chosen = rng.choice(old.namelist())
+    with zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            part = old.read(name)
+            at = rng.randrange(len(part) + 1)
+            if name == chosen:
+                less, more = part[:at] + part[at + 5 :], part[:at] + b"<" + part[at:]
+                part = rng.choice((part[:at], less, more, b"", part.replace(b"1", b"x", 3)))
+            new.writestr(name, part)
+    return out.getvalue()
 
 
 # -- damage to the folder ------------------------------------------------------------------------------------
@@ -704,8 +735,8 @@ def remove_file(rng, case):
 
 @folder
 def extra_file(rng, case):
-    name = rng.choice(("readme.csv", "notes \u202e\x1b[31m\n.csv", "Thumbs.db", ".hidden.csv", "~$deals.xlsx", "x.parquet",
-                       "broken.xlsx", "é.txt", "empty.csv"))  # fmt: skip
+    names = ("readme.csv", "notes \u202e\x1b[31m\n.csv", "Thumbs.db", ".hidden.csv", "~$deals.xlsx", "x.parquet")
+    name = rng.choice((*names, "broken.xlsx", "é.txt", "empty.csv"))
     case.files[name] = rng.choice((b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b"nothing", b'a,"b\n'))
     return name
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salesops_lib import benchmark, health, kpis, leadership
+from salesops_lib import benchmark, kpis, leadership
 from salesops_lib.errors import DataContractError, InsufficientData, ParameterError
 from salesops_lib.history import state
 from salesops_lib.sources import sample
@@ -239,7 +239,6 @@ ANALYSES = {
     "KPIs by product": lambda book: kpis.compute(book, period="month", by="product", variants="default"),
     "leadership": leadership.summarize,
     "reps": benchmark.summarize,
-    "completeness of closed deals": lambda book: health.inspect(book).completeness.query("state != 'open'"),
 }
 
 

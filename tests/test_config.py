@@ -6,6 +6,16 @@ from salesops_lib.sources.mapping import MAPS, read_mapping
 from salesops_lib.workspace import open_workspace
 from tests.conftest import ROOT
 
+SHIPPED = [
+    "adventureworks",
+    "adventureworks_tables",
+    "dynamics",
+    "hubspot",
+    "maven_crm",
+    "pipedrive",
+    "salesforce",
+]
+
 
 def settings(tmp_path, text):
     path = tmp_path / "salesops.yaml"
@@ -83,6 +93,6 @@ def test_mapping_errors_name_the_key(tmp_path, text, says):
 
 
 def test_shipped_mappings_are_valid():
-    assert [read_mapping(path).name for path in sorted(MAPS.glob("*.yaml"))] == ["maven_crm"]
+    assert [read_mapping(path).name for path in sorted(MAPS.glob("*.yaml"))] == SHIPPED
     with pytest.raises(ConfigError, match="Did you mean 'maven_crm'"):
         read_mapping("maven")

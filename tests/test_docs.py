@@ -1,10 +1,12 @@
 """What the documents say is true."""
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 
+from salesops_lib import gate
 from salesops_lib.cli import main
 from salesops_lib.sources import load
 from tests.conftest import ROOT, make_workspace, shared
@@ -82,3 +84,29 @@ def test_the_salesforce_tour_works_as_written(tmp_path):
     assert "expected close date lies before their creation: 32" in said["salesops check"]
     pages = sorted(page.name for page in folder.glob("reports/out/weekly_leadership/*/*.html"))
     assert {"index.html", "leadership_report.html", "data_health.html"} <= set(pages)
+
+
+def test_the_list_of_checks_is_the_one_the_code_makes():
+    text = (ROOT / "docs/checks.md").read_text(encoding="utf-8")
+    assert text == gate.catalogue(), "run `make dictionary`"
+
+
+def test_every_trap_is_caught_where_the_document_says():
+    text = (ROOT / "docs/data_gate.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|$", text, re.M)
+    assert [int(number) for number, _ in lines] == list(range(1, 67))
+    tests = {path.name: _functions(path) for path in ROOT.glob("tests/test_*.py")}
+    for number, caught in lines:
+        listed = {check.id for check in gate.CHECKS.values() if int(number) in check.traps}
+        assert set(re.findall(r"\bG\d+\b", caught)) == listed, f"trap {number}: {sorted(listed)}"
+        named = re.findall(r"`tests/(\w+\.py)::(\w+)`", caught)
+        for file, name in named:
+            assert name in tests[file], f"trap {number}: {file} has no {name}"
+        assert listed or named or "out of reach" in caught, f"trap {number}"
+    for file, name in re.findall(r"`tests/(\w+\.py)::(\w+)`", text):
+        assert name in tests[file], name
+
+
+def _functions(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

@@ -102,4 +102,5 @@ def test_catalogues_list_what_there_is(home):
     assert "K03 Win rate" in salesops("kpis", cwd=home, check=0).stdout
     assert "maven_crm" in salesops("sources", cwd=home, check=0).stdout
     told = json.loads(salesops("reports", "--json", cwd=home, check=0).stdout)
-    assert told["reports"][0]["schedule"] == "0 6 * * 1"
+    schedules = {entry["name"]: entry["schedule"] for entry in told["reports"]}
+    assert schedules == {"data_health": "30 5 * * *", "weekly_leadership": "0 6 * * 1"}

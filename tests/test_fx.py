@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salesops_lib import fx, health, kpis, leadership, present
+from salesops_lib import fx, gate, kpis, leadership, present
 from salesops_lib.config import ControlTotal
 from salesops_lib.errors import DataContractError, ParameterError
 from salesops_lib.facts import deals, quotas, resolve_period, unrated
@@ -375,7 +375,7 @@ def test_a_foreign_quota_takes_the_plan_rate_of_its_start_else_that_day_else_non
 
 def test_a_control_total_of_several_currencies_says_so(world):
     total = {"opportunities": ControlTotal(amount=Decimal("1450.00"))}
-    found = health.inspect(world, total).control.iloc[0]
+    found = gate.reconcile(world.snapshot, total).iloc[0]
     assert (found["measure"], found["difference"]) == ("amount, 4 currencies added as written", "0.00")
 
 

@@ -36,7 +36,7 @@ def clean_findings(tmp_path_factory):
 
 
 def test_nothing_is_found_where_nothing_is_wrong_and_every_check_looked(clean_findings):
-    assert gate.as_text(clean_findings).startswith("Nothing blocks reports. Findings: 0 red, 0 amber, 0 note; ")
+    assert gate.as_text(clean_findings).startswith("Nothing blocks reports. Findings: 0 amber, 0 notes; 0 ")
     assert clean_findings.table.empty
     assert clean_findings.not_looked_at.empty
 
@@ -149,19 +149,24 @@ def test_an_accepted_finding_is_printed_and_does_not_block(tmp_path):
         "Closed deals without a close date: 1 (EUR 1,020; G37). Accepted: old deals, known."
     ]
     assert "accepted: old deals, known." in gate.as_text(found)
-    assert found.headline.startswith("Nothing blocks reports. Findings: 1 red, 0 amber, 0 note")
+    assert found.headline.startswith("Nothing blocks reports. Findings: 1 red accepted, 0 amber, 0 notes; ")
 
 
 def test_header_notes_are_a_handful(tmp_path):
     rows = clean()
     edit(rows, "opportunities", owner_id=None, account_id=None, expected_close_date=None, type=None, amount=None,
          owner_at_close_id=None, close_date=None, closed_at=None)  # fmt: skip
-    found = inspect(save(rows, tmp_path))
-    assert len(found.header_notes) == 6
+    snapshot = save(rows, tmp_path)
+    found = inspect(snapshot)
+    assert len(found.header_notes) == len(found.blocking) + 3 + 1
     assert found.header_notes[0].startswith("Deals whose history does not lead to what they show: 24")
     assert found.header_notes[1].startswith("Closed deals without a close date: 16")
-    assert "more finding" in found.header_notes[-1]
-    assert found.headline.startswith("Reports are blocked by ")
+    assert found.header_notes[-1] == f"And {found.header.more} more: see data health."
+    assert found.header.blocking == tuple(found.header_notes[: len(found.blocking)])
+    assert found.headline.startswith("Reports are blocked. Deals whose history")
+    stricter = inspect(snapshot, thresholds={"G44": 0.5, "G60": 0.5})
+    assert len(stricter.header.blocking) == len(found.blocking) + 2
+    assert "And 2 more red ones." in stricter.headline
 
 
 def test_comparison_with_an_earlier_snapshot(tmp_path):
@@ -186,6 +191,7 @@ def test_comparison_with_an_earlier_snapshot(tmp_path):
     gone = now.table.set_index("check").loc["G60"]
     assert (gone["n"], gone["amount"]) == (0, None)
     assert now.compared_with == before.snapshot
+    assert now.headline.endswith("Since the load before: 1 new, 1 worse, 1 better, 1 gone.")
     assert "G60" not in set(now.current["check"])
     assert not any("G60" in note for note in now.header_notes)
 
@@ -198,6 +204,17 @@ def test_what_could_not_be_looked_at_is_neither_new_nor_gone(tmp_path):
     without = inspect(save(rows, tmp_path))
     assert "G71" not in set(gate.compare(without, with_steps).table["check"])
     assert gate.compare(with_steps, without).table.set_index("check")["status"]["G71"] == ""
+
+
+def test_findings_are_read_back_as_they_were_written(tmp_path):
+    rows = odd(3)
+    before = inspect(save(clean(), tmp_path))
+    found = gate.compare(inspect(save(rows, tmp_path), today=TODAY), before)
+    again = gate.Findings.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert again.to_dict() == found.to_dict()
+    assert (again.headline, again.header) == (found.headline, found.header)
+    for name in ("table", "not_looked_at", "completeness", "staleness", "breaks", "control"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(found, name), obj=name)
 
 
 def test_amounts_of_several_currencies_are_named_and_never_added(tmp_path):
@@ -315,7 +332,7 @@ def test_the_command_blocks_with_exit_4(tmp_path):
     told = run(root)
     assert told.exit_code == 4
     assert "red    G37  Closed deals without a close date: 1 (6.2%), EUR 1,020  [new]" in told.output
-    assert "Reports are blocked by G37" in told.stderr
+    assert "Reports are blocked. Closed deals without a close date: 1 (EUR 1,020; G37)." in told.stderr
     machine = run(root, "--json")
     assert machine.exit_code == 4
     findings = json.loads(machine.stdout)
@@ -388,6 +405,16 @@ def test_findings_are_written_to_a_file(tmp_path, ending):
         assert pd.read_csv(out)["check"].iloc[0] == "G60"
     else:
         assert json.loads(out.read_text(encoding="utf-8"))["findings"][0]["check"] == "G60"
+
+
+def test_a_damaged_load_before_is_no_reason_to_stop(tmp_path):
+    ws, _ = company_workspace(tmp_path)
+    before = save(clean(), ws.store.root, exported=EXPORTED - days(1))
+    save(clean(), ws.store.root)
+    before.file("opportunities").write_bytes(b"no parquet")
+    assert gate.check_workspace(ws).compared_with == ""
+    with pytest.raises(SnapshotError, match="load again"):
+        gate.check_workspace(ws, against=before.id)
 
 
 def test_another_ending_is_refused(tmp_path):

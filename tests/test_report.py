@@ -11,11 +11,13 @@ import nbformat
 import pytest
 
 from salesops_lib import report
-from salesops_lib.errors import ConfigError, ParameterError, RenderError
+from salesops_lib.errors import ConfigError, ParameterError, RenderError, ReportBlocked
 from salesops_lib.report.execute import prune, run_page, to_html
 from salesops_lib.report.parameters import check, declared
 from tests import guards
 from tests.conftest import ROOT, make_workspace
+from tests.gate_company import EXPORTED, clean, days, save
+from tests.gate_plants import deals
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = {"opportunities": 600, "accounts": 80, "reps": 8}
@@ -151,6 +153,19 @@ def test_our_template_asks_for_nothing():
     assert "&lt;i&gt;" in page
 
 
+def test_the_header_says_how_healthy_the_data_are_and_nothing_else_gets_in():
+    told = {"blocking": (f"Won {HOSTILE}: 3 (G45).",), "notes": (f"Open {HOSTILE}: 1 (G60).",), "more": 4}
+    linked = to_html(notebook(), "T", {}, told | {"link": "data_health.html"})
+    assert linked.count("&lt;script&gt;") == 2
+    assert "<script" not in linked
+    assert '<p class="health red"><b>Red' in linked
+    assert 'And 4 more: see <a href="data_health.html">data health</a>.' in linked
+    assert linked.index("Won &lt;") < linked.index("Open &lt;") < linked.index("<h1")
+    assert "And 4 more: see data health." in to_html(notebook(), "T", {}, told | {"link": ""})
+    nothing = to_html(notebook(), "T", {}, {"blocking": (), "notes": (), "more": 0, "link": ""})
+    assert '<p class="health' not in nothing
+
+
 # -- runs ----------------------------------------------------------------------------------------------
 
 YAML = "title: Demo\nnotebooks: [good, bad]\nparameters: {as_of: last_month_end}\n"
@@ -266,3 +281,98 @@ def test_two_workers_give_the_same_pages_as_one(demo, tmp_path):
     for name in ("good", "bad"):
         one, two = (page(tmp_path / str(k) / "demo/2026-06-30", name) for k in (1, 2))
         assert one == two
+
+
+# -- the gate ------------------------------------------------------------------------------------------
+
+WORDY = notebook("as_of: str = '2026-07-15'  # day", "from salesops_lib import gate, present\n"
+                 "from salesops_lib.workspace import open_workspace\nfound = gate.findings_of(open_workspace())",
+                 "present.headline(' '.join(found.table['check']))", tags=[None, "headline"])  # fmt: skip
+
+
+def gated(tmp_path, settings=""):
+    """A workspace with a demo report and one about data health, on a company in which nothing is wrong."""
+    (tmp_path / "notebooks").mkdir(parents=True)
+    (tmp_path / "reports").mkdir()
+    for name in ("good", "data_health"):
+        nbformat.write(WORDY, tmp_path / f"notebooks/{name}.ipynb")
+        (tmp_path / f"reports/{name}.yaml").write_text(f"title: Demo\nnotebooks: [{name}]\n", encoding="utf-8")
+    ws = make_workspace(tmp_path, f"source: {{kind: csv}}\n{settings}")
+    save(clean(), ws.store.root, exported=EXPORTED - days(1))
+    return ws
+
+
+def spoil(ws):
+    rows = clean()
+    deals(rows, 2, close_date=None, closed_at=None)
+    return save(rows, ws.store.root)
+
+
+@pytest.mark.slow
+def test_red_blocks_a_report_and_its_published_pages_stay(tmp_path):
+    ws = gated(tmp_path)
+    place = report.render("good", workspace=ws, as_of="2026-06-30").folder
+    assert "Data health" not in page(place, "good")
+    before = {path: path.read_bytes() for path in ws.out.rglob("*") if path.is_file()}
+    spoil(ws)
+    with pytest.raises(ReportBlocked) as blocked:
+        report.render("good", workspace=ws, as_of="2026-06-30")
+    for part in ("good is blocked by 1 red finding;", "Closed deals without a close date: 1 (EUR 1,020; G37).",
+                 "Mend: Map the close date;", 'gate: {accept: {G37: "reason"}}', "--force"):  # fmt: skip
+        assert part in str(blocked.value)
+    assert {path: path.read_bytes() for path in ws.out.rglob("*") if path.is_file()} == before
+    run = report.render("good", workspace=ws, as_of="2026-06-30", force=True)
+    red = "the numbers are wrong until this is mended:</b> Closed deals without a close date: 1 (EUR 1,020; G37)."
+    assert red in page(run.folder, "good")
+    assert red in page(run.folder, "index")
+    assert json.loads((run.folder / "run.json").read_text())["health"]["red"] == ["G37"]
+    assert [path.name for path in run.folder.iterdir() if path.suffix == ".json"] == ["run.json"]
+
+
+@pytest.mark.slow
+def test_the_page_about_data_health_is_never_blocked_and_shows_what_the_run_found(tmp_path):
+    ws = gated(tmp_path)
+    spoil(ws)
+    run = report.render("data_health", workspace=ws, as_of="2026-07-15", today="2026-08-15")
+    assert run.pages[0].headline == "G37 G07"  # the age of the export: the page itself knows no clock
+    assert run.manifest["health"]["notes"] == ("Days since the export: 31 (G07).",)
+    assert '<a href="data_health.html">' not in page(run.folder, "data_health")
+
+
+def test_who_accepts_a_finding_or_allows_red_renders(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(report, "_run_all", lambda jobs, workers: ran.append(jobs) or [])
+    ws = gated(tmp_path, "gate: {accept: {G37: known from the old system}}")
+    spoil(ws)
+    run = report.render("good", workspace=ws, as_of="2026-06-30")
+    notes = run.manifest["health"]["notes"]
+    assert notes == (
+        "Closed deals without a close date: 1 (EUR 1,020; G37). Accepted: known from the old system.",
+    )
+    (tmp_path / "salesops.yaml").write_text("source: {kind: csv}\n")
+    (tmp_path / "reports/good.yaml").write_text("title: Demo\nnotebooks: [good]\nallow_red: true\n")
+    assert report.render("good", workspace=tmp_path, as_of="2026-06-30").manifest["health"]["red"] == ["G37"]
+    assert len(ran) == 2
+
+
+def test_the_command_ends_with_4_and_renders_what_is_not_blocked(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from salesops_lib import gate
+    from salesops_lib.cli import main
+
+    looked = []
+    once = gate.check_workspace
+    monkeypatch.setattr(gate, "check_workspace", lambda *a, **k: looked.append(1) or once(*a, **k))
+    monkeypatch.setattr(report, "_run_all", lambda jobs, workers: [])
+    ws = gated(tmp_path, "gate: {max_age_days: 100000}")
+    spoil(ws)
+    done = CliRunner().invoke(main, ["render", "good", "data_health", "-w", str(ws.root), "--json"])
+    assert done.exit_code == 4
+    told = json.loads(done.stdout)
+    assert [run["report"] for run in told["runs"]] == ["data_health"]
+    assert [(entry["report"], entry["checks"]) for entry in told["blocked"]] == [("good", ["G37"])]
+    assert "good is blocked by 1 red finding" in done.stderr
+    assert len(looked) == 1
+    forced = CliRunner().invoke(main, ["render", "good", "-w", str(ws.root), "--force"])
+    assert forced.exit_code == 0

@@ -1,10 +1,12 @@
 """Salesforce exports: real ones, and small ones made here for what real ones do not show."""
+# ruff: noqa: E501 - records are kept on one line
 
 from decimal import Decimal
 
 import pandas as pd
 import pytest
 
+from salesops_lib import facts
 from salesops_lib.errors import ConfigError, DataContractError, InsufficientData
 from salesops_lib.history import state
 from salesops_lib.sources import ids, load
@@ -146,9 +148,11 @@ def test_before_tracking_an_open_deal_shows_nothing_rather_than_a_guess(tmp_path
     )
     ws = make_workspace(tmp_path / "ws")
     ws.ingest("salesforce", export(tmp_path, OpportunityFieldHistory=changes))
-    amount = lambda day: (
-        ws.book(day).opportunities.set_index("opportunity_id")["amount"].get("sf:006A00000000002IAA")
-    )  # noqa: E731
+
+    def amount(day):
+        deals = ws.book(day).opportunities.set_index("opportunity_id")
+        return deals["amount"].get("sf:006A00000000002IAA")
+
     assert amount("2026-01-13") == Decimal("100.00")  # tracked by then, changed later
     assert pd.isna(amount("2026-01-11"))  # nobody tracked it yet
     assert amount("2026-01-21") == Decimal("250.00")
@@ -191,7 +195,7 @@ def test_trap_65_serial_dates_of_excel_are_read_where_the_whole_column_has_them(
         "2026-01-31",
     ]
     mixed = DEALS.replace("2026-01-20", "46042")
-    with pytest.raises(DataContractError, match="CloseDate.*mixes readings.*a serial day of Excel"):
+    with pytest.raises(DataContractError, match=r"CloseDate.*mixes readings.*a serial day of Excel"):
         load("salesforce", export(tmp_path, "mixed_2026-02-01", Opportunity=mixed))
 
 
@@ -260,6 +264,19 @@ def test_activities_of_three_kinds(tmp_path):
     assert left_out["n"].tolist() == [1, 1]
 
 
+def test_trap_29_dated_rates_hold_until_the_next_and_price_each_deal(tmp_path):
+    """Salesforce writes units per corporate unit; a rate holds from its day until the next one."""
+    deals = DEALS.replace("Type,IsDeleted", "CurrencyIsoCode,IsDeleted").replace("New Business", "EUR")
+    deals = deals.replace("Renewal", "GBP").replace("Odd", "USD")
+    rates = "IsoCode,StartDate,ConversionRate\nEUR,2026-01-01,0.8\nEUR,2026-01-25,0.5\nUSD,2026-01-01,1\n"
+    ws = make_workspace(tmp_path / "ws", "company: {currency: USD, timezone: UTC}\nsource: {kind: sample}\n")
+    ws.ingest("salesforce", export(tmp_path, Opportunity=deals, DatedConversionRate=rates))
+    priced = facts.deals(ws.book()).set_index("opportunity_id")["priced"]
+    assert priced["sf:006A00000000001IAA"] == Decimal("1250.62")  # 1250.625, half to even
+    assert pd.isna(priced["sf:006A00000000002IAA"])  # no rate for GBP: counted, not priced
+    assert len(ws.book().fx_rates) == 24 + 8 + 32
+
+
 # --- real exports --------------------------------------------------------------------------------------------------
 
 
@@ -318,7 +335,10 @@ def test_trap_14_successive_exports_become_history_and_absence_deletion(tmp_path
     assert ("1IAA", "amount", "800.00", "1000.50", "2026-02-01") in told
     assert ("1IAA", "stage", "sf:Proposal", "sf:Closed Won", "2026-02-01") in told
     assert ("2IAA", "deleted", "false", "true", "2026-02-08") in told
-    known = lambda day: sorted(one[-4:] for one in ws.book(day).opportunities["opportunity_id"])  # noqa: E731
+
+    def known(day):
+        return sorted(one[-4:] for one in ws.book(day).opportunities["opportunity_id"])
+
     assert known("2026-02-07") == ["1IAA", "2IAA", "3IAA", "9IAA"]
     assert known("2026-02-09") == ["1IAA", "3IAA", "9IAA"]
     amount = ws.book("2026-01-20").opportunities.set_index("opportunity_id")["amount"]

@@ -15,6 +15,29 @@ CHECKS: dict[str, Check] = {
 }  # fmt: skip
 
 
+def catalogue() -> str:
+    """Write every check as Markdown; `docs/checks.md` holds it."""
+    lines = [
+        "# The checks of the data gate",
+        "",
+        "Written by `make dictionary`; [data_gate.md](data_gate.md) says how they work and lists the traps.",
+        "",
+        "| id | severity | finds | mend | traps |",
+        "|---|---|---|---|---|",
+    ]
+    for check in sorted(CHECKS.values(), key=lambda check: check.id):
+        red = "" if check.red_from is None else f", red from {check.red_from:.0%}"
+        cells = (
+            check.id,
+            f"{check.severity}{red}",
+            check.title,
+            check.mend,
+            ", ".join(map(str, check.traps)) or "–",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def pick(
     ids: Iterable[str] | None = None, error: type[Exception] = ParameterError, where: str = ""
 ) -> list[Check]:

@@ -2,15 +2,22 @@
 
 from salesops_lib.health.analysis import (
     BREAKS,
-    FINDINGS,
     STALENESS,
     UNSEEN,
     Health,
     completeness_table,
     examples,
+    findings_table,
     inspect,
 )
 
 __all__ = [
-    "BREAKS", "FINDINGS", "STALENESS", "UNSEEN", "Health", "completeness_table", "examples", "inspect",
-]  # fmt: skip
+    "BREAKS",
+    "STALENESS",
+    "UNSEEN",
+    "Health",
+    "completeness_table",
+    "examples",
+    "findings_table",
+    "inspect",
+]

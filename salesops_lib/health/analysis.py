@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from salesops_lib.book import Book
+from salesops_lib.gate.check import SEVERITIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +32,9 @@ class Health:
         What blocks, how many findings there are, what changed since the load before; and which export is meant
         where the book shows an earlier day.
     findings
-        One row a finding, red first, those gone since the load before last: `finding`, `severity`, `since`,
-        `rows`, `share`, `amount` (text with its currency), `meaning`, `mend`, `example`, `check`.
+        One row a finding, red first and largest amount first, at the end those gone since the load before:
+        `finding`, `severity`, `change`, `rows`, `share`, `amount` (text with its currency), `meaning`, `mend`,
+        `example`, `check`.
     samples
         Up to five rows a finding: `check`, `row`, `detail`, `amount`.
     completeness
@@ -51,6 +53,8 @@ class Health:
         What no check could look at, by reason: `why`, `checks`, `titles`.
     currency
         Corporate currency, of `staleness`.
+    compared
+        Whether there was a load before to compare with.
     """
 
     headline: str
@@ -64,12 +68,14 @@ class Health:
     control: pd.DataFrame
     unseen: pd.DataFrame
     currency: str
+    compared: bool
 
 
 def inspect(book: Book, findings: Findings) -> Health:
     """Prepare what the gate found in the snapshot behind a book; see `gate.findings_of`."""
     filled, empty, completeness = _completeness(findings.completeness)
     stale = findings.staleness[findings.staleness["stale"].gt(0)]
+    months = findings.breaks["month"]
     return Health(
         headline=findings.headline + _scope(book),
         findings=_listed(findings.table),
@@ -78,10 +84,11 @@ def inspect(book: Book, findings: Findings) -> Health:
         filled=filled,
         empty=empty,
         staleness=stale.drop(columns="owner_id").reset_index(drop=True),
-        breaks=findings.breaks.rename(columns={"n": "logged"}),
+        breaks=findings.breaks.rename(columns={"n": "logged"}).assign(month=months.dt.strftime("%b %Y")),
         control=findings.control,
         unseen=_unseen(findings.not_looked_at),
         currency=book.currency,
+        compared=bool(findings.compared_with),
     )
 
 
@@ -99,22 +106,28 @@ def _scope(book: Book) -> str:
 def _listed(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    table = table.sort_values("status", key=lambda status: status.eq("gone"), kind="stable")
-    rows = table.to_dict("records")
+    rows = sorted(
+        table.to_dict("records"),
+        key=lambda row: (row["n"] == 0, SEVERITIES.index(row["severity"]), -(row["amount"] or 0), -row["n"]),
+    )
     return pd.DataFrame(
         {
             "finding": [row["title"] for row in rows],
             "severity": [row["severity"] if row["n"] else "" for row in rows],
-            "since": [row["status"] for row in rows],
+            "change": [row["status"] for row in rows],
             "rows": [row["n"] for row in rows],
-            "share": [row["share"] for row in rows],
+            "share": [row["share"] if row["n"] else None for row in rows],
             "amount": ["" if row["amount"] is None else f"{row['currency']} {row['amount']:,.0f}" for row in rows],
             "meaning": [row["meaning"] for row in rows],
-            "mend": [f"Accepted: {row['accepted']}" if row["accepted"] else row["mend"] for row in rows],
+            "mend": [_mend(row) for row in rows],
             "example": [_example(row["sample"].partition("; ")[0]) for row in rows],
             "check": [row["check"] for row in rows],
         }
     )
+
+
+def _mend(row: dict[str, Any]) -> str:
+    return f"Accepted: {row['accepted']}" if row["accepted"] else row["mend"].replace("`", "")
 
 
 def _example(text: str) -> str:
@@ -148,13 +161,21 @@ def _completeness(counted: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ..
     pipeline = counted["pipeline_id"].map(lambda name: PREFIX.sub("", str(name)))
     stage = (pipeline + ": " if several else "") + counted["stage"]
     wide = counted.assign(stage=stage).pivot_table(
-        index=["stage", "n"], columns="field", values="share", sort=False, dropna=False
+        index=["stage", "n"], columns="field", values="share", sort=False
     )
     wide = wide[list(telling)].reset_index().rename(columns={"n": "deals"}).rename_axis(columns=None)
     return tuple(sums.index[full]), tuple(sums.index[none]), wide
 
 
-def completeness_table(result: Health) -> dict[str, object]:
+def findings_table(result: Health) -> dict[str, Any]:
+    """Say how the findings are shown: arguments of `present.table`."""
+    caption = "Red first, then the largest amount; amounts are those of the rows concerned."
+    if result.compared:
+        return FINDINGS | {"frame": result.findings, "caption": f"{caption} Change: since the load before."}
+    return FINDINGS | {"frame": result.findings.drop(columns="change"), "caption": caption}
+
+
+def completeness_table(result: Health) -> dict[str, Any]:
     """Say how completeness is shown: arguments of `present.table`."""
     shares = result.completeness.columns.drop(["stage", "deals"])
     told = [
@@ -163,6 +184,7 @@ def completeness_table(result: Health) -> dict[str, object]:
         if fields
     ]
     return {
+        "frame": result.completeness,
         "units": {"deals": "count"} | dict.fromkeys(shares, "percent"),
         "labels": {"deals": "open deals"},
         "caption": " ".join(["Share of open deals with the field filled.", *told]),
@@ -173,7 +195,7 @@ def _unseen(rows: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     groups = [
-        (f"{why[:1].upper()}{why[1:]}", len(part), "; ".join(part["title"]))
+        (why.replace("_", " "), len(part), "; ".join(part["title"]))
         for why, part in rows.groupby("why", sort=False)
     ]
     return pd.DataFrame(groups, columns=["why", "checks", "titles"])
@@ -181,15 +203,14 @@ def _unseen(rows: pd.DataFrame) -> pd.DataFrame:
 
 # how the tables are shown; arguments of `present.table`
 FINDINGS = {
-    "units": {"severity": "severity", "rows": "count", "share": "percent", "amount": "shown", "meaning": "long",
-              "mend": "long", "example": "long"},
-    "labels": {"finding": "what", "since": "since the load before", "meaning": "what it does to the numbers",
-               "mend": "what to do", "check": "id"},
+    "units": {"finding": "long", "severity": "severity", "rows": "count", "share": "percent", "amount": "shown",
+              "meaning": "long", "mend": "long", "example": "long"},
+    "labels": {"finding": "what", "meaning": "what it does to the numbers", "mend": "what to do", "check": "id"},
 }  # fmt: skip
 STALENESS = {
     "units": {"open": "count", "stale": "count", "share": "share", "amount": "amount", "oldest_days": "days"},
     "labels": {"open": "open deals", "share": "share [95 %]", "oldest_days": "longest"},
     "ranges": {"share": ("low", "high")},
 }
-BREAKS = {"units": {"month": "date", "logged": "count", "expected": "count"}, "labels": {"type": "activity"}}
+BREAKS = {"units": {"logged": "count", "expected": "count"}, "labels": {"type": "activity"}}
 UNSEEN = {"units": {"checks": "count", "titles": "long"}, "labels": {"titles": "not looked for"}}

@@ -32,17 +32,17 @@ def plot_findings(result: Health, *, ax: Axes | None = None) -> Axes:
     rows = _with_share(result).head(MOST)
     if rows.empty:
         raise InsufficientData("Share of rows by finding", needed=1, got=0, of="findings with a share of rows")
-    ax = ax or plt.subplots(figsize=(WIDTH_IN, 0.9 + 0.4 * len(rows)))[1]
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 0.6 + 0.46 * len(rows)))[1]
     for y, row in enumerate(reversed(list(rows.itertuples()))):
         label = None if row.severity in _labels(ax) else row.severity
         ax.barh(y, 1, height=0.3, color=PALE)
         ax.barh(y, row.share, height=0.3, color=COLOURS[row.severity], label=label)
-        said = f"{row.finding}: {row.rows:,} ({_percent(row.share)})"
-        ax.text(0, y + 0.2, said, fontsize=8.5, color=INK, va="bottom")
+        ax.text(0, y + 0.2, row.finding, fontsize=9.5, color=INK, va="bottom")
+        ax.text(1.02, y, f"{row.rows:,}, {_percent(row.share)}", fontsize=9.5, color=INK, va="center")
     _bare(ax, len(rows))
     handles, labels = ax.get_legend_handles_labels()
-    ax.legend(handles[::-1], labels[::-1], frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1),
-              borderaxespad=0)  # fmt: skip
+    ax.legend(handles[::-1], labels[::-1], frameon=False, fontsize=9.5, ncols=3, loc="lower right",
+              bbox_to_anchor=(1, 1), borderaxespad=0)  # fmt: skip
     ax.set_title("Share of rows with each finding", pad=10)
     return ax
 
@@ -68,18 +68,18 @@ def plot_staleness(result: Health, *, ax: Axes | None = None) -> Axes:
     """
     rows = result.staleness.head(MOST)
     if rows.empty:
-        raise InsufficientData("Stale deals by owner", needed=1, got=0, of="open deals that nobody touched for long")
-    ax = ax or plt.subplots(figsize=(WIDTH_IN, 0.9 + 0.26 * len(rows)))[1]
+        raise InsufficientData("Stale deals by owner", needed=1, got=0, of="stale deals")
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 0.9 + 0.28 * len(rows)))[1]
     at = list(range(len(rows)))[::-1]
-    ax.barh(at, rows["open"], height=0.6, color=PALE, label="open deals")
-    ax.barh(at, rows["stale"], height=0.6, color=SECOND, label="of them stale")
+    ax.barh(at, rows["open"], height=0.6, color=PALE, label="open")
+    ax.barh(at, rows["stale"], height=0.6, color=SECOND, label="stale")
     for y, stale, n in zip(at, rows["stale"], rows["open"], strict=True):
-        ax.text(n, y, f" {stale} of {n}", fontsize=8, color=MUTED, va="center")
-    ax.set_yticks(at, rows["owner"], fontsize=8)
+        ax.text(n, y, f" {stale} of {n}", fontsize=9, color=MUTED, va="center")
+    ax.set_yticks(at, rows["owner"], fontsize=9)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlim(0, rows["open"].max() * 1.15)
+    ax.set_xlim(0, rows["open"].max() * 1.2)
     ax.grid(axis="y", visible=False)
-    ax.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    ax.legend(frameon=False, fontsize=9.5, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     ax.set_title("Stale deals by owner", pad=10)
     return ax
 
@@ -110,6 +110,6 @@ def _labels(ax: Axes) -> list[str]:
 
 def _bare(ax: Axes, n: int) -> None:
     """Leave bars and their texts only: the numbers stand beside the titles."""
-    ax.set(yticks=[], xticks=[], xlim=(0, 1), ylim=(-0.4, n - 0.2))
+    ax.set(yticks=[], xticks=[], xlim=(0, 1.3), ylim=(-0.4, n - 0.2))
     for spine in ax.spines.values():
         spine.set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ from typing import Any
 import nbformat
 
 import salesops_lib
+from salesops_lib import gate
 from salesops_lib.book import Book
-from salesops_lib.errors import ParameterError, RenderError, unknown
+from salesops_lib.errors import ParameterError, RenderError, ReportBlocked, unknown
+from salesops_lib.gate.findings import sentence
 from salesops_lib.periods import RELATIVE_DAYS, as_date
 from salesops_lib.progress import track
 from salesops_lib.report.definition import Definition, definitions, plain, read_definition
-from salesops_lib.report.execute import PageRun, run_page
+from salesops_lib.report.execute import FINDINGS, PageRun, run_page
 from salesops_lib.report.parameters import Parameter, check, declared
 from salesops_lib.report.publish import publish, write_catalogue
 from salesops_lib.store import private_folder
@@ -29,6 +32,7 @@ from salesops_lib.workspace import Workspace, open_workspace
 __all__ = ["Run", "catalogue", "definitions", "render"]
 
 CELL_TIMEOUT_S = 900
+HEALTH = "data_health"  # the page that shows what the gate found
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,11 @@ class Run:
     pages
         One `PageRun` a notebook: `name`, `status`, `path`, `seconds`, `error`.
     manifest
-        The run record: snapshot, parameters, code version, pages.
+        The run record: snapshot, parameters, code version, data health, pages.
     folder
         Where it was published.
+    findings
+        What the data gate found.
     """
 
     report: str
@@ -52,6 +58,7 @@ class Run:
     pages: list[PageRun]
     manifest: dict[str, Any]
     folder: Path
+    findings: gate.Findings
 
     @property
     def failed(self) -> list[PageRun]:
@@ -80,8 +87,10 @@ def render(
     today: str | None = None,
     details: dict[str, str] | None = None,
     timeout_s: int = CELL_TIMEOUT_S,
+    force: bool = False,
+    findings: gate.Findings | None = None,
 ) -> Run:
-    """Run a report's notebooks and publish their pages.
+    """Run a report's notebooks and publish their pages, unless the data gate finds something red.
 
     Parameters
     ----------
@@ -98,11 +107,16 @@ def render(
     workers
         Notebooks run side by side.
     today
-        What words such as ``last_month_end`` are counted from; the last exported day by default.
+        What words such as ``last_month_end`` are counted from, the last exported day by default; and the day on
+        which the gate tells the age of the export.
     details
         Further entries for the pages' footer.
     timeout_s
         Longest time one cell may take.
+    force
+        Render whatever the gate finds; the pages say it in red.
+    findings
+        What the gate found, where that is known; used for the snapshot they are about.
 
     Returns
     -------
@@ -113,6 +127,8 @@ def render(
     ------
     ParameterError
         For an unknown report, notebook or parameter, or a wrong value; nothing has run then.
+    ReportBlocked
+        Where the gate finds something red that nobody accepted; pages published before stay as they are.
     SalesOpsError
         Where the workspace or its data cannot be opened.
     """
@@ -122,6 +138,11 @@ def render(
     asked = plain(parameters or {}) | ({} if as_of is None else {"as_of": as_of})
     asked["as_of"] = _resolve(asked.get("as_of", definition.parameters.get("as_of", "today")), today, book)
     jobs = list(_jobs(definition, asked, ws))
+    found = findings
+    if found is None or found.snapshot != book.snapshot_id:
+        found = gate.check_workspace(ws, snapshot=book.snapshot, today=as_date(today) if today else None)
+    _admit(report, definition, found, force)
+    health = _health(definition, found)
     given = definition.parameters | asked
     day = given["as_of"].replace(":", "-")
     place = Path(out or ws.out) / report / day
@@ -135,7 +156,9 @@ def render(
     place.mkdir(parents=True, exist_ok=True)
     work = private_folder(place.parent, "rendering")
     try:
-        pages = _run_all([(source, work, values, ws.root, told, timeout_s) for source, values in jobs], workers)
+        (work / FINDINGS).write_text(json.dumps(found.to_dict()), encoding="utf-8")
+        jobs = [(source, work, values, ws.root, told, timeout_s, health) for source, values in jobs]
+        pages = _run_all(jobs, workers)
         record = {
             "report": report,
             "title": definition.title,
@@ -144,6 +167,7 @@ def render(
             "snapshot_id": book.snapshot_id,
             "parameters": given,
             "details": told,
+            "health": health,
             "rows_excluded": int(book.losses["rows_quarantined"].sum()),
         }
         publish(pages, work, place, record)
@@ -151,7 +175,42 @@ def render(
         shutil.rmtree(work, ignore_errors=True)
     write_catalogue(place.parent.parent)
     manifest = record | {"pages": [page.as_dict() for page in pages]}
-    return Run(report, day, pages, manifest, place)
+    return Run(report, day, pages, manifest, place, found)
+
+
+def _admit(report: str, definition: Definition, found: gate.Findings, force: bool) -> None:
+    """Let a report pass unless its numbers would be wrong; a page about data health always passes.
+
+    Raises
+    ------
+    ReportBlocked
+        Naming each red finding, its mend, and how to accept it.
+    """
+    red = found.blocking
+    only_health = {page.notebook for page in definition.notebooks} == {HEALTH}
+    if red.empty or force or definition.allow_red or only_health:
+        return
+    told = [f"  {sentence(row)} Mend: {row['mend']}" for row in red.to_dict("records")]
+    accepting = ", ".join(f'{check}: "reason"' for check in red["check"])
+    message = [
+        f"{report} is blocked by {len(red)} red finding{'s' * (len(red) > 1)}; pages published before stay.",
+        *told,
+        f"  Who knows better accepts it in salesops.yaml, `gate: {{accept: {{{accepting}}}}}`, or renders once "
+        "with --force. `salesops check` shows all findings.",
+    ]
+    raise ReportBlocked("\n".join(message), report, found)
+
+
+def _health(definition: Definition, found: gate.Findings) -> dict[str, Any]:
+    """What the header of every page says about the data, and the run record keeps."""
+    shown = any(page.notebook == HEALTH for page in definition.notebooks)
+    link = f"{HEALTH}.html" if shown else ""
+    return {
+        "headline": found.headline,
+        "red": list(found.blocking["check"]),
+        "link": link,
+        **found.header._asdict(),
+    }
 
 
 def _resolve(as_of: str, today: str | None, book: Book) -> str:

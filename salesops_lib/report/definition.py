@@ -28,12 +28,13 @@ class Page(Strict):
 
 
 class Definition(Strict):
-    """A report as its YAML states it."""
+    """A report as its YAML states it; `allow_red` renders it whatever the data gate finds."""
 
     title: str
     notebooks: tuple[Page, ...] = Field(min_length=1)
     parameters: Parameters = {}
     schedule: str | None = None
+    allow_red: bool = False
 
     @field_validator("notebooks")
     @classmethod

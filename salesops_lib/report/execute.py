@@ -17,11 +17,13 @@ import nbformat
 from nbformat import NotebookNode
 
 from salesops_lib.errors import RenderError
+from salesops_lib.gate import FOUND
 from salesops_lib.report.parameters import tagged
 from salesops_lib.workspace import PINNED
 
 TEMPLATE = Path(__file__).parent / "template"
 EXPLORE, HEADLINE = "explore", "headline"
+FINDINGS = "findings.json"  # what the gate found, beside the pages while they are made
 TRACEBACK_LINES = 40
 
 
@@ -102,7 +104,13 @@ def title_of(notebook: NotebookNode, fallback: str) -> str:
 
 
 def run_page(
-    source: Path, work: Path, parameters: dict[str, Any], root: Path, details: dict[str, str], timeout_s: int
+    source: Path,
+    work: Path,
+    parameters: dict[str, Any],
+    root: Path,
+    details: dict[str, str],
+    timeout_s: int,
+    health: dict[str, Any] | None = None,
 ) -> PageRun:
     """Run one notebook in a fresh kernel and write `<name>.html` and `<name>.ipynb` into `work`.
 
@@ -118,19 +126,23 @@ def run_page(
         Shown in the page's footer.
     timeout_s
         Longest time one cell may take.
+    health
+        What the header says about the data: `blocking`, `notes`, `more`, and `link` to the page with the rest.
     """
     from papermill.exceptions import PapermillExecutionError
 
     began = time.perf_counter()
     run = PageRun(source.stem, parameters=parameters)
     executed = work / f"{source.stem}.ipynb"
+    if health and health["link"] == f"{source.stem}.html":
+        health = health | {"more": 0, "link": ""}  # this very page shows the rest
     try:
         notebook = nbformat.read(source, as_version=4)
         run.title = title_of(notebook, source.stem)
         _execute(prune(notebook, source.stem), executed, parameters, root, details, timeout_s)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
-        page = to_html(done, run.title, details | {"Parameters": _shown(parameters)})
+        page = to_html(done, run.title, details | {"Parameters": _shown(parameters)}, health)
         (work / f"{source.stem}.html").write_text(page, encoding="utf-8")
         run.status = "ok"
     except PapermillExecutionError as failure:
@@ -153,8 +165,11 @@ def _execute(
     pruned = executed.with_suffix(".pruned.ipynb")
     nbformat.write(notebook, pruned)  # given as a node, papermill would copy it into its own metadata
     sockets = tempfile.mkdtemp(prefix="so-")
+    pinned = {PINNED: details.get("Snapshot", "")}
+    if (found := executed.with_name(FINDINGS)).exists():
+        pinned[FOUND] = str(found.resolve())
     try:
-        with _environment(SALESOPS_RENDERING="1", **{PINNED: details.get("Snapshot", "")}):
+        with _environment(SALESOPS_RENDERING="1", **pinned):
             papermill.execute_notebook(
                 str(pruned),
                 str(executed),
@@ -225,7 +240,9 @@ def _shown(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in sorted(parameters.items())) or "defaults"
 
 
-def to_html(notebook: NotebookNode, title: str, details: dict[str, str]) -> str:
+def to_html(
+    notebook: NotebookNode, title: str, details: dict[str, str], health: dict[str, Any] | None = None
+) -> str:
     """Convert an executed notebook to one file that asks nothing of the network."""
     from nbconvert import HTMLExporter
 
@@ -242,6 +259,7 @@ def to_html(notebook: NotebookNode, title: str, details: dict[str, str]) -> str:
         "style": (TEMPLATE / "page.css").read_text(encoding="utf-8"),
         "title": title,
         "details": details,
+        "health": health,
         "code": code,
     }
     body, _ = exporter.from_notebook_node(notebook, resources={"salesops": told})

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from salesops_lib.config import CompanySettings
-from salesops_lib.errors import DataContractError, LossLimitExceeded, ParameterError, unknown
+from salesops_lib.errors import DataContractError, LossLimitExceeded, ParameterError, shown, unknown
 from salesops_lib.sources.loaded import Loaded, Staged
 
 __all__ = ["Loaded", "Staged", "catalogue", "load", "stage"]
@@ -87,7 +87,7 @@ def stage(
     company: CompanySettings | None = None,
     **options,
 ) -> Staged:
-    """Do what `load` does in the memory of a few batches: the tables end as Parquet files in the folder `place`."""
+    """Do what `load` does in the memory of a few batches: the tables end as Parquet files in `place`."""
     if source not in catalogue():
         raise ParameterError(unknown("source", source, catalogue()))
     with warnings.catch_warnings():
@@ -115,19 +115,15 @@ def refuse_losses(loaded: Loaded | Staged, max_loss: float) -> None:
     worst = report.loc[share.idxmax()]
     aside = loaded.quarantine
     first = aside[aside["table"] == worst["table"]].iloc[0]
+    value = f"{shown(first['value'])} is " if isinstance(first["value"], str) else ""
+    place = f", column {first['column']}" if first["column"] else ""
     raise LossLimitExceeded(
         f"{worst['table']}: {worst['rows_quarantined']} of {worst['rows_in']} rows ({share.max():.1%}) would be "
-        f"set aside, the limit is {max_loss:.1%}. First: {first['file']}, row {first['row']}, column "
-        f"{first['column']}: {shown(first['value'])} is {first['reason']}. "
+        f"set aside, the limit is {max_loss:.1%}. First: {first['file']}, row {first['row']}"
+        f"{place}: {value}{first['reason']}. "
         "Mend the file or the mapping, or raise --max-loss.",
         loaded,
     )
-
-
-def shown(value: object, most: int = 80) -> str:
-    """Write a value from a file for a message: quoted, control characters escaped, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}… ({len(str(value)):,} characters)"
 
 
 def _stage_sql(paths, mapping, company: CompanySettings, place: Path, options: dict) -> Staged:

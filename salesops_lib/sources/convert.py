@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from typing import ClassVar
 
 import pandas as pd
 
 from salesops_lib import tables
-from salesops_lib.errors import DataContractError, unknown
+from salesops_lib.errors import DataContractError, listed, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead
 from salesops_lib.sources import ids, parse
@@ -23,20 +24,8 @@ NUMBERS = ("money", "rate", "share", "number", "count", "duration")
 QUARANTINE = ["file", "table", "row", "column", "value", "reason"]
 FINDINGS = ["kind", "file", "table", "column", "value", "n"]
 CURRENCY = "$currency"
-VALUES = ("old_value", "new_value")
-END = "end"  # a status that stands beside the stage: closed as which stage, or open again; `derive` folds it in
-FIELD_KINDS = {name: tables.OPPORTUNITIES[column].kind for name, column in tables.TRACKED.items()} | {END: "id"}
-# a whole state of a deal as it was saved at an instant; columns are named after history fields
-STATES = tables.Table("opportunity_history", "S", ("opportunity_id", "changed_at", "seq"), "Saved states.", (
-    *(c for c in tables.OPPORTUNITY_HISTORY.columns if c.name in ("opportunity_id", "changed_at", "changed_by")),
-    tables.Column("seq", "count", "Order of the record", tables.UNKNOWN),
-    tables.Column("is_bulk", "flag", "Part of a bulk edit", tables.UNKNOWN),
-    *(
-        tables.Column(name, tables.OPPORTUNITIES[column].kind, name, tables.UNKNOWN, tables.OPPORTUNITIES[column].values)
-        for name, column in tables.TRACKED.items()
-    ),
-))  # fmt: skip
-SETTINGS = {True: ("date_order", parse.READINGS, "ymd"), False: ("decimal", {".": "decimal point", ",": "decimal comma"}, ".")}  # fmt: skip
+SIGNS = {".": "decimal point", ",": "decimal comma"}
+SETTINGS = {True: ("date_order", parse.READINGS, "ymd"), False: ("decimal", SIGNS, ".")}
 
 
 @dataclass
@@ -57,6 +46,8 @@ class Converter:
         What other files say of values.
     """
 
+    made: ClassVar[tuple[str, ...]] = ()  # required columns that the loader makes
+
     spec: tables.Table
     section: Section
     mapping: Mapping
@@ -67,6 +58,7 @@ class Converter:
     readings: dict[str, str] = field(default_factory=dict)
     noticed: Counter = field(default_factory=Counter)
     left_out: int = 0
+    entered: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def columns(self) -> dict[str, ColumnMap]:
@@ -99,7 +91,7 @@ class Converter:
             Naming the file, the column, and the nearest one the file has.
         """
         if self.mapping.objects:
-            absent = [c for c in self.spec.required if c not in self.columns and c not in self._made]
+            absent = [c for c in self.spec.required if c not in self.columns and c not in self.made]
             if absent:
                 wanted = "; ".join(
                     f"{name} is read from {' or '.join(self.section.columns[name].sources)}"
@@ -107,7 +99,7 @@ class Converter:
                 )  # fmt: skip
                 raise DataContractError(
                     f"{self.raw.name}: nothing in it fills {self.spec.name}.{f', {self.spec.name}.'.join(absent)} "
-                    f"({wanted}). It has: {', '.join(self.raw.header)}. Export those columns too."
+                    f"({wanted}). It has: {listed(self.raw.header)}. Export those columns too."
                 )
             return
         for name, spec in self.section.columns.items():
@@ -118,20 +110,17 @@ class Converter:
                         f"The mapping reads it for {self.spec.name}.{name}; rename it there or in the file."
                     )
 
-    @property
-    def _made(self) -> tuple[str, ...]:
-        return (
-            "seq",
-            "is_bulk",
-            "origin",
-            "field",
-            *(("changed_at",) if self.section.changes == "entered" else ()),
-        )
+    def note_absent(self) -> None:
+        """Tell the canonical columns for which the file has none: empty, or what the mapping takes for them."""
+        header = set(self.raw.header)
+        chains = {name: spec.links for name, spec in self.section.columns.items()}
+        absent = [n for n, links in chains.items() if all(x.source and header.isdisjoint(x.source) for x in links)]
+        if absent:
+            self.notice("columns the file lacks", "", ", ".join(absent), len(absent))
 
     def weigh(self) -> Iterator[tuple[str, str, parse.Evidence]]:
         """Read the file once; yield (column, kind, evidence) for each whose way of writing is still open."""
         questions: dict[str, tuple[str, parse.Evidence]] = {}
-        questions |= {f"entered:{column}": ("instant", parse.Evidence()) for column in self.entered}
         for name, spec in self.columns.items():
             for key, kind in self._kinds_of(name):
                 is_date = kind in DATES
@@ -144,18 +133,25 @@ class Converter:
                     questions[key] = (kind, parse.Evidence())
         if not questions:
             return
-        read = {c for key in questions if key in self.columns or key.partition(":")[0] in VALUES
-                for c in self.columns[key.partition(":")[0]].sources} | set(self.entered)  # fmt: skip
-        read |= {c for c in self.columns["field"].sources} if "field" in self.columns else set()
-        for rows, _ in ahead(self.raw.batches(read)):
-            spoken = (
-                self._fields(rows) if any(":" in key for key in questions) and "field" in self.columns else None
-            )
+        for rows, _ in ahead(self.raw.batches({c for key in questions for c in self._read_for(key)})):
+            cells_of = self._reader(rows)
             for key, (kind, evidence) in questions.items():
                 weigh = parse.weigh_dates if kind in DATES else parse.weigh_numbers
-                weigh(self._cells_of(rows, key, spoken), evidence)
+                weigh(cells_of(key), evidence)
         for key, (kind, evidence) in questions.items():
             yield key, kind, evidence
+
+    def _kinds_of(self, name: str) -> list[tuple[str, str]]:
+        """Kinds of value that a column holds, each under the key its reading is kept by."""
+        return [(name, self.spec[name].kind)]
+
+    def _read_for(self, key: str) -> list[str]:
+        """Columns of the file that hold the values of a key."""
+        return self.columns[key].sources
+
+    def _reader(self, rows: pd.DataFrame) -> Callable[[str], pd.Series]:
+        """Give the cells of a key among some rows."""
+        return lambda key: self._cells(rows, self.columns[key])
 
     def _typed_as(self, spec: ColumnMap, is_date: bool) -> str | None:
         """How a column is written that was a date or a number in the database it came from."""
@@ -163,28 +159,6 @@ class Converter:
         read = [column for link in spec.links for column in link.source if column in self.raw.header]
         plain = SETTINGS[is_date][2]
         return plain if read and {typed.get(self.raw_name(column)) for column in read} == {plain} else None
-
-    def _kinds_of(self, name: str) -> list[tuple[str, str]]:
-        """Kinds a column holds: its own; of a history value those of the fields it may speak of."""
-        if self.spec is tables.OPPORTUNITY_HISTORY and name in VALUES:
-            return [(f"{name}:{field}", kind) for field, kind in FIELD_KINDS.items() if kind in DATES + NUMBERS]
-        return [(name, self.spec[name].kind)]
-
-    def _cells_of(self, rows: pd.DataFrame, key: str, spoken: pd.Series | None) -> pd.Series:
-        name, _, history_field = key.partition(":")
-        if name == "entered":
-            return self._emptied(rows[history_field], ColumnMap(**{"from": history_field}))
-        if history_field:
-            rows = rows[spoken.eq(history_field).fillna(False).astype(bool)]
-        return self._cells(rows, self.columns[name])
-
-    def _fields(self, rows: pd.DataFrame) -> pd.Series:
-        """The history field that each row speaks of."""
-        fields = pd.Series(None, index=rows.index, dtype=TEXT)
-        for link in self.columns["field"].links:
-            told = self._translate(self._link(rows, link), self.spec["field"], link, silent=True)
-            fields = fields.fillna(told)
-        return fields
 
     def settle(self, key: str, kind: str, evidence: parse.Evidence, others: dict[bool, str | None]) -> None:
         """Choose the reading of one column; `others` is that of the other columns of the export.
@@ -196,13 +170,15 @@ class Converter:
         """
         is_date = kind in DATES
         setting, names, default = SETTINGS[is_date]
-        name, _, rest = key.partition(":")
-        sources = [rest] if name == "entered" else [c for link in self.columns[name].links for c in link.source]
-        column = " or ".join(dict.fromkeys(sources))
+        column = " or ".join(dict.fromkeys(self._named(key)))
         where = f"{self.raw.name}, column {self.raw_name(column)!r}"
         self.readings[key] = chosen = evidence.decide(where, default, names, setting, others[is_date])
         if evidence.differ and not any(evidence.only.values()):
             self.notice(f"{names[chosen]}, as in the other columns of the export", column, "", 1)
+
+    def _named(self, key: str) -> list[str]:
+        """Columns to name where the reading of a key is in doubt."""
+        return [column for link in self.columns[key].links for column in link.source]
 
     def raw_name(self, column: str) -> str:
         """The name a column has in the file."""
@@ -211,16 +187,13 @@ class Converter:
     def convert(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Convert raw rows; return (canonical rows with the same index, quarantine of the rest)."""
         rows = self._chosen(rows)
-        if self.section.changes == "entered":
-            return self._entered(rows)
         out, bad = {}, []
         for name, column_map in self.columns.items():
             out[name], unreadable, shown = self._column(rows, self.spec[name], column_map)
-            bad.append(_told(shown, unreadable, name, f"not {tables.WORDS[self.spec[name].kind]}"))
+            bad.append(told(shown, unreadable, name, f"not {tables.WORDS[self.spec[name].kind]}"))
         frame = pd.DataFrame(out, index=rows.index)
-        if self.spec is tables.OPPORTUNITY_HISTORY:
-            frame, unreadable = self._history(frame)
-            bad.append(unreadable)
+        frame, unreadable = self._shape(frame)
+        bad.append(unreadable)
         frame = tables.conform(frame, self.spec)
         if self.section.distinct:
             frame = self._distinct(frame, list(self.spec.key))
@@ -232,6 +205,10 @@ class Converter:
         quarantine = quarantine[quarantine["row"].isin(frame.index)].drop_duplicates("row")
         quarantine = quarantine.assign(file=self.raw.name, table=self.spec.name)[QUARANTINE]
         return frame[~frame.index.isin(quarantine["row"])] if len(quarantine) else frame, quarantine
+
+    def _shape(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Bring typed rows into the form of the table; return (rows, cells that cannot be read)."""
+        return frame, pd.DataFrame(columns=["row", "column", "value", "reason"])
 
     def _chosen(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Leave out records that the mapping's rules exclude; they are counted."""
@@ -251,28 +228,6 @@ class Converter:
                     rows = rows[hit == wanted]
         return rows
 
-    @cached_property
-    def entered(self) -> dict[str, str]:
-        """Columns that say when a deal entered a stage, with the stage they name."""
-        return self.section.entered_in(self.raw.header, self.mapping.prefixes)
-
-    def _entered(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Turn one column a stage into one row a stage entered."""
-        deals = self._id(self._cells(rows, self.columns["opportunity_id"]))
-        kept, bad = [], []
-        for column, stage in self.entered.items():
-            cells = self._emptied(rows[column], ColumnMap(**{"from": column}))
-            order = self.readings.get(f"entered:{column}", "ymd")
-            stamps = parse.to_instant(cells, order, self.calendar, self._utc(ColumnMap(**{"from": column})))
-            bad.append(_told(cells, cells.notna() & stamps.isna(), column, "not a date and time"))
-            kept.append(pd.DataFrame({
-                "opportunity_id": deals, "changed_at": stamps, "field": "stage", "seq": 0, "old_value": None,
-                "new_value": f"{self.mapping.id_prefix}:{stage}", "is_bulk": False, "origin": self.section.origin,
-            })[stamps.notna() & deals.notna()])  # fmt: skip
-        aside = pd.concat(bad).drop_duplicates("row").assign(file=self.raw.name, table=self.spec.name)[QUARANTINE]
-        frame = tables.conform(pd.concat(kept).sort_index(kind="stable"), self.spec)
-        return frame[~frame.index.isin(aside["row"])], aside
-
     def _distinct(self, frame: pd.DataFrame, key: list[str]) -> pd.DataFrame:
         """Fold the rows of one key; those without a key derive nothing, and are counted."""
         bare = frame[key].isna().any(axis=1)
@@ -289,64 +244,9 @@ class Converter:
             frame[column] = frame[column].mask(frame.index.isin(cells["row"]))
         return frame, broken.drop(index=mild.index)
 
-    def _history(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Bring old and new values to the one form that each field has; leave out fields that are not tracked."""
-        tracked = frame["field"].isin(list(FIELD_KINDS)) | frame["field"].isna()
-        if not tracked.all():
-            for name, n in frame["field"][~tracked].value_counts().items():
-                self.notice("change of a field not tracked", "field", str(name), n)
-            self.left_out += int((~tracked).sum())
-            frame = frame[tracked]
-        made = {"seq": frame.index, "is_bulk": False, "origin": self.section.origin}
-        frame = frame.assign(**{name: value for name, value in made.items() if name not in frame})
-        bad = []
-        codes, spoken = pd.factorize(frame["field"])
-        for column in [name for name in VALUES if name in frame]:
-            for code, history_field in enumerate(spoken):
-                kind = FIELD_KINDS[history_field]
-                if kind == "enum" and self.columns[column].map is None:
-                    continue
-                mask = codes == code
-                cells = frame[column][mask]
-                values = self._as_text(cells, f"{column}:{history_field}", kind, self.columns[column])
-                if values is not cells:
-                    bad.append(_told(cells, cells.notna() & values.isna(), column, f"not {tables.WORDS[kind]}"))
-                    frame[column] = frame[column].mask(mask, values.reindex(frame.index))
-        empty = pd.DataFrame(columns=["row", "column", "value", "reason"])
-        return frame, pd.concat([part for part in bad if len(part)] or [empty])
-
-    def _as_text(self, cells: pd.Series, key: str, kind: str, spec: ColumnMap) -> pd.Series:
-        """Write the values of one history field as the contract does: ids with prefix, ISO days, plain decimals."""
-        if kind == "id":
-            return self._id(cells)
-        if parse.is_canonical(cells, kind) and not (kind == "share" and any(x.factor != 1 for x in spec.links)):
-            return cells
-        if kind == "enum":
-            return cells if spec.map is None else cells.map(spec.map).astype(TEXT).fillna(cells)
-        if kind == "date":
-            return (
-                parse.to_date(cells, self.readings.get(key, "ymd"), self.calendar)
-                .dt.strftime("%Y-%m-%d")
-                .astype(TEXT)
-            )
-        if kind == "flag":
-            return parse.to_flag(cells).map({True: "true", False: "false"}).astype(TEXT)
-        if kind in ("money", "share"):
-            exact = parse.to_number(cells, self.readings.get(key, "."))
-            if kind == "share":
-                exact = parse.times(
-                    exact, next((link.factor for link in spec.links if link.factor != 1), Decimal(1))
-                )
-                return exact.where(exact.astype("float64").between(0, 1)).astype("float64").astype(TEXT)
-            return parse.to_money(exact).astype(TEXT)
-        return cells
-
     def _cells(self, rows: pd.DataFrame, spec: ColumnMap) -> pd.Series:
         """Take one column's text: in each row that of the first link of the chain that is filled."""
-        cells = self._link(rows, spec)
-        for link in spec.links[1:]:
-            cells = cells.fillna(self._link(rows, link))
-        return cells
+        return parse.first_filled([self._link(rows, link) for link in spec.links])
 
     def _link(self, rows: pd.DataFrame, spec: ColumnMap) -> pd.Series:
         """Take one link's text: trimmed, placeholders emptied, first of several, looked up, masked by `when`."""
@@ -355,13 +255,8 @@ class Converter:
         elif spec.template is not None:
             cells = self._fill(spec, rows)
         else:
-            cells = pd.Series(None, index=rows.index, dtype=TEXT)
-            for k, column in enumerate(column for column in spec.source if column in rows):
-                cells = (
-                    self._emptied(rows[column], spec)
-                    if k == 0
-                    else cells.fillna(self._emptied(rows[column], spec))
-                )
+            filled = [self._emptied(rows[column], spec) for column in spec.source if column in rows]
+            cells = parse.first_filled(filled or [pd.Series(None, index=rows.index, dtype=TEXT)])
         if spec.first_of:
             cells = cells.str.split(spec.first_of, n=1).str[0].str.strip().astype(TEXT)
         if spec.starts:
@@ -505,7 +400,7 @@ class Converter:
         return [dict(zip(FINDINGS, (*what, n), strict=True)) for what, n in self.noticed.items()]
 
 
-def _told(cells: pd.Series, mask: pd.Series, column: str, reason: str) -> pd.DataFrame:
+def told(cells: pd.Series, mask: pd.Series, column: str, reason: str) -> pd.DataFrame:
     """List the masked cells as quarantine does."""
     mask = mask.to_numpy(dtype=bool)
     rows = cells.index[mask]

@@ -1,4 +1,4 @@
-"""What a source does not say outright: history from saved states or successive exports, stages, closing instants."""
+"""What a source does not say outright: history from saved states or successive exports, stages, closings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pandas as pd
 
 from salesops_lib import tables
 from salesops_lib.periods import FiscalCalendar
-from salesops_lib.sources.convert import END, FINDINGS, STATES, Converter
+from salesops_lib.sources.changes import END, STATES
+from salesops_lib.sources.convert import FINDINGS, Converter
 from salesops_lib.sources.mapping import Mapping, Section
 from salesops_lib.sources.staging import Stage
 
@@ -19,7 +20,17 @@ WON_NAME = r"(won|gewonnen|gagn|ganad)"
 FORM = r"regexp_replace(lower(regexp_replace({}, '^[a-z0-9_]+:', '')), '[^\w]|_', '', 'g')".format
 # text of a field's value as the contract writes it, from the typed column of a state
 AS_TEXT = {"date": "strftime({0}, '%Y-%m-%d')", "flag": "lower({0}::varchar)"}
-__all__ = ["STATES", "Piece", "closings", "complete_closing", "differences", "history", "name_stages", "stages"]
+__all__ = [
+    "STATES",
+    "Piece",
+    "closings",
+    "complete_closing",
+    "differences",
+    "history",
+    "name_stages",
+    "rates",
+    "stages",
+]
 
 
 @dataclass(frozen=True)
@@ -91,10 +102,10 @@ def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict
         total = db.sql("select count(*) from changes semi join granted using (field, rank)").fetchall()[0][0]
         if again := total - stage.rows[HISTORY]:
             findings.append(_finding("the same change told twice, kept once", "", "", "", again))
-    return _coverage(db, stage, pieces)
+    return _coverage(db, pieces)
 
 
-def _coverage(db, stage: Stage, pieces: list[Piece]) -> dict[str, str | None]:
+def _coverage(db, pieces: list[Piece]) -> dict[str, str | None]:
     stated = [piece for piece in pieces if piece.section.complete is not None]
     if not stated:
         return {}
@@ -130,22 +141,20 @@ def _with_ends(db, name: str) -> str:
     """
     if not db.sql(f"""select count(*) from "{name}" where field = '{END}'""").fetchall()[0][0]:
         return f'"{name}"'
-    past = "over (partition by opportunity_id order by changed_at, place rows between unbounded preceding and"
-    ahead = "over (partition by opportunity_id order by changed_at, place rows between current row and"
+    order = "partition by opportunity_id order by changed_at, place"
     return f"""(
         select * replace ('stage' as field, now as new_value, before as old_value) from (
-            select *, coalesce(
-                lag(now) over (partition by opportunity_id order by changed_at, place),
-                case when ends then at_stage else old_value end
-            ) before from (select *, coalesce(nullif(ended, ''), at_stage) now from (
-                select *, field = '{END}' ends,
-                    last_value(case when ends then coalesce(new_value, '') end ignore nulls) {past} current row) ended,
+            select *, coalesce(lag(now) over ({order}), case when ends then at_stage else old_value end) before
+            from (select *, coalesce(nullif(ended, ''), at_stage) now from (
+                select *,
+                    last_value(case when ends then coalesce(new_value, '') end ignore nulls) over past ended,
                     coalesce(
-                        last_value(case when not ends then new_value end ignore nulls) {past} current row),
-                        first_value(case when not ends then old_value end ignore nulls) {ahead} unbounded following),
+                        last_value(case when not ends then new_value end ignore nulls) over past,
+                        first_value(case when not ends then old_value end ignore nulls) over ahead,
                         old_value
                     ) at_stage
-                from "{name}" where field in ('stage', '{END}')
+                from (select *, field = '{END}' ends from "{name}" where field in ('stage', '{END}'))
+                window past as ({order}), ahead as ({order} rows between current row and unbounded following)
             ))
         ) where now is distinct from before
         union all by name select * from "{name}" where field not in ('stage', '{END}')
@@ -208,9 +217,10 @@ def _label_stages(db, stage: Stage) -> None:
 
 def _name_stages(db, stage: Stage, piece: Piece) -> None:
     """Give stages named in a header or by label the id that the deals of their pipeline use."""
+    known = "(select stage_id from labels)"
     strange = f"""
         select 1 from "{piece.name}" where field in ('stage', '{END}')
-            and (new_value not in (select stage_id from labels) or old_value not in (select stage_id from labels)) limit 1
+            and (new_value not in {known} or old_value not in {known}) limit 1
     """
     if not db.sql(strange).fetchall():
         return
@@ -240,7 +250,7 @@ def _write_history(stage: Stage, db, statement: str) -> None:
 def differences(
     stage: Stage, db, moments: list[pd.Timestamp], coverage: dict[str, str | None], findings: list[dict]
 ) -> dict[str, str]:
-    """Turn successive exports into history; a deal that is gone counts as deleted from the first export without it.
+    """Turn successive exports into history; a deal that is gone is deleted from the first export without it on.
 
     Fields that a native history tells keep it. `opportunities` gains the deals that are gone, marked deleted.
 
@@ -262,11 +272,12 @@ def differences(
     rows = ", ".join(f"({k}, timestamptz '{moment.isoformat()}')" for k, moment in enumerate(moments))
     db.execute(f"create temp table moments as from (values {rows}) m(k, moment)")
     kept = "null::varchar changed_by, false is_bulk, 'snapshot_diff' origin, source_system, source_file_sha256"
-    told = [field for field in coverage]
+    told = list(coverage)
     listed = ", ".join(f"'{field}'" for field in told) or "''"
     source = "(select * exclude (k, is_deleted), null::boolean deleted, null::varchar merged from seen)"
     gone = """
-        select opportunity_id, max_by(source_system, s.k) source_system, max_by(source_file_sha256, s.k) file, moment
+        select opportunity_id, max_by(source_system, s.k) source_system,
+            max_by(source_file_sha256, s.k) file, moment
         from seen s join moments m on m.k = s.k + 1
         where not exists (from seen n where n.opportunity_id = s.opportunity_id and n.k = s.k + 1)
             and not s.is_deleted
@@ -381,6 +392,21 @@ def closings(stage: Stage, db, zone: str, findings: list[dict]) -> None:
         select o.* replace (coalesce(c.moment, o.closed_at) as closed_at,
             case when c.moment is null then o.close_date else {day} end as close_date)
         from opportunities o left join closing c using (opportunity_id) order by place
+    """)  # fmt: skip
+
+
+def rates(stage: Stage, db, until: pd.Timestamp) -> None:
+    """Repeat each daily rate on every day it holds: until the next of its currency, the last until the export."""
+    stage.rewrite(db, "fx_rates", f"""
+        with spans as (
+            select *, lead(rate_date) over (partition by currency, kind order by rate_date) following from fx_rates
+        )
+        select * exclude (place, following) replace (unnest(generate_series(
+            rate_date, greatest(rate_date, coalesce(following - 1, date '{until.date()}')), interval 1 day
+        ))::date as rate_date)
+        from spans where kind = 'daily'
+        union all select * exclude (place, following) from spans where kind <> 'daily'
+        order by currency, kind, rate_date
     """)  # fmt: skip
 
 

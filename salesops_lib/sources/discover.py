@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from salesops_lib.errors import DataContractError
+from salesops_lib.errors import DataContractError, listed, shown
 from salesops_lib.sources.mapping import Mapping, SourceObject, normal
 from salesops_lib.sources.read import SUFFIXES, Raw, open_raw
 
@@ -54,7 +54,8 @@ def find_objects(folder: Path, mapping: Mapping) -> tuple[dict[str, list[Raw]], 
     if not found:
         known = "; ".join(f"{name}: {', '.join(spec.files)}" for name, spec in mapping.objects.items())
         raise DataContractError(
-            f"{folder}: no file is recognised as a {mapping.name} export (found: {', '.join(strangers) or 'no files'}). "
+            f"{folder}: no file is recognised as a {mapping.name} export "
+            f"(found: {listed(strangers, 300) or 'no files'}). "
             f"Name files after their object ({known}), or use a mapping of your own: salesops load csv --map FILE."
         )
     return found, strangers
@@ -112,7 +113,8 @@ def _missing(needed: str, spec: SourceObject, header: list[str]) -> str:
     ]
     forms = {normal(column): column for column in header}
     near = [forms[hit] for label in labels for hit in get_close_matches(normal(label), forms, n=1, cutoff=0.75)]
-    return f"{needed!r} (also called {', '.join(labels[1:]) or 'nothing else'}{f'; is it {near[0]!r}?' if near else ''})"
+    hint = f"; is it {shown(near[0])}?" if near else ""
+    return f"{needed!r} (also called {', '.join(labels[1:]) or 'nothing else'}{hint})"
 
 
 def resolve(header: Iterable[str], spec: SourceObject, prefixes: Iterable[str] = ()) -> dict[str, str]:

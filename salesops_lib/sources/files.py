@@ -16,6 +16,7 @@ from salesops_lib.errors import ConfigError, DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead, track
 from salesops_lib.sources import checks, derive, parse
+from salesops_lib.sources.changes import converter_for
 from salesops_lib.sources.convert import FINDINGS, Converter
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
 from salesops_lib.sources.loaded import Staged
@@ -25,6 +26,7 @@ from salesops_lib.sources.staging import Stage
 
 HISTORY = "opportunity_history"
 NO_CURRENCY = "XXX"  # ISO 4217: no currency
+REPORT = ["table", "rows_in", "rows_kept", "rows_quarantined", "reason", "records"]
 
 
 @dataclass
@@ -71,7 +73,7 @@ def _named(folder: Path, name: str, mapping: Mapping) -> list[Raw]:
     if Path(name).name != name:
         raise ConfigError(f"{mapping.name}: file {name!r} must be a plain name inside the folder.")
     if not (folder / name).is_file():
-        present = [entry.name for entry in folder.iterdir()]
+        present = [entry.name for entry in folder.iterdir() if entry.is_file()]
         raise DataContractError(f"{folder}: {unknown('file', name, present)}; the mapping reads it.")
     return open_raw(folder / name, mapping.encoding, mapping.delimiter)[:1]
 
@@ -126,7 +128,7 @@ class Load:
         return Staged(
             stage=self.stage,
             files_by_table={name: self.stage.path(name) for name in present},
-            report=pd.DataFrame([self._account(name) for name in self._reported()]),
+            report=pd.DataFrame([self._account(name) for name in self._reported()], columns=REPORT),
             findings=pd.DataFrame(self.findings, columns=FINDINGS),
             company=self.company,
             extracted_at=self.export.extracted_at,
@@ -142,7 +144,6 @@ class Load:
         for section in sections:
             if section.rows is not None or (section.fallback and made):
                 continue
-            spec = derive.STATES if section.changes == "states" else tables.table(name)
             for raw in export.files.get(section.file, []):
                 if absent := [column for column in section.having if column not in raw.header]:
                     told = (f"not read as {name}: no such column", raw.name, name, ", ".join(absent), "", 1)
@@ -151,11 +152,14 @@ class Load:
                 if section.changes == "entered" and not section.entered_in(raw.header, export.mapping.prefixes):
                     continue
                 currency = self.company.currency or NO_CURRENCY
-                converter = Converter(spec, section, export.mapping, self.calendar, currency, raw)
-                converter.lookups = {one: self._lookup(export, one, name) for one in section.lookups}
-                if section.fallback and not all(c in converter.columns for c in spec.key):
+                converter = converter_for(name, section, export.mapping, self.calendar, currency, raw)
+                links = [link for spec in converter.columns.values() for link in spec.links if link.lookup]
+                converter.lookups = {one.lookup: self._lookup(export, one.lookup, name) for one in links}
+                if section.fallback and not all(c in converter.columns for c in converter.spec.key):
                     continue  # what it would be derived from is not in this export
                 converter.check_header()
+                if export.mapping.objects and not (section.fallback or section.distinct):
+                    converter.note_absent()
                 made.append(converter)
         return made
 
@@ -208,7 +212,7 @@ class Load:
         fold, seen = converter.section.distinct, None
         given = export.hashes[converter.raw.name]
         read = {c for spec in converter.columns.values() for c in spec.sources}
-        read |= {c for c in (*converter.section.where, *converter.section.unless)} | set(converter.entered)
+        read |= {*converter.section.where, *converter.section.unless, *converter.entered}
         records = 0
         for rows, ragged in track(ahead(converter.raw.batches(read)), f"reading {name} from {converter.raw.name}"):
             frame, aside = converter.convert(rows)
@@ -283,6 +287,11 @@ class Load:
             with self.stage.database() as db:
                 coverage |= derive.differences(self.stage, db, moments, coverage, self.findings)
             self.derived |= {HISTORY, "opportunities"}
+        if any(section.holds == "until_next" for section in self.export.mapping.tables.get("fx_rates", ())):
+            with self.stage.database() as db:
+                if "fx_rates" in self.stage.names:
+                    derive.rates(self.stage, db, self.export.extracted_at)
+                    self.derived.add("fx_rates")
         with self.stage.database() as db:
             if derive.stages(self.stage, db, self.export.mapping, self.findings):
                 self.derived.add("stages")
@@ -359,7 +368,8 @@ def settle(converters: list[Converter]) -> None:
         except DataContractError as error:
             said.setdefault(str(error), None)
     if said:
-        raise DataContractError("\n".join(said))
+        more = [f"and {len(said) - 5} more columns."] if len(said) > 5 else []
+        raise DataContractError("\n".join([*list(said)[:5], *more]))
 
 
 __all__ = ["FINDINGS", "Export", "open_export", "parse", "settle", "stage_files"]

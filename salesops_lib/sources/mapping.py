@@ -212,9 +212,11 @@ class Section(Strict):
     entered
         Patterns of those columns, e.g. ``hs_v2_date_entered_{stage}``, ``Date entered "{stage} ({pipeline})"``.
     origin, complete
-        How the change is known; whether it was tracked from each deal's creation on (false: from the first change).
+        How the change is known; whether it was tracked from each deal's creation on (false: from the first one).
     closing
         `opportunities` only: whether the last move into a closed stage dates the closing.
+    holds
+        `fx_rates` only: how long a daily rate holds.
     """
 
     file: str | None = None
@@ -229,6 +231,7 @@ class Section(Strict):
     origin: Literal["native", "property_history", "snapshot_diff", "inferred"] = "native"
     complete: bool | None = None
     closing: Literal["column", "history"] = "column"
+    holds: Literal["day", "until_next"] = "day"
     columns: dict[str, ColumnMap] = {}
 
     @field_validator("columns", mode="before")
@@ -387,7 +390,7 @@ def read_mapping(path: str | Path) -> Mapping:
     """Read a mapping by path, or by the name of one that is shipped, e.g. ``maven_crm``.
 
     A file that says ``extends: salesforce`` adds to a shipped one: its keys replace those of the same name; the
-    columns it states for a table are laid over those of the first section that reads the same file, or of the first.
+    columns it states for a table are laid over those of the first section that reads the same file.
 
     Raises
     ------

@@ -6,6 +6,7 @@ cannot tell, it is refused with both readings shown; the mapping then states `da
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, InvalidOperation
 
@@ -14,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from salesops_lib.errors import DataContractError
+from salesops_lib.errors import DataContractError, shown
 from salesops_lib.periods import FiscalCalendar
 
 DATE = (
@@ -39,6 +40,7 @@ PLAIN = r"[+-]?\d+(?:\.\d+)?"
 ONLY_POINT = r"[+-]?\d+\.(?:\d{1,2}|\d{4,})"  # three digits after the point may be thousands
 
 EXACT = Context(prec=60)
+LONG_NUMBER = 100  # characters; Arrow reads a number of some 256 digits as another one, and says nothing
 # English, German, Dutch, French, Spanish
 TRUE = ("true", "1", "yes", "y", "t", "wahr", "ja", "waar", "vrai", "oui", "verdadero", "sí", "si")
 FALSE = ("false", "0", "no", "n", "f", "falsch", "nein", "onwaar", "nee", "faux", "non", "falso")
@@ -53,6 +55,25 @@ def emptied(cells: pd.Series, placeholders: set[str]) -> pd.Series:
         none = pc.is_in(trimmed, pa.array(sorted(placeholders), trimmed.type))
     kept = pc.if_else(none, pa.scalar(None, trimmed.type), trimmed)
     return pd.Series(cells.dtype.__from_arrow__(kept), index=cells.index)
+
+
+def _whole(cells: pd.Series) -> pa.Array:
+    found = pa.array(cells.array, type=pa.large_string())
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def first_filled(columns: list[pd.Series]) -> pd.Series:
+    """Take in each row the first text cell that is not empty."""
+    if len(columns) == 1:
+        return columns[0]
+    merged = pc.coalesce(*(_whole(cells) for cells in columns))
+    return pd.Series(columns[0].dtype.__from_arrow__(merged), index=columns[0].index)
+
+
+def put(cells: pd.Series, mask: np.ndarray, values: pd.Series) -> pd.Series:
+    """Replace the masked text cells, in their order, by `values`."""
+    replaced = pc.replace_with_mask(_whole(cells), pa.array(mask), _whole(values))
+    return pd.Series(cells.dtype.__from_arrow__(replaced), index=cells.index)
 
 
 @dataclass
@@ -87,12 +108,12 @@ class Evidence:
         """
         fits = [reading for reading in names if self.only.get(reading)]
         if len(fits) > 1:
-            shown = "; ".join(
-                f"row {row}: {value!r} is {names[reading]}"
+            told = "; ".join(
+                f"row {row}: {shown(value)} is {names[reading]}"
                 for reading, (row, value) in ((r, self.example[r]) for r in fits)
             )
             raise DataContractError(
-                f"{where} mixes readings: {shown}. Export it in one format, or state {setting} in the mapping; "
+                f"{where} mixes readings: {told}. Export it in one format, or state {setting} in the mapping; "
                 "rows that do not fit are then quarantined."
             )
         if fits:
@@ -101,9 +122,9 @@ class Evidence:
             return others
         if self.differ:
             row, value, results = self.differ
-            shown = " or ".join(f"{result} ({names[reading]})" for reading, result in results.items())
+            told = " or ".join(f"{result[:60]} ({names[reading]})" for reading, result in results.items())
             raise DataContractError(
-                f"{where} is ambiguous: row {row}: {value!r} may be {shown}. State {setting} in the mapping: "
+                f"{where} is ambiguous: row {row}: {shown(value)} may be {told}. State {setting} in the mapping: "
                 f"{{from: column, {setting}: …}}."
             )
         return self.agreed or default
@@ -164,8 +185,8 @@ def weigh_dates(cells: pd.Series, evidence: Evidence) -> None:
     apart = pd.DataFrame(read).nunique(axis=1) > 1
     if apart.any() and evidence.differ is None:
         at = apart.idxmax()
-        shown = {order: f"{read[order][at]:%d %b %Y}" for order in ORDERS if fits.loc[at, order]}
-        evidence.differ = (int(at), str(first_seen[at]), shown)
+        told = {order: f"{read[order][at]:%d %b %Y}" for order in ORDERS if fits.loc[at, order]}
+        evidence.differ = (int(at), str(first_seen[at]), told)
 
 
 def clean_number(cells: pd.Series) -> pd.Series:
@@ -221,9 +242,11 @@ def to_number(cells: pd.Series, decimal: str) -> pd.Series:
 
 def _exact(plain: pd.Series) -> pd.Series:
     whole = pa.array(plain, type=pa.large_string())
-    try:
-        exact = pc.cast(whole, pa.decimal128(38, 9))
-    except pa.ArrowInvalid:  # more than nine places, or out of range: rare, so cell by cell
+    exact = None
+    if (pc.max(pc.binary_length(whole)).as_py() or 0) <= LONG_NUMBER:
+        with suppress(pa.ArrowInvalid):  # more than nine places, or out of range
+            exact = pc.cast(whole, pa.decimal128(38, 9))
+    if exact is None:  # rare, so cell by cell
         exact = pa.array([_decimal(text) for text in whole.to_pylist()], type=pa.decimal128(38, 9))
     return pd.Series(pd.arrays.ArrowExtensionArray(exact), index=plain.index)
 
@@ -244,7 +267,7 @@ def plain_number(cells: pd.Series, kind: str) -> pd.Series | None:
         "count": (r"[+-]?\d{1,15}", pa.int64()),
         "money": (r"[+-]?\d{1,15}(?:\.\d{1,2})?", pa.decimal128(18, 2)),
         "rate": (r"[+-]?\d{1,9}(?:\.\d{1,9})?", pa.decimal128(38, 9)),
-    }.get(kind, (PLAIN, pa.float64()))
+    }.get(kind, (r"[+-]?\d{1,28}(?:\.\d+)?", pa.float64()))
     if not cells.str.fullmatch(form).fillna(True).all():
         return None
     read = pc.cast(pc.utf8_ltrim(pa.array(cells, type=pa.large_string()), "+"), arrow)

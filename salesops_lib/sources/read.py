@@ -1,8 +1,8 @@
 """Files as they came: every cell as text, every record with its number, nothing guessed.
 
-A record's number is the one a spreadsheet shows: the header is row 1, the first record row 2. Delimited text is read
-by Arrow in blocks where a first pass over the bytes finds it well formed (RFC 4180), else record by record by Python's
-`csv`, which can say what is wrong and where.
+A record's number is the one a spreadsheet shows: the header is row 1, the first record row 2. Delimited text is
+read by Arrow in blocks where a first pass over the bytes finds it well formed (RFC 4180), else record by record by
+Python's `csv`, which can say what is wrong and where.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from salesops_lib.errors import DataContractError
+from salesops_lib.errors import DataContractError, shown
 
 DELIMITERS = ",;\t|"
 BATCH_ROWS = 200_000
@@ -120,10 +120,10 @@ class RawFile:
         wanted = self.header if columns is None else [name for name in self.header if name in columns]
         return self._blocks(wanted) if self._well_formed and wanted else self._chunks(wanted)
 
-    def _chunks(self, wanted: list[str]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Read record by record."""
+    def _chunks(self, wanted: list[str], after: int = 1) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+        """Read record by record, those after a row number."""
         places = [self.header.index(name) for name in wanted]
-        records = islice(self._records(), 1, None)
+        records = (record for record in islice(self._records(), 1, None) if record[0] > after)
         while chunk := list(islice(records, BATCH_ROWS)):
             good = [record for record in chunk if len(record[1]) == len(self.header)]
             index = pd.Index([number for number, _ in good], name="row", dtype="int64")
@@ -151,7 +151,7 @@ class RawFile:
 
         names = [f"c{k}" for k in range(len(self.header))]  # two headers may differ by blanks only
         chosen = [names[self.header.index(name)] for name in wanted]
-        last, read = 1, 0
+        last = 1
         try:
             reader = pa.csv.open_csv(
                 self.path,
@@ -161,7 +161,7 @@ class RawFile:
                 ),
                 pa.csv.ParseOptions(
                     delimiter=self.delimiter, newlines_in_values=self._quoted, invalid_row_handler=aside,
-                    ignore_empty_lines=len(names) > 1,
+                    ignore_empty_lines=True,
                 ),
                 pa.csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.large_string()), include_columns=chosen,
@@ -172,17 +172,11 @@ class RawFile:
                 here, bad[:] = bad[:], []
                 numbers = _numbers(last + 1, batch.num_rows, [row for row, _, _ in here])
                 last = int(max([*numbers[-1:], *(row for row, _, _ in here), last]))
-                read += batch.num_rows
                 cells = {name: TEXT.__from_arrow__(batch.column(k)) for k, name in enumerate(wanted)}
                 yield pd.DataFrame(cells, index=pd.Index(numbers, name="row")), self._ragged(here)
-        except pa.ArrowInvalid as error:
-            if read:
-                raise DataContractError(
-                    f"{self.name}, after row {last}: {error}. Export the file again."
-                ) from error
+        except pa.ArrowInvalid:  # e.g. a record longer than a block
             bad.clear()
-            yield from self._chunks(wanted)
-            return
+            yield from self._chunks(wanted, after=last)
         if bad:
             yield pd.DataFrame({name: pd.array([], dtype=TEXT) for name in wanted}), self._ragged(bad)
 
@@ -193,7 +187,7 @@ class RawFile:
 
     @cached_property
     def _well_formed(self) -> bool:
-        """Whether Arrow reads the file as `csv` would: quotes as RFC 4180 has them, no empty line before the end."""
+        """Whether Arrow reads the file as `csv` would: quotes as in RFC 4180, no empty line before the end."""
         if codecs.lookup(self.encoding).name not in ("utf-8", "utf-8-sig", "cp1252", "iso8859-1", "ascii"):
             return False
         if ord(self.delimiter) > 127:
@@ -270,21 +264,28 @@ class RawParquet:
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise DataContractError(f"{self.name} is no Parquet file: {error}.") from error
+            raise DataContractError(f"{self.name} is no Parquet file: {str(error).rstrip('.')}.") from error
         self.columns = self._file.schema_arrow.names
         self.header = checked_header(self.columns, self.name)
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
         """Yield (rows, ragged); nothing is ragged in Parquet."""
+        import pyarrow as pa
+
         wanted = {
             own: name  # the header may have been renamed since
             for own, name in zip(self.columns, self.header, strict=True)
             if columns is None or name in columns
         }
         at = 2
-        for batch in self._file.iter_batches(BATCH_ROWS, columns=list(wanted)):
-            yield text_frame(batch, list(wanted.values()), at), pd.DataFrame(columns=RAGGED)
-            at += batch.num_rows
+        try:
+            for batch in self._file.iter_batches(BATCH_ROWS, columns=list(wanted)):
+                yield text_frame(batch, list(wanted.values()), at), pd.DataFrame(columns=RAGGED)
+                at += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise DataContractError(
+                f"{self.name}, from row {at} on, cannot be read: {str(error).rstrip('.')}. Export it again."
+            ) from error
 
     def sha256(self) -> str:
         """SHA-256 of the file's bytes."""
@@ -364,18 +365,22 @@ def open_sheets(path: Path) -> list[Raw]:
 @contextmanager
 def _workbook(path: Path):
     import zipfile
+    import zlib
 
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
 
+    broken = (InvalidFileException, zipfile.BadZipFile, zlib.error, SyntaxError, EOFError, KeyError, ValueError)
+    book = None
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise DataContractError(f"{path.name} is no readable XLSX workbook: {error}. Export it again.") from error
-    try:
         yield book
+    except (*broken, TypeError, AttributeError, OSError) as error:  # SyntaxError: that of XML
+        said = str(error).rstrip(".")
+        raise DataContractError(f"{path.name} is no readable XLSX workbook: {said}. Export it again.") from error
     finally:
-        book.close()
+        if book is not None:
+            book.close()
 
 
 def _cell_text(cell: object) -> str:
@@ -406,7 +411,7 @@ def checked_header(cells: list[str], name: str) -> list[str]:
     doubled = sorted({cell for cell in header if header.count(cell) > 1})
     if doubled:
         raise DataContractError(
-            f"{name}, row 1: column {doubled[0]!r} stands twice in the header; rename or remove one."
+            f"{name}, row 1: column {shown(doubled[0])} stands twice in the header; rename or remove one."
         )
     return header
 
