@@ -87,7 +87,7 @@ def init(folder: Path) -> None:
 def load(source, paths, mapping, max_loss, workspace, as_json, **options) -> None:
     """Load SOURCE (csv, salesforce, hubspot, pipedrive, dynamics, sql, sample) from PATHS into a snapshot.
 
-    Without SOURCE, what salesops.yaml names. Several folders of one CRM, exported on different days, become history.
+    Without SOURCE, what salesops.yaml names. Several folders of one CRM, of different days, become history.
     """
     from salesops_lib.errors import LossLimitExceeded
     from salesops_lib.workspace import open_workspace

@@ -34,7 +34,8 @@ UNITS = {
 # what a cell of each kind should have been, for messages
 WORDS = {
     "id": "an identifier", "money": "an amount", "rate": "an exchange rate", "share": "a share",
-    "number": "a number", "count": "a whole number", "duration": "a duration", "instant": "a date and time", "date": "a date",
+    "number": "a number", "count": "a whole number", "duration": "a duration", "instant": "a date and time",
+    "date": "a date",
     "flag": "true or false", "text": "text", "enum": "one of a closed list",
 }  # fmt: skip
 
