@@ -5,9 +5,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 AS_OF  ?= 2026-09-30
 
-.PHONY: report test test-all lab bench lock lint dictionary help
+.PHONY: report test test-all fuzz lab bench lock lint dictionary help
 help:
-	@echo "make report | test | lab | bench   (and: lint, lock, dictionary)"
+	@echo "make report | test | lab | bench   (and: fuzz, lint, lock, dictionary)"
 
 # A lock with hashes, byte code compiled at install (an uncompiled pandas costs every report seconds),
 # then this package itself, linked, from the build tools the lock already holds.
@@ -27,6 +27,10 @@ report: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# For the night: as many damaged exports loaded as SALESOPS_FUZZ says; `make test` loads 300.
+fuzz: $(STAMP)
+	SALESOPS_FUZZ=$${SALESOPS_FUZZ:-10000} $(BIN)/python -m pytest -n 2 tests/test_fuzz.py
 
 lab: $(STAMP)
 	$(BIN)/salesops lab

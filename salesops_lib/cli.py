@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 COLUMNS_SHOWN = 12
+FINDINGS_SHOWN = 60
 EXIT_PARAMETER, EXIT_REFUSED, EXIT_BLOCKED, EXIT_PAGES = 2, 3, 4, 5
 IN = click.option("--workspace", "-w", default=".", type=click.Path(), help="Folder of the workspace.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -119,22 +120,26 @@ def load(source, paths, mapping, max_loss, workspace, as_json, **options) -> Non
 
 
 def _print_report(report, findings) -> None:
+    """Print what a load kept, set aside and noticed; texts from files are cut, and cannot act on the terminal."""
+    from salesops_lib.errors import listed, printable, shown
+
     click.echo(report.drop(columns="reason").to_string(index=False))
     for row in report[report["rows_quarantined"] > 0].itertuples():
-        click.echo(f"{row.table} set aside: {row.reason}")
+        click.echo(printable(f"{row.table} set aside: {row.reason[:1000]}"))
     unread = findings[findings["kind"].eq("column not read")]
     for file, rows in unread.groupby("file"):
-        listed = ", ".join(rows["column"].head(COLUMNS_SHOWN))
         more = f" … and {len(rows) - COLUMNS_SHOWN} more" if len(rows) > COLUMNS_SHOWN else ""
-        click.echo(f"not read in {file}: {listed}{more}")
+        click.echo(printable(f"not read in {file}: {listed(rows['column'].head(COLUMNS_SHOWN))}{more}"))
     absent = findings[findings["kind"].eq("not in the export")]
     if len(absent):
         click.echo(f"not in the export: {', '.join(absent['column'])}")
-    for row in findings.drop(index=[*unread.index, *absent.index]).itertuples():
-        told = " ".join(
-            part for part in (row.table or row.file, row.column, row.value and repr(row.value)) if part
-        )
-        click.echo(f"{row.kind}: {told}{f' × {row.n}' if row.n > 1 else ''}")
+    rest = findings.drop(index=[*unread.index, *absent.index])
+    for row in rest.head(FINDINGS_SHOWN).itertuples():
+        value = row.value and shown(row.value, 200)
+        told = " ".join(part for part in (row.table or row.file, row.column, value) if part)
+        click.echo(printable(f"{row.kind}: {told}{f' × {row.n}' if row.n > 1 else ''}"))
+    if len(rest) > FINDINGS_SHOWN:
+        click.echo(f"… and {len(rest) - FINDINGS_SHOWN} more findings; `salesops check` looks at all of them.")
 
 
 @command

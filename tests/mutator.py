@@ -645,6 +645,22 @@ def missing_delimiters(rng, data):
 
 
 @content
+def lost_line(rng, data):
+    """Any line, also the header."""
+    lines = data.split(b"\n")
+    del lines[rng.choice((0, rng.randrange(len(lines))))]
+    return b"\n".join(lines)
+
+
+@content
+def cut_line(rng, data):
+    lines = data.split(b"\n")
+    at = rng.randrange(len(lines))
+    lines[at] = lines[at][: rng.randrange(len(lines[at]) + 1)]
+    return b"\n".join(lines)
+
+
+@content
 def blank_lines(rng, data):
     lines = data.split(b"\n")
     for _ in range(rng.choice((1, 5))):

@@ -325,6 +325,7 @@ def test_red_blocks_a_report_and_its_published_pages_stay(tmp_path):
     red = "the numbers are wrong until this is mended:</b> Closed deals without a close date: 1 (EUR 1,020; G37)."
     assert red in page(run.folder, "good")
     assert red in page(run.folder, "index")
+    assert "red findings in the data" in page(ws.out, "index")
     assert json.loads((run.folder / "run.json").read_text())["health"]["red"] == ["G37"]
     assert [path.name for path in run.folder.iterdir() if path.suffix == ".json"] == ["run.json"]
 

@@ -1,4 +1,3 @@
-import random
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from salesops_lib import tables
-from salesops_lib.errors import DataContractError, LossLimitExceeded, ParameterError, SalesOpsError
+from salesops_lib.errors import DataContractError, LossLimitExceeded, ParameterError
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.sources import load, parse
 
@@ -412,55 +411,6 @@ def test_a_column_of_amounts_is_read_right_or_refused(amounts, style):
     parse.weigh_numbers(cells(*written), evidence)
     sign = evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
     assert parse.to_money(parse.to_number(cells(*written), sign)).tolist() == amounts
-
-
-def mutate(text: str, rng: random.Random) -> bytes:
-    """Damage an export the way exports get damaged."""
-    lines = text.splitlines()
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(len(lines))
-        kind = rng.randrange(9)
-        if kind == 0:
-            del lines[at]
-        elif kind == 1:
-            lines.insert(at, lines[at])
-        elif kind == 2:
-            lines[at] = lines[at].replace(",", ";" if rng.random() < 0.5 else "", 1)
-        elif kind == 3:
-            place = rng.randrange(len(lines[at]) + 1)
-            lines[at] = (
-                lines[at][:place]
-                + rng.choice(['"', "\x00", "=cmd|", "é", "\t", "'", "\u202e"])
-                + lines[at][place:]
-            )
-        elif kind == 4:
-            lines[at] = lines[at][: rng.randrange(len(lines[at]) + 1)]
-        elif kind == 5:
-            lines[at] = lines[at].replace("2026", rng.choice(["1900", "9999", "26", "x"]))
-        elif kind == 6:
-            rng.shuffle(lines)
-        elif kind == 7:
-            lines[at] += "," + "9" * rng.choice([1, 50, 5_000])
-        else:
-            lines[at] = lines[at].upper()
-        if not lines:
-            return b""
-    return "\n".join(lines).encode(rng.choice(["utf-8", "utf-16", "cp1252", "utf-8-sig"]), errors="ignore")
-
-
-def test_damaged_exports_balance_or_are_refused_in_words(tmp_path):
-    rng = random.Random(5)
-    outcomes = {"kept": 0, "refused": 0}
-    for number in range(150):
-        path = folder(tmp_path / str(number), mutate(DEALS, rng))
-        try:
-            loaded = read(path, max_loss=1)
-        except SalesOpsError:
-            outcomes["refused"] += 1
-        else:
-            assert balanced(loaded)
-            outcomes["kept"] += 1
-    assert min(outcomes.values()) > 20, outcomes
 
 
 def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):

@@ -138,44 +138,28 @@ def render(
     asked = plain(parameters or {}) | ({} if as_of is None else {"as_of": as_of})
     asked["as_of"] = _resolve(asked.get("as_of", definition.parameters.get("as_of", "today")), today, book)
     jobs = list(_jobs(definition, asked, ws))
-    found = findings
-    if found is None or found.snapshot != book.snapshot_id:
-        found = gate.check_workspace(ws, snapshot=book.snapshot, today=as_date(today) if today else None)
-    _admit(report, definition, found, force)
-    health = _health(definition, found)
+    if findings is None or findings.snapshot != book.snapshot_id:
+        findings = gate.check_workspace(ws, snapshot=book.snapshot, today=as_date(today) if today else None)
+    _admit(report, definition, findings, force)
     given = definition.parameters | asked
     day = given["as_of"].replace(":", "-")
-    place = Path(out or ws.out) / report / day
-    told = {
-        "Snapshot": book.snapshot_id,
-        "As of": given["as_of"],
-        "Code": code_version(ws.root),
-        "Report": report,
-        **(details or {}),
+    told = {"Snapshot": book.snapshot_id, "As of": given["as_of"], "Code": code_version(ws.root), "Report": report}
+    record = {
+        "report": report,
+        "title": definition.title,
+        "company": book.company.name or "",
+        "as_of": day,
+        "snapshot_id": book.snapshot_id,
+        "parameters": given,
+        "details": told | (details or {}),
+        "health": _health(definition, findings),
+        "rows_excluded": int(book.losses["rows_quarantined"].sum()),
     }
-    place.mkdir(parents=True, exist_ok=True)
-    work = private_folder(place.parent, "rendering")
-    try:
-        (work / FINDINGS).write_text(json.dumps(found.to_dict()), encoding="utf-8")
-        jobs = [(source, work, values, ws.root, told, timeout_s, health) for source, values in jobs]
-        pages = _run_all(jobs, workers)
-        record = {
-            "report": report,
-            "title": definition.title,
-            "company": book.company.name or "",
-            "as_of": day,
-            "snapshot_id": book.snapshot_id,
-            "parameters": given,
-            "details": told,
-            "health": health,
-            "rows_excluded": int(book.losses["rows_quarantined"].sum()),
-        }
-        publish(pages, work, place, record)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    place = Path(out or ws.out) / report / day
+    pages = _make(jobs, place, record, findings, root=ws.root, timeout_s=timeout_s, workers=workers)
     write_catalogue(place.parent.parent)
     manifest = record | {"pages": [page.as_dict() for page in pages]}
-    return Run(report, day, pages, manifest, place, found)
+    return Run(report, day, pages, manifest, place, findings)
 
 
 def _admit(report: str, definition: Definition, found: gate.Findings, force: bool) -> None:
@@ -257,6 +241,29 @@ def _jobs(definition: Definition, asked: dict[str, Any], ws: Workspace) -> Itera
 
 def _only(values: dict[str, Any], known: dict[str, Parameter]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in known}
+
+
+def _make(
+    jobs: list[tuple[Path, dict[str, Any]]],
+    place: Path,
+    record: dict[str, Any],
+    findings: gate.Findings,
+    *,
+    root: Path,
+    timeout_s: int,
+    workers: int,
+) -> list[PageRun]:
+    """Run notebooks in a private folder, with what the gate found beside them, and move their pages into place."""
+    place.mkdir(parents=True, exist_ok=True)
+    work = private_folder(place.parent, "rendering")
+    try:
+        (work / FINDINGS).write_text(json.dumps(findings.to_dict()), encoding="utf-8")
+        shared = (root, record["details"], timeout_s, record["health"])
+        pages = _run_all([(source, work, values, *shared) for source, values in jobs], workers)
+        publish(pages, work, place, record)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return pages
 
 
 def _run_all(jobs: list[tuple], workers: int) -> list[PageRun]:
