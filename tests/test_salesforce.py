@@ -355,3 +355,161 @@ def test_two_exports_of_one_day_cannot_be_told_apart(tmp_path):
     folders = [export(tmp_path, f"{name}_2026-02-01") for name in "ab"]
     with pytest.raises(DataContractError, match="two exports carry the same date"):
         load("salesforce", *folders)
+
+
+# --- what a reviewer found ------------------------------------------------------------------------------------------
+
+
+def test_trap_19_of_an_owner_told_by_id_and_by_name_the_id_counts(tmp_path):
+    by_name = OWNERS + "006A00000000002IAA,Owner,Bob Jones,Ann Smith,2026-01-15T09:00:00.000Z,005A00000000002IAA\n"
+    loaded = load("salesforce", export(tmp_path, OpportunityFieldHistory=by_name))
+    history = loaded.tables["opportunity_history"]
+    assert history.loc[history["field"].eq("owner"), "new_value"].tolist() == ["sf:005A00000000001IAA"]
+    assert kinds(loaded)["change of owner told by name"] == 1
+
+
+def test_values_in_history_are_renamed_as_the_deals_own_column_is(tmp_path):
+    changes = (
+        "OpportunityId,Field,OldValue,NewValue,CreatedDate,CreatedById\n"
+        "006A00000000002IAA,ForecastCategoryName,Pipeline,Best Case,2026-01-20T09:00:00.000Z,005A00000000001IAA\n"
+        "006A00000000002IAA,Type,New Business,Renewal,2026-01-21T09:00:00.000Z,005A00000000001IAA\n"
+        "006A00000000002IAA,Type,Renewal,Odd,2026-01-22T09:00:00.000Z,005A00000000001IAA\n"
+    )
+    loaded = load("salesforce", export(tmp_path, OpportunityFieldHistory=changes))
+    told = loaded.tables["opportunity_history"][["old_value", "new_value"]].fillna("").values.tolist()
+    assert told == [["pipeline", "best_case"], ["new", "renewal"], ["renewal", "Odd"]]
+    unknown = loaded.findings[loaded.findings["kind"].eq("unmapped value")]
+    assert ["opportunity_history", "Odd"] in unknown[["table", "value"]].values.tolist()
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_moves_of_one_minute_stand_in_the_order_of_the_file(tmp_path, newest_first):
+    lines = [
+        "1,006A00000000001IAA,005A00000000001IAA,2026-01-02 09:00,Proposal,900,2026-01-31,60,Pipeline\n",
+        "2,006A00000000001IAA,005A00000000001IAA,2026-01-18 09:00,Negotiation,900,2026-01-31,80,Pipeline\n",
+        "3,006A00000000001IAA,005A00000000001IAA,2026-01-18 09:00,Closed Won,900,2026-01-31,100,Closed\n",
+    ]
+    text = HISTORY.splitlines(True)[0] + "".join(reversed(lines) if newest_first else lines)
+    loaded = load("salesforce", export(tmp_path, OpportunityHistory=text))
+    moves = loaded.tables["opportunity_history"]
+    moves = moves[moves["field"].eq("stage")].sort_values(["changed_at", "seq"])
+    assert moves["new_value"].tolist() == ["sf:Proposal", "sf:Negotiation", "sf:Closed Won"]
+
+
+def test_stages_of_any_alphabet_and_of_nearly_one_name_stay_apart(tmp_path):
+    words = {"Proposal": "商談中", "Closed Won": "受注", "Closed Lost": "失注"}
+    deals, history = DEALS, HISTORY
+    for word, other in words.items():
+        deals, history = deals.replace(word, other), history.replace(word, other)
+    stages = "MasterLabel,ApiName,SortOrder,IsClosed,IsWon\n商談中,Neg,1,false,false\n受注,Won,2,true,true\n失注,Lost,3,true,false\n"
+    loaded = load(
+        "salesforce", export(tmp_path, Opportunity=deals, OpportunityHistory=history, OpportunityStage=stages)
+    )
+    assert deals_of(loaded)["stage_id"].tolist() == ["sf:Won", "sf:Neg", "sf:Lost"]
+    moves = loaded.tables["opportunity_history"]
+    assert moves.loc[moves["field"].eq("stage"), "new_value"].tolist() == ["sf:Neg", "sf:Won", "sf:Neg"]
+    assert deals_of(loaded)["close_date"].iloc[0] == pd.Timestamp("2026-01-18")  # closed by a stage told by label
+    near = HISTORY.replace("Proposal,900", "Demo 1,900").replace("Proposal,1000.5", "Demo-1,1000.5")
+    moves = load("salesforce", export(tmp_path, "near_2026-02-01", OpportunityHistory=near)).tables[
+        "opportunity_history"
+    ]
+    first = moves[moves["field"].eq("stage") & moves["opportunity_id"].str.contains("001")]
+    assert first["new_value"].tolist() == ["sf:Demo 1", "sf:Demo-1", "sf:Closed Won"]
+
+
+def without(name, text=DEALS):
+    return "".join(line for line in text.splitlines(True) if f",{name}," not in line)
+
+
+def test_a_deal_deleted_and_then_purged_stays_known_for_the_time_before(tmp_path):
+    gone = DEALS.replace("09:00:00.000Z,Renewal,false", "09:00:00.000Z,Renewal,true")
+    folders = [
+        export(tmp_path, "export_2026-01-10"),
+        export(tmp_path, "export_2026-01-17", Opportunity=gone),
+        export(tmp_path, "export_2026-01-24", Opportunity=without("Two")),
+    ]
+    ws = make_workspace(tmp_path / "ws")
+    ws.ingest("salesforce", *folders)
+    known = {day: len(ws.book(day).opportunities) for day in ("2026-01-12", "2026-01-18", "2026-01-25")}
+    assert known == {"2026-01-12": 3, "2026-01-18": 2, "2026-01-25": 2}
+    assert len(ws.snapshot().read("opportunities")) == 3
+
+
+def test_a_deal_that_could_not_be_read_is_not_taken_as_deleted(tmp_path):
+    folders = [
+        export(tmp_path, "export_2026-01-10"),
+        export(tmp_path, "export_2026-01-17", Opportunity=DEALS.replace(",250,60", ",25x0,60")),
+        export(tmp_path, "export_2026-01-24"),
+    ]
+    loaded = balanced_all(load("salesforce", *folders, max_loss=1))
+    assert loaded.tables["opportunity_history"].empty
+    assert kinds(loaded)["set aside in an export, so neither there nor gone"] == 1
+    report = loaded.report.set_index("table")
+    assert report.loc["opportunities (export of 2026-01-17)", ["rows_in", "rows_quarantined"]].tolist() == [3, 1]
+
+
+def balanced_all(loaded):
+    report = loaded.report
+    assert (report["rows_in"] == report["rows_kept"] + report["rows_quarantined"]).all()
+    assert loaded.quarantine["table"].value_counts().to_dict() == {
+        row.table: row.rows_quarantined for row in report.itertuples() if row.rows_quarantined
+    }
+    return loaded
+
+
+def test_a_column_missing_in_one_export_makes_no_changes(tmp_path):
+    bare = pd.read_csv(export(tmp_path, "source") / "Opportunity.csv", dtype="string").drop(columns="Amount")
+    first = export(tmp_path, "export_2026-01-10", Opportunity=bare.to_csv(index=False))
+    loaded = load("salesforce", first, export(tmp_path, "export_2026-01-17"))
+    assert loaded.tables["opportunity_history"].empty
+    assert loaded.coverage["amount"][:10] == "2026-01-17"
+    assert loaded.coverage["stage"][:10] == "2026-01-10"
+
+
+def test_one_broken_line_among_many_deals_does_not_refuse_for_the_owners(tmp_path):
+    head, *lines = DEALS.splitlines(True)
+    many = (
+        head + "".join(lines[1].replace("006A00000000002", f"006A0000000{k:04d}") for k in range(100)) + "broken\n"
+    )
+    loaded = balanced_all(load("salesforce", export(tmp_path, Opportunity=many, User=None)))
+    assert loaded.report.set_index("table")["rows_quarantined"].to_dict()["opportunities"] == 1
+    assert len(loaded.tables["users"]) == 1
+
+
+def test_parts_and_strays_beside_the_files(tmp_path):
+    head, *lines = DEALS.splitlines(True)
+    folder = export(
+        tmp_path, Opportunity=head + lines[0], Opportunity_part2=head + lines[1], extra=head + lines[2]
+    )
+    (folder / "readme.txt").write_text("")
+    (folder / "notes.xlsx").write_bytes(b"no workbook")
+    loaded = load("salesforce", folder)
+    assert len(loaded.tables["opportunities"]) == 3
+    strangers = loaded.findings.loc[loaded.findings["kind"].eq("file not recognised"), "file"].tolist()
+    assert [name.partition(",")[0] for name in strangers] == ["notes.xlsx", "readme.txt"]
+
+
+def test_short_and_long_ids_meet_in_lookups(tmp_path):
+    leads = "Id,Status,IsConverted,ConvertedOpportunityId,CreatedDate\n00Q000000000001AAA,Converted,true,006A00000000002,2026-01-01\n"
+    deals = deals_of(load("salesforce", export(tmp_path, Lead=leads)))
+    assert deals["lead_id"].fillna("").tolist() == ["", "sf:00Q000000000001AAA", ""]
+
+
+def test_several_exports_must_say_their_day(tmp_path):
+    with pytest.raises(DataContractError, match="nothing says of which day old is"):
+        load("salesforce", export(tmp_path, "old"), export(tmp_path, "export_2026-02-01"))
+
+
+def test_typed_numbers_of_a_workbook_are_taken_as_they_are(tmp_path):
+    frame = pd.DataFrame({"Id": ["006A00000000001IAA", "006A00000000002IAA"], "StageName": "Proposal", "Amount": [100.125, 7.0],
+                          "IsClosed": False, "IsWon": False})  # fmt: skip
+    for suffix, write in {"xlsx": "to_excel", "parquet": "to_parquet"}.items():
+        folder = export(
+            tmp_path,
+            f"{suffix}_2026-02-01",
+            Opportunity=None,
+            User=None,
+            Account='Id,Name,AnnualRevenue\n001A,A,"1.000,5"\n',
+        )
+        getattr(frame, write)(folder / f"Opportunity.{suffix}", index=False)
+        assert deals_of(load("salesforce", folder))["amount"].tolist() == [Decimal("100.12"), Decimal("7.00")]

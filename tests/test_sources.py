@@ -428,3 +428,28 @@ def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):
     assert balanced(loaded)
     assert loaded.quarantine.empty
     assert len(loaded.tables["users"]) == 2 + 3
+
+
+def test_rows_of_the_wrong_length_keep_every_number_right_across_blocks(tmp_path, monkeypatch):
+    """Arrow reads a block ahead of what it gives: broken rows of the next block must not move the numbers of this one."""
+    from salesops_lib.sources import read as reading
+
+    monkeypatch.setattr(reading, "BLOCK", 256)
+    lines = [f"d{k},u1,open,New,{k}.25,2025-12-03,2026-03-31" for k in range(2, 400)]
+    for at in (5, 90, 91, 200, 380):
+        lines[at] += ",one too many"
+    path = folder(tmp_path, DEALS.splitlines(True)[0] + "\n".join(lines) + "\n")
+    loaded = read(path, max_loss=1)
+    assert balanced(loaded)
+    assert loaded.quarantine["row"].tolist() == [7, 92, 93, 202, 382]
+    raw = reading.RawFile(path / "deals.csv")
+    assert raw._well_formed
+    for rows, _ in raw.batches():
+        assert [f"d{number}" for number in rows.index] == rows["id"].tolist()
+
+
+def test_a_lone_zero_before_the_point_settles_the_decimal_sign():
+    for cells, sign in ((["0.925", "1.125"], "."), (["0,925", "1,125"], ",")):
+        evidence = parse.Evidence()
+        parse.weigh_numbers(pd.Series(cells, dtype="string[pyarrow]"), evidence)
+        assert evidence.decide("f", ".", {".": "point", ",": "comma"}, "decimal") == sign

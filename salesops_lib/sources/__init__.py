@@ -109,7 +109,9 @@ def refuse_losses(loaded: Loaded | Staged, max_loss: float) -> None:
         Naming the worst table, the share and the first reasons.
     """
     report = loaded.report
-    share = report["rows_quarantined"] / report["rows_in"].clip(lower=1)
+    # where one record makes several rows, or several one, what is lost is a share of the records
+    read = report["records"].where(report["records"] > 0, report["rows_in"])
+    share = report["rows_quarantined"] / read.clip(lower=1)
     if share.empty or share.max() <= max_loss:
         return
     worst = report.loc[share.idxmax()]
@@ -118,7 +120,7 @@ def refuse_losses(loaded: Loaded | Staged, max_loss: float) -> None:
     value = f"{shown(first['value'])} is " if isinstance(first["value"], str) else ""
     place = f", column {first['column']}" if first["column"] else ""
     raise LossLimitExceeded(
-        f"{worst['table']}: {worst['rows_quarantined']} of {worst['rows_in']} rows ({share.max():.1%}) would be "
+        f"{worst['table']}: {worst['rows_quarantined']} of {read[share.idxmax()]} rows ({share.max():.1%}) would be "
         f"set aside, the limit is {max_loss:.1%}. First: {first['file']}, row {first['row']}"
         f"{place}: {value}{first['reason']}. "
         "Mend the file or the mapping, or raise --max-loss.",

@@ -73,6 +73,7 @@ class ChangeConverter(Converter):
 
     def _shape(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Bring old and new values to the one form that each field has; leave out fields that are not tracked."""
+        frame = self._owners_by_id(frame)
         tracked = frame["field"].isin(list(FIELD_KINDS)) | frame["field"].isna()
         if not tracked.all():
             for name, n in frame["field"][~tracked].value_counts().items():
@@ -86,8 +87,6 @@ class ChangeConverter(Converter):
         for column in [name for name in VALUES if name in frame]:
             for code, history_field in enumerate(spoken):
                 kind = FIELD_KINDS[history_field]
-                if kind == "enum" and self.columns[column].map is None:
-                    continue
                 mask = codes == code
                 cells = frame[column][mask]
                 values = self._as_text(cells, f"{column}:{history_field}", kind, self.columns[column])
@@ -97,6 +96,32 @@ class ChangeConverter(Converter):
         empty = pd.DataFrame(columns=["row", "column", "value", "reason"])
         return frame, pd.concat([part for part in bad if len(part)] or [empty])
 
+    def _owners_by_id(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Leave out changes of owner that are told by name, where the mapping says how ids begin."""
+        start = self.section.owner_ids
+        if start is None or "new_value" not in frame:
+            return frame
+        named = frame["field"].eq("owner") & frame["new_value"].notna() & ~frame["new_value"].str.startswith(start)
+        named = named.fillna(False).astype(bool)
+        if named.any():
+            self.notice("change of owner told by name", "field", "owner", int(named.sum()))
+            self.left_out += int(named.sum())
+        return frame[~named]
+
+    def _as_deals_say(self, cells: pd.Series, field: str, spec: ColumnMap) -> pd.Series:
+        """Rename the values of an enumeration as the deals' own column does; list those nobody knows."""
+        column = tables.OPPORTUNITIES[tables.TRACKED[field]]
+        sections = self.mapping.tables.get("opportunities", ())
+        known = {}
+        for one in (spec, *(s.columns[column.name] for s in sections if column.name in s.columns)):
+            for link in one.links:
+                known = (link.map or {}) | known
+        renamed = cells.map(known).astype(TEXT).fillna(cells) if known else cells
+        strangers = renamed[renamed.notna() & ~renamed.isin(column.values)]
+        for value, n in strangers.value_counts().items():
+            self.notice("unmapped value", field, value, n)
+        return renamed
+
     def _as_text(self, cells: pd.Series, key: str, kind: str, spec: ColumnMap) -> pd.Series:
         """Write the values of one field as the contract does: ids with prefix, ISO days, plain decimals."""
         if kind == "id":
@@ -104,7 +129,7 @@ class ChangeConverter(Converter):
         if parse.is_canonical(cells, kind) and not (kind == "share" and any(x.factor != 1 for x in spec.links)):
             return cells
         if kind == "enum":
-            return cells if spec.map is None else cells.map(spec.map).astype(TEXT).fillna(cells)
+            return self._as_deals_say(cells, key.partition(":")[2], spec)
         if kind == "date":
             return (
                 parse.to_date(cells, self.readings.get(key, "ymd"), self.calendar)

@@ -14,7 +14,7 @@ def table_of(name: str) -> tables.Table:
     return tables.table(name if name in tables.TABLES else name.rpartition("_")[0])
 
 
-def drop_doubled(stage: Stage, db, name: str) -> None:
+def drop_doubled(stage: Stage, db, name: str, label: str) -> None:
     """Keep the first row of each key; later ones fold where their section derives, else they are quarantined."""
     key = table_of(name).key
     columns = ", ".join(f'"{column}"' for column in key)
@@ -33,7 +33,7 @@ def drop_doubled(stage: Stage, db, name: str) -> None:
     """)
     shown = " || ' | ' || ".join(f"coalesce(\"{column}\"::varchar, '')" for column in key)
     aside = db.sql(f"""
-        select file, '{name}' "table", row, '{", ".join(key)}' "column", {shown} "value",
+        select file, '{label}' "table", row, '{", ".join(key)}' "column", {shown} "value",
             'duplicate key; the first row is kept' reason
         from doubled join "{name}_origin" using (place) where not fold order by place
     """).df()

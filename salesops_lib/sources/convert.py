@@ -206,6 +206,10 @@ class Converter:
         quarantine = quarantine.assign(file=self.raw.name, table=self.spec.name)[QUARANTINE]
         return frame[~frame.index.isin(quarantine["row"])] if len(quarantine) else frame, quarantine
 
+    def ids_of(self, rows: pd.DataFrame) -> list[str]:
+        """The key of some rows, of those that have one."""
+        return self._id(self._cells(rows, self.columns[self.spec.key[0]])).dropna().tolist()
+
     def _shape(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Bring typed rows into the form of the table; return (rows, cells that cannot be read)."""
         return frame, pd.DataFrame(columns=["row", "column", "value", "reason"])
@@ -262,6 +266,8 @@ class Converter:
         if spec.starts:
             cells = cells.where(cells.str.startswith(spec.starts).fillna(False))
         if spec.lookup:
+            if self.mapping.ids == "salesforce":
+                cells = ids.complete(cells)[0]
             cells = cells.map(self.lookups[spec.lookup]).astype(TEXT)
         if spec.default is not None:
             cells = cells.fillna(self._constant(spec.default))

@@ -17,12 +17,13 @@ HISTORY = "opportunity_history"
 CLOSED_NAME = r"(^|[^a-z])(closed|won|lost|gewonnen|verloren|gagn|perdu|ganad|perdid)"
 WON_NAME = r"(won|gewonnen|gagn|ganad)"
 # ids and labels of stages are compared by their letters and digits
-FORM = r"regexp_replace(lower(regexp_replace({}, '^[a-z0-9_]+:', '')), '[^\w]|_', '', 'g')".format
+FORM = r"regexp_replace(lower(regexp_replace({}, '^[a-z0-9_]+:', '')), '[^\p{{L}}\p{{N}}]', '', 'g')".format
 # text of a field's value as the contract writes it, from the typed column of a state
 AS_TEXT = {"date": "strftime({0}, '%Y-%m-%d')", "flag": "lower({0}::varchar)"}
 __all__ = [
     "STATES",
     "Piece",
+    "Seen",
     "closings",
     "complete_closing",
     "differences",
@@ -53,6 +54,16 @@ class Piece:
     section: Section
     has_old: bool = True
     whole: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One of several exports: its deals in the stage, when, the fields it fills, the deals it could not read."""
+
+    name: str
+    moment: pd.Timestamp
+    fields: frozenset[str]
+    unread: list[str]
 
 
 def complete_closing(frame: pd.DataFrame, calendar: FiscalCalendar, converter: Converter) -> pd.DataFrame:
@@ -123,10 +134,11 @@ def _changes(db, stage: Stage, piece: Piece, rank: int) -> str:
     """SQL for the changes that one source tells."""
     kept = f"changed_by, coalesce(is_bulk, false) is_bulk, '{piece.section.origin}' origin, source_system"
     kept = f"{kept}, source_file_sha256, place, {rank} rank"
-    if piece.section.changes == "states":
-        return _from_states(f'(select * from "{piece.name}")', kept)
+    _oldest_first(db, stage, piece)
     if "opportunities" in stage.names:
         _name_stages(db, stage, piece)
+    if piece.section.changes == "states":
+        return _from_states(f'(select * from "{piece.name}")', kept)
     told = ["opportunity_id", "changed_at", "field", "old_value", "new_value"]
     if not piece.has_old:
         told[3] = "lag(new_value) over (partition by opportunity_id, field order by changed_at, place) old_value"
@@ -161,18 +173,18 @@ def _with_ends(db, name: str) -> str:
     )"""
 
 
-def _from_states(source: str, kept: str, *, first_counts: bool = True) -> str:
+def _from_states(source: str, kept: str) -> str:
     """SQL for what changed between successive states of each deal."""
     names = [column.name for column in STATES.columns if column.name in tables.TRACKED]
     texts = ", ".join(f"{_as_text(STATES[name].kind, name)} as {name}" for name in names)
-    then = "field, value, lag(value) over past as before, row_number() over past as nth"
+    then = "field, value, lag(value) over past as before"
     return f"""
         select opportunity_id, changed_at, field, before as old_value, value as new_value, {kept} from (
             select * exclude (field, value), {then} from (
                 from (select * replace ({texts}) from {source})
                 unpivot include nulls (value for field in ({", ".join(names)}))
             ) window past as (partition by opportunity_id, field order by changed_at, place)
-        ) where value is distinct from before {"" if first_counts else "and nth > 1"}
+        ) where value is distinct from before
     """
 
 
@@ -203,38 +215,53 @@ def name_stages(stage: Stage, db, findings: list[dict]) -> None:
 
 
 def _label_stages(db, stage: Stage) -> None:
-    """Table of the stages of each pipeline by id and label; case and marks do not count."""
+    """Table of the stages of each pipeline by id and label; case and marks do not count, two of one form drop out."""
     known = ["select pipeline_id, stage_id, stage_id label, 2 rank from opportunities"]
     if stage.rows.get("stages"):
         known.append("select pipeline_id, stage_id, stage_id, 0 from stages")
         known.append("select pipeline_id, stage_id, stage_name, 1 from stages")
     db.execute(f"""
         create or replace temp table labels as
-        select pipeline_id, {FORM("label")} form, arg_min(stage_id, rank) stage_id
-        from ({" union all ".join(known)}) group by all
+        select pipeline_id, form, min(stage_id) stage_id from (
+            select *, min(rank) over (partition by pipeline_id, form) best
+            from (select *, {FORM("label")} form from ({" union all ".join(known)}))
+        ) where rank = best and form <> '' group by pipeline_id, form having count(distinct stage_id) = 1
     """)
+    db.execute(
+        f"create or replace temp table stage_ids as select distinct stage_id from ({' union all '.join(known)})"
+    )
 
 
 def _name_stages(db, stage: Stage, piece: Piece) -> None:
     """Give stages named in a header or by label the id that the deals of their pipeline use."""
-    known = "(select stage_id from labels)"
-    strange = f"""
-        select 1 from "{piece.name}" where field in ('stage', '{END}')
-            and (new_value not in {known} or old_value not in {known}) limit 1
-    """
-    if not db.sql(strange).fetchall():
+    columns = ("stage",) if piece.section.changes == "states" else ("new_value", "old_value")
+    of_stage = "true" if piece.section.changes == "states" else f"p.field in ('stage', '{END}')"
+    strange = " or ".join(f"p.{column} not in (from stage_ids)" for column in columns)
+    if not db.sql(f'select 1 from "{piece.name}" p where {of_stage} and ({strange}) limit 1').fetchall():
         return
-    own = "l{0} on l{0}.pipeline_id = o.pipeline_id and l{0}.form = " + FORM("p.{1}_value")
-    named = (
-        "case when p.field in ('stage', 'end') then coalesce(l{0}.stage_id, p.{1}_value) else p.{1}_value end "
-        "as {1}_value"
-    )
+    joins, named = "", []
+    for k, column in enumerate(columns):
+        joins += f"""
+            left join labels l{k} on l{k}.pipeline_id = o.pipeline_id and l{k}.form = {FORM(f"p.{column}")}
+                and {of_stage} and p.{column} not in (from stage_ids)"""
+        named.append(f"coalesce(l{k}.stage_id, p.{column}) as {column}")
     stage.rewrite(db, piece.name, f"""
-        select p.* replace ({named.format(0, "new")}, {named.format(1, "old")})
-        from "{piece.name}" p left join opportunities o using (opportunity_id)
-        left join labels {own.format(0, "new")} left join labels {own.format(1, "old")} order by p.place
+        select p.* replace ({", ".join(named)})
+        from "{piece.name}" p left join opportunities o using (opportunity_id) {joins} order by p.place
     """)  # fmt: skip
     stage.show(db, piece.name)
+
+
+def _oldest_first(db, stage: Stage, piece: Piece) -> None:
+    """Turn a source round that lists the newest change first: rows of one instant then stand in their order."""
+    newer = db.sql(f"""
+        select count(*) filter (before > changed_at) > count(*) filter (before < changed_at) from (
+            select changed_at, lag(changed_at) over (partition by opportunity_id order by place) before
+            from "{piece.name}")
+    """).fetchall()[0][0]
+    if newer:
+        stage.rewrite(db, piece.name, f'select * exclude (place) from "{piece.name}" order by place desc')
+        stage.show(db, piece.name)
 
 
 def _write_history(stage: Stage, db, statement: str) -> None:
@@ -248,68 +275,103 @@ def _write_history(stage: Stage, db, statement: str) -> None:
 
 
 def differences(
-    stage: Stage, db, moments: list[pd.Timestamp], coverage: dict[str, str | None], findings: list[dict]
+    stage: Stage, db, exports: list[Seen], coverage: dict[str, str | None], findings: list[dict]
 ) -> dict[str, str]:
     """Turn successive exports into history; a deal that is gone is deleted from the first export without it on.
 
-    Fields that a native history tells keep it. `opportunities` gains the deals that are gone, marked deleted.
+    A field that a native history tells of a deal keeps it. `opportunities` gains the deals that are gone, marked
+    deleted. A deal whose row was set aside in an export counts as neither there nor gone.
 
     Returns
     -------
     dict
-        The first export's instant, for each field that the differences tell.
+        For each field that only the differences tell, the first export that shows it.
     """
-    names = [f"opportunities_{k}" for k in range(len(moments) - 1)] + ["opportunities"]
-    states = ", ".join(
-        f"{column} as {field}" for field, column in tables.TRACKED.items() if field not in ("deleted", "merged")
-    )
-    parts = [
-        f"select opportunity_id, timestamptz '{moment.isoformat()}' changed_at, {states}, source_system, "
-        f'source_file_sha256, place, {k} k, is_deleted from "{name}"'
-        for k, (name, moment) in enumerate(zip(names, moments, strict=True))
-    ]
+    fields = [field for field in tables.TRACKED if field not in ("deleted", "merged")]
+    texts = ", ".join(f"{_as_text(STATES[name].kind, tables.TRACKED[name])} as {name}" for name in fields)
+    kept = "opportunity_id, is_deleted, deleted_at, source_system, source_file_sha256, place"
+    parts = [f'select {kept}, {texts}, {k} k from "{one.name}"' for k, one in enumerate(exports)]
     db.execute(f"create temp table seen as {' union all '.join(parts)}")
-    rows = ", ".join(f"({k}, timestamptz '{moment.isoformat()}')" for k, moment in enumerate(moments))
+    rows = ", ".join(f"({k}, timestamptz '{one.moment.isoformat()}')" for k, one in enumerate(exports))
     db.execute(f"create temp table moments as from (values {rows}) m(k, moment)")
-    kept = "null::varchar changed_by, false is_bulk, 'snapshot_diff' origin, source_system, source_file_sha256"
-    told = list(coverage)
-    listed = ", ".join(f"'{field}'" for field in told) or "''"
-    source = "(select * exclude (k, is_deleted), null::boolean deleted, null::varchar merged from seen)"
-    gone = """
-        select opportunity_id, max_by(source_system, s.k) source_system,
-            max_by(source_file_sha256, s.k) file, moment
-        from seen s join moments m on m.k = s.k + 1
-        where not exists (from seen n where n.opportunity_id = s.opportunity_id and n.k = s.k + 1)
-            and not s.is_deleted
-        group by opportunity_id, moment
-    """
-    back = "exists (from seen n where n.opportunity_id = g.opportunity_id and n.changed_at > g.moment)"
-    db.execute(f"create temp table gone as select *, {back} returns from ({gone}) g")
-    diffs = f"""
-        select opportunity_id, changed_at, field, 0::bigint seq, old_value, new_value, changed_by, is_bulk, origin,
+    filled = [f"({k}, '{field}')" for k, one in enumerate(exports) for field in fields if field in one.fields]
+    db.execute(f"create temp table filled as from (values {', '.join(filled)}) f(k, field)")
+    db.execute("create temp table unread (k bigint, opportunity_id varchar)")
+    for k, one in enumerate(exports):
+        if one.unread:
+            db.execute("insert into unread select $1, unnest($2)", [k, one.unread])
+    _presence(db)
+    own = f'union all by name select * exclude (place) from "{HISTORY}"' if HISTORY in stage.names else ""
+    native = (
+        f'select distinct opportunity_id, field from "{HISTORY}"' if own else "select '' opportunity_id, '' field"
+    )
+    _write_history(stage, db, f"""
+        from (
+            select opportunity_id, moment changed_at, field, 0::bigint seq, before old_value, value new_value,
+                null::varchar changed_by, false is_bulk, 'snapshot_diff' origin, source_system, source_file_sha256
+            from (
+                select *, lag(value) over past before, row_number() over past nth
+                from (select * from seen unpivot include nulls (value for field in ({", ".join(fields)})))
+                semi join filled using (k, field)
+                window past as (partition by opportunity_id, field order by k)
+            ) join moments using (k) anti join ({native}) using (opportunity_id, field)
+            where nth > 1 and value is distinct from before
+            union all by name select *, false is_bulk, 'snapshot_diff' origin, 0::bigint seq from deletions
+            {own}
+        ) order by opportunity_id, changed_at, field, seq
+    """)  # fmt: skip
+    gone = _bring_back(stage, db, exports)
+    if gone:
+        findings.append(_finding("gone from the export, taken as deleted", "", "opportunity_id", "", gone))
+    if unread := sum(len(one.unread) for one in exports):
+        what = "set aside in an export, so neither there nor gone"
+        findings.append(_finding(what, "", "opportunity_id", "", unread))
+    first = {f: next((one.moment.isoformat() for one in exports if f in one.fields), None) for f in fields}
+    return {
+        f: at for f, at in (first | {"deleted": exports[0].moment.isoformat()}).items() if f not in coverage and at
+    }
+
+
+def _presence(db) -> None:
+    """Tables of where each deal was there, gone or not known, and of the changes between."""
+    db.execute("""
+        create temp table presence as
+        select d.opportunity_id, m.k, m.moment, coalesce(not s.is_deleted, false) here, s.opportunity_id is null absent,
+            s.deleted_at, d.source_system, d.source_file_sha256
+        from (select opportunity_id, min(k) first, any_value(source_system order by k) source_system,
+                any_value(source_file_sha256 order by k) source_file_sha256 from seen group by opportunity_id) d
+        join moments m on m.k >= d.first
+        left join seen s on s.opportunity_id = d.opportunity_id and s.k = m.k
+        anti join unread u on u.opportunity_id = d.opportunity_id and u.k = m.k
+    """)
+    db.execute("""
+        create temp table deletions as
+        select opportunity_id, case when not here and deleted_at > last_moment then deleted_at else moment end changed_at,
+            'deleted' field, (not before)::varchar old_value, (before)::varchar new_value,
             source_system, source_file_sha256
-        from ({_from_states(source, kept, first_counts=False)}) where field not in ({listed})
-        union all select opportunity_id, moment, 'deleted', 0, 'false', 'true', null, false, 'snapshot_diff',
-            source_system, file from gone
-        union all select g.opportunity_id, min(n.changed_at), 'deleted', 0, 'true', 'false', null, false,
-            'snapshot_diff', g.source_system, g.file from gone g join seen n using (opportunity_id)
-            where n.changed_at > g.moment group by g.opportunity_id, g.moment, g.source_system, g.file
-    """
-    own = f'union all select * exclude (place) from "{HISTORY}"' if HISTORY in stage.names else ""
-    _write_history(stage, db, f"from ({diffs} {own}) order by opportunity_id, changed_at, field, seq")
-    last = "row_number() over (partition by opportunity_id order by k desc) = 1"
-    before = " union all ".join(f'select *, {k} k from "{name}"' for k, name in enumerate(names[:-1]))
-    added = db.sql("select count(*) from gone where not returns").fetchall()[0][0]
+        from (select *, lag(here) over past before, lag(moment) over past last_moment
+            from presence window past as (partition by opportunity_id order by k))
+        where before <> here
+    """)
+
+
+def _bring_back(stage: Stage, db, exports: list[Seen]) -> int:
+    """Add the deals that the last export lacks as they were last seen, marked deleted; count them."""
+    last = len(exports) - 1
+    db.execute(f"""
+        create temp table gone as
+        select opportunity_id, max(changed_at) moment from deletions
+        where opportunity_id in (select opportunity_id from presence where k = {last} and absent) group by all
+    """)
+    before = " union all by name ".join(f'select *, {k} k from "{one.name}"' for k, one in enumerate(exports[:-1]))
+    latest = "row_number() over (partition by opportunity_id order by k desc) = 1"
     stage.rewrite(db, "opportunities", f"""
         select * exclude (place) from (select * from opportunities order by place)
-        union all
-        select b.* exclude (k, place) replace (true as is_deleted, g.moment as deleted_at)
-        from (select * from ({before}) qualify {last}) b join gone g using (opportunity_id) where not g.returns
+        union all by name
+        select b.* exclude (k, place) replace (true as is_deleted, coalesce(b.deleted_at, g.moment) as deleted_at)
+        from (select * from ({before}) qualify {latest}) b join gone g using (opportunity_id)
     """)  # fmt: skip
-    if added:
-        findings.append(_finding("gone from the export, taken as deleted", "", "opportunity_id", "", added))
-    first = moments[0].isoformat()
-    return {field: first for field in tables.TRACKED if field not in (*told, "merged")}
+    return db.sql("select count(*) from gone").fetchall()[0][0]
 
 
 def stages(stage: Stage, db, mapping: Mapping, findings: list[dict]) -> bool:
@@ -331,7 +393,7 @@ def stages(stage: Stage, db, mapping: Mapping, findings: list[dict]) -> bool:
     found = db.sql(f"""
         with shown as (
             select pipeline_id, stage_id, bool_or(is_closed) is_closed, bool_or(is_won) is_won,
-                avg(probability_crm) chance from opportunities where stage_id is not null group by all
+                avg(probability_crm::decimal(18, 9)) chance from opportunities where stage_id is not null group by all
         ), moved as ({moves if told else nothing}),
         both_ways as (
             select coalesce(s.pipeline_id, m.pipeline_id) pipeline_id, coalesce(s.stage_id, m.stage_id) stage_id,

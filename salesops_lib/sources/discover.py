@@ -11,7 +11,7 @@ from salesops_lib.errors import DataContractError, listed, shown
 from salesops_lib.sources.mapping import Mapping, SourceObject, normal
 from salesops_lib.sources.read import SUFFIXES, Raw, open_raw
 
-NOISE = re.compile(r"(export|extract|data|all|report|download|copy|final|new|bulkquery|result)$")
+NOISE = re.compile(r"(export|extract|data|all|report|download|copy|final|new|bulkquery|result|part|teil|chunk)$")
 DAY = re.compile(r"(?<!\d)(20\d{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
 
 
@@ -35,16 +35,23 @@ def find_objects(folder: Path, mapping: Mapping) -> tuple[dict[str, list[Raw]], 
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith((".", "~")):
             continue
-        for raw in open_raw(path, mapping.encoding, mapping.delimiter):
+        try:
+            raws = open_raw(path, mapping.encoding, mapping.delimiter)
+        except DataContractError as error:
+            if _named_after(path.stem, mapping):
+                raise
+            strangers.append(f"{path.name}, not readable: {error}")
+            continue
+        for raw in raws:
             name = _by_name(raw, mapping)
             if name is None:
                 unnamed.append(raw)
             else:
                 found.setdefault(name, []).append(raw)
-    named = set(found)
-    for raw in unnamed:  # a header tells only objects that no file is named after
+    named = {name: [set(raw.header) for raw in raws] for name, raws in found.items()}
+    for raw in unnamed:  # a header tells objects that no file is named after, and parts of those that one is
         name = _by_header(raw, mapping)
-        if name is None or name in named:
+        if name is None or (name in named and set(raw.header) not in named[name]):
             strangers.append(raw.name)
         else:
             found.setdefault(name, []).append(raw)
@@ -63,7 +70,10 @@ def find_objects(folder: Path, mapping: Mapping) -> tuple[dict[str, list[Raw]], 
 
 def _by_name(raw: Raw, mapping: Mapping) -> str | None:
     """The object a file or sheet is named after; the longest name counts."""
-    stem = getattr(raw, "sheet", None) if raw.name.endswith("]") else raw.path.stem
+    return _named_after(getattr(raw, "sheet", "") if raw.name.endswith("]") else raw.path.stem, mapping)
+
+
+def _named_after(stem: str, mapping: Mapping) -> str | None:
     stem = re.sub(r"\d", "", normal(stem))
     names = {
         re.sub(r"\d", "", normal(alias)): name for name, spec in mapping.objects.items() for alias in spec.files

@@ -15,7 +15,7 @@ from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ConfigError, DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead, track
-from salesops_lib.sources import checks, derive, parse
+from salesops_lib.sources import checks, derive, ids, parse
 from salesops_lib.sources.changes import converter_for
 from salesops_lib.sources.convert import FINDINGS, Converter
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
@@ -86,6 +86,12 @@ def stage_files(folders: Sequence[Path], mapping: Mapping, company: CompanySetti
     company = company.over(mapping.company)
     calendar = company.calendar()
     exports = [open_export(folder, mapping, calendar) for folder in folders]
+    undated = [folder.name for folder, export in zip(folders, exports, strict=True) if not export.dated]
+    if undated and len(exports) > 1:
+        raise DataContractError(
+            f"nothing says of which day {', '.join(undated)} is; of several exports each must carry its day in the "
+            "folder's name, e.g. export_2026-01-31."
+        )
     exports.sort(key=lambda export: export.extracted_at)
     moments = [export.extracted_at for export in exports]
     if len(set(moments)) < len(moments):
@@ -108,6 +114,8 @@ class Load:
     records: dict[str, int] = field(default_factory=dict)
     derived: set[str] = field(default_factory=set)
     pieces: list[derive.Piece] = field(default_factory=list)
+    unread: dict[str, list[str]] = field(default_factory=dict)
+    filled: dict[str, set[str]] = field(default_factory=dict)
     looked_up: dict[tuple[int, Lookup], pd.Series] = field(default_factory=dict)
 
     def run(self) -> Staged:
@@ -182,6 +190,8 @@ class Load:
         if wanted.several:
             found = found.assign(key=found["key"].str.split(wanted.several)).explode("key")
             found["key"] = found["key"].str.strip()
+        if export.mapping.ids == "salesforce":
+            found["key"] = ids.complete(found["key"])[0]
         found = found[found["key"].ne("") & found["value"].ne("")].drop_duplicates()
         again = found["key"][found["key"].duplicated()].unique()
         if len(again):
@@ -214,7 +224,11 @@ class Load:
         read = {c for spec in converter.columns.values() for c in spec.sources}
         read |= {*converter.section.where, *converter.section.unless, *converter.entered}
         records = 0
-        for rows, ragged in track(ahead(converter.raw.batches(read)), f"reading {name} from {converter.raw.name}"):
+        filled = {field for field, column in tables.TRACKED.items() if column in converter.columns}
+        self.filled.setdefault(name, set()).update(filled)
+        for rows, ragged in track(
+            ahead(converter.raw.batches(read)), f"reading {self._label(name)} from {converter.raw.name}"
+        ):
             frame, aside = converter.convert(rows)
             records += len(rows) + len(ragged)
             if name.startswith("opportunities"):
@@ -228,14 +242,30 @@ class Load:
             self.stage.append(
                 name, frame.assign(**provenance), spec=converter.spec, file=converter.raw.name, fold=fold
             )
-            self.stage.set_aside(aside)
-            if len(ragged):
-                self.stage.set_aside(ragged.assign(file=converter.raw.name, table=converter.spec.name, column=""))
+            label = self._label(name)
+            self.stage.set_aside(aside.assign(table=label))
+            if len(ragged) and not (fold and self._told_elsewhere(converter)):
+                self.stage.set_aside(ragged.assign(file=converter.raw.name, table=label, column=""))
+            if self.earlier and name.startswith("opportunities") and len(aside):
+                lost = converter.ids_of(rows[rows.index.isin(aside["row"])])
+                self.unread.setdefault(name, []).extend(lost)
         if name not in self.stage.rows:
             nothing = pd.DataFrame(columns=converter.spec.names, index=pd.RangeIndex(0))
             nothing = tables.conform(nothing, converter.spec).assign(source_system="", source_file_sha256="")
             self.stage.append(name, nothing, spec=converter.spec, file=converter.raw.name, fold=fold)
         self.records[name] = self.records.get(name, 0) + records - converter.left_out
+
+    def _told_elsewhere(self, converter: Converter) -> bool:
+        """Whether a table that is not derived reads the same file, and so sets its broken rows aside."""
+        sections = (s for part in self.export.mapping.tables.values() for s in part)
+        return any(s.file == converter.section.file and not s.distinct for s in sections)
+
+    def _label(self, name: str) -> str:
+        """What a staged table is called in reports."""
+        if name.startswith("opportunities_"):
+            moment = self.earlier[int(name.rpartition("_")[2])].extracted_at
+            return f"opportunities (export of {moment:%Y-%m-%d})"
+        return name if name in tables.TABLES else HISTORY
 
     def _append_inline(self, name: str, section: Section) -> None:
         """Stage rows written in the mapping itself; a breach there is the mapping's fault."""
@@ -278,14 +308,20 @@ class Load:
         """Drop doubled keys, build history, stages and closings, look references up; return the coverage."""
         with self.stage.database() as db:
             for name in [n for n in self.stage.names if not n.startswith("piece_")]:
-                checks.drop_doubled(self.stage, db, name)
+                checks.drop_doubled(self.stage, db, name, self._label(name))
         with self.stage.database() as db:
             derive.name_stages(self.stage, db, self.findings)
             coverage = derive.history(self.stage, db, self.pieces, self.findings)
         if self.earlier:
-            moments = [export.extracted_at for export in (*self.earlier, self.export)]
+            names = [f"opportunities_{k}" for k in range(len(self.earlier))] + ["opportunities"]
+            exports = [
+                derive.Seen(
+                    name, export.extracted_at, frozenset(self.filled.get(name, ())), self.unread.get(name, [])
+                )
+                for name, export in zip(names, (*self.earlier, self.export), strict=True)
+            ]
             with self.stage.database() as db:
-                coverage |= derive.differences(self.stage, db, moments, coverage, self.findings)
+                coverage |= derive.differences(self.stage, db, exports, coverage, self.findings)
             self.derived |= {HISTORY, "opportunities"}
         if any(section.holds == "until_next" for section in self.export.mapping.tables.get("fx_rates", ())):
             with self.stage.database() as db:
@@ -310,13 +346,14 @@ class Load:
         return known + [n for n in self.stage.rows if n.startswith("opportunities_")]
 
     def _account(self, name: str) -> dict:
-        counted = {(c, r): n for (t, c, r), n in self.stage.aside.items() if t == name}
+        label = self._label(name)
+        counted = {(c, r): n for (t, c, r), n in self.stage.aside.items() if t == label}
         aside, kept = sum(counted.values()), self.stage.rows[name]
         records = self.records.get(name, 0)
         told = sorted(counted.items(), key=lambda item: -item[1])
         exact = name not in self.derived and name not in self.stage.folded
         return {
-            "table": name,
+            "table": label,
             "rows_in": records if exact else kept + aside,
             "rows_kept": kept,
             "rows_quarantined": aside,

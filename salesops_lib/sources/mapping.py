@@ -217,6 +217,8 @@ class Section(Strict):
         `opportunities` only: whether the last move into a closed stage dates the closing.
     holds
         `fx_rates` only: how long a daily rate holds.
+    owner_ids
+        `opportunity_history` only: how ids of users begin; a change of owner told by name is left out and counted.
     """
 
     file: str | None = None
@@ -232,6 +234,7 @@ class Section(Strict):
     complete: bool | None = None
     closing: Literal["column", "history"] = "column"
     holds: Literal["day", "until_next"] = "day"
+    owner_ids: str | None = None
     columns: dict[str, ColumnMap] = {}
 
     @field_validator("columns", mode="before")

@@ -33,11 +33,11 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 GROUP_MARK = "[\u0020\u00a0\u202f'’]"
 GROUPED = rf"[+-]?\d{{1,3}}(?:{GROUP_MARK}\d{{3}})+(?:[.,]\d+)?"
 NUMBER_NOISE = "^[\\s€$£¥]+|[\\s€$£¥]+$"
-NUMBER = r"^[+-]?(?:\d+|\d{{1,3}}(?:{group}\d{{3}})+)?(?:{point}\d+)?(?:[eE][+-]?\d+)?$"
+NUMBER = r"^[+-]?(?:\d+|[1-9]\d{{0,2}}(?:{group}\d{{3}})+)?(?:{point}\d+)?(?:[eE][+-]?\d+)?$"
 DECIMALS = {".": NUMBER.format(group=",", point=r"\."), ",": NUMBER.format(group=r"\.", point=",")}
 
 PLAIN = r"[+-]?\d+(?:\.\d+)?"
-ONLY_POINT = r"[+-]?\d+\.(?:\d{1,2}|\d{4,})"  # three digits after the point may be thousands
+ONLY_POINT = r"[+-]?(?:\d+\.(?:\d{1,2}|\d{4,})|0\.\d+)"  # three digits after the point may be thousands
 
 EXACT = Context(prec=60)
 LONG_NUMBER = 100  # characters; Arrow reads a number of some 256 digits as another one, and says nothing

@@ -168,10 +168,11 @@ class RawFile:
                     strings_can_be_null=False,
                 ),
             )  # fmt: skip
-            for batch in reader:
-                here, bad[:] = bad[:], []
-                numbers = _numbers(last + 1, batch.num_rows, [row for row, _, _ in here])
-                last = int(max([*numbers[-1:], *(row for row, _, _ in here), last]))
+            for batch in reader:  # Arrow reads a block ahead: some of `bad` belong to rows still to come
+                numbers = _numbers(last + 1, batch.num_rows, [row for row, _, _ in bad])
+                last = int(numbers[-1]) if len(numbers) else last
+                here = [row for row in bad if row[0] <= last]
+                bad[:] = bad[len(here) :]
                 cells = {name: TEXT.__from_arrow__(batch.column(k)) for k, name in enumerate(wanted)}
                 yield pd.DataFrame(cells, index=pd.Index(numbers, name="row")), self._ragged(here)
         except pa.ArrowInvalid:  # e.g. a record longer than a block
@@ -267,6 +268,10 @@ class RawParquet:
             raise DataContractError(f"{self.name} is no Parquet file: {str(error).rstrip('.')}.") from error
         self.columns = self._file.schema_arrow.names
         self.header = checked_header(self.columns, self.name)
+        kinds = {field.name.strip(): field.type for field in self._file.schema_arrow}
+        numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+        self.typed = {name: "." for name, kind in kinds.items() if any(fits(kind) for fits in numbers)}
+        self.typed |= {name: "ymd" for name, kind in kinds.items() if pa.types.is_temporal(kind)}
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
         """Yield (rows, ragged); nothing is ragged in Parquet."""
@@ -315,6 +320,7 @@ class RawSheet:
 
     def __init__(self, path: Path, sheet: str, alone: bool, header: list[str]):
         self.path, self.sheet = path, sheet
+        self._written = [cell.strip() for cell in header]
         self.name = path.name if alone else f"{path.name}[{sheet}]"
         self.header = checked_header(header, self.name)
 
@@ -334,6 +340,18 @@ class RawSheet:
                 }
                 index = pd.Index([n for n, _ in chunk], name="row", dtype="int64")
                 yield pd.DataFrame(cells, index=index), pd.DataFrame(columns=RAGGED)
+
+    @cached_property
+    def typed(self) -> dict[str, str]:
+        """How columns are written whose cells are all numbers, or all dates: as `text` writes those."""
+        kinds: list[set[str]] = [set() for _ in self._written]
+        with _workbook(self.path) as book:
+            for row in book[self.sheet].iter_rows(min_row=2, values_only=True):
+                for seen, cell in zip(kinds, row, strict=False):
+                    if cell is not None and cell != "":
+                        number = isinstance(cell, int | float) and not isinstance(cell, bool)
+                        seen.add("." if number else "ymd" if isinstance(cell, date) else "")
+        return {name: next(iter(seen)) for name, seen in zip(self._written, kinds, strict=True) if len(seen) == 1}
 
     def sha256(self) -> str:
         """SHA-256 of the workbook's bytes."""
