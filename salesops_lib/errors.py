@@ -118,6 +118,6 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> str:
     "unknown KPI 'K3'. Did you mean 'K03'? Known: K03, K05"
     """
     names = sorted(str(name) for name in known)
-    close = get_close_matches(str(got), names, n=1, cutoff=0.5)
+    close = get_close_matches(str(got)[:200], [name for name in names if len(name) <= 200], n=1, cutoff=0.5)
     hint = f" Did you mean {shown(close[0])}?" if close else ""
     return f"unknown {kind} {shown(got)}.{hint} Known: {listed(names) or 'none'}"

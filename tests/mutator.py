@@ -12,6 +12,7 @@ import random
 import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -707,11 +708,14 @@ def inside_a_workbook(rng, data):
     if not zipfile.is_zipfile(io.BytesIO(data)):
         at = rng.randrange(len(data) + 1)
         return data[:at] + data[at + rng.randrange(40) :]
-    old, out = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
-    chosen = rng.choice(old.namelist())
+    try:
+        old = zipfile.ZipFile(io.BytesIO(data))
+        parts = {name: old.read(name) for name in old.namelist()}
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+        return data  # damaged before
+    out, chosen = io.BytesIO(), rng.choice(list(parts))
     with zipfile.ZipFile(out, "w") as new:
-        for name in old.namelist():
-            part = old.read(name)
+        for name, part in parts.items():
             at = rng.randrange(len(part) + 1)
             if name == chosen:
                 less, more = part[:at] + part[at + 5 :], part[:at] + b"<" + part[at:]

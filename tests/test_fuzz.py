@@ -583,7 +583,7 @@ quoted = st.text(st.sampled_from("ab,\n\r x"), max_size=6).map(lambda text: f'"{
 lines = st.lists(st.one_of(cells, quoted, quoted), max_size=4).map(",".join)
 files = st.tuples(
     st.sampled_from(["a,b\n", "a\n", '"a",b,c\r\n', "a;b\n", "a,b\r"]),
-    st.lists(st.tuples(lines, st.sampled_from(["\n", "\n", "\r\n", "\r"])).map("".join), max_size=12),
+    st.lists(st.tuples(lines, st.sampled_from(["\n", "\n", "\r\n", "\r"])).map("".join), max_size=40),
 ).map(lambda parts: (parts[0] + "".join(parts[1])).encode())
 
 

@@ -431,7 +431,7 @@ def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):
 
 
 def test_rows_of_the_wrong_length_keep_every_number_right_across_blocks(tmp_path, monkeypatch):
-    """Arrow reads a block ahead of what it gives: broken rows of the next block must not move the numbers of this one."""
+    """Arrow reads a block ahead of what it gives: those that are broken must not move the numbers."""
     from salesops_lib.sources import read as reading
 
     monkeypatch.setattr(reading, "BLOCK", 256)

@@ -120,8 +120,8 @@ def refuse_losses(loaded: Loaded | Staged, max_loss: float) -> None:
     value = f"{shown(first['value'])} is " if isinstance(first["value"], str) else ""
     place = f", column {first['column']}" if first["column"] else ""
     raise LossLimitExceeded(
-        f"{worst['table']}: {worst['rows_quarantined']} of {read[share.idxmax()]} rows ({share.max():.1%}) would be "
-        f"set aside, the limit is {max_loss:.1%}. First: {first['file']}, row {first['row']}"
+        f"{worst['table']}: {worst['rows_quarantined']} of {read[share.idxmax()]} rows ({share.max():.1%}) "
+        f"would be set aside, the limit is {max_loss:.1%}. First: {first['file']}, row {first['row']}"
         f"{place}: {value}{first['reason']}. "
         "Mend the file or the mapping, or raise --max-loss.",
         loaded,

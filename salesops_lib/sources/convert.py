@@ -60,6 +60,9 @@ class Converter:
     left_out: int = 0
     entered: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self):
+        """Leave to a source of history what it needs to know of its file."""
+
     @cached_property
     def columns(self) -> dict[str, ColumnMap]:
         """The canonical columns that this file fills."""

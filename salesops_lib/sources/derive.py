@@ -215,7 +215,7 @@ def name_stages(stage: Stage, db, findings: list[dict]) -> None:
 
 
 def _label_stages(db, stage: Stage) -> None:
-    """Table of the stages of each pipeline by id and label; case and marks do not count, two of one form drop out."""
+    """Table of the stages of each pipeline by id and label; case and marks do not count, twins drop out."""
     known = ["select pipeline_id, stage_id, stage_id label, 2 rank from opportunities"]
     if stage.rows.get("stages"):
         known.append("select pipeline_id, stage_id, stage_id, 0 from stages")
@@ -336,8 +336,8 @@ def _presence(db) -> None:
     """Tables of where each deal was there, gone or not known, and of the changes between."""
     db.execute("""
         create temp table presence as
-        select d.opportunity_id, m.k, m.moment, coalesce(not s.is_deleted, false) here, s.opportunity_id is null absent,
-            s.deleted_at, d.source_system, d.source_file_sha256
+        select d.opportunity_id, m.k, m.moment, coalesce(not s.is_deleted, false) here,
+            s.opportunity_id is null absent, s.deleted_at, d.source_system, d.source_file_sha256
         from (select opportunity_id, min(k) first, any_value(source_system order by k) source_system,
                 any_value(source_file_sha256 order by k) source_file_sha256 from seen group by opportunity_id) d
         join moments m on m.k >= d.first
@@ -346,7 +346,8 @@ def _presence(db) -> None:
     """)
     db.execute("""
         create temp table deletions as
-        select opportunity_id, case when not here and deleted_at > last_moment then deleted_at else moment end changed_at,
+        select opportunity_id,
+            case when not here and deleted_at > last_moment then deleted_at else moment end changed_at,
             'deleted' field, (not before)::varchar old_value, (before)::varchar new_value,
             source_system, source_file_sha256
         from (select *, lag(here) over past before, lag(moment) over past last_moment
@@ -393,7 +394,8 @@ def stages(stage: Stage, db, mapping: Mapping, findings: list[dict]) -> bool:
     found = db.sql(f"""
         with shown as (
             select pipeline_id, stage_id, bool_or(is_closed) is_closed, bool_or(is_won) is_won,
-                avg(probability_crm::decimal(18, 9)) chance from opportunities where stage_id is not null group by all
+                avg(probability_crm::decimal(18, 9)) chance
+            from opportunities where stage_id is not null group by all
         ), moved as ({moves if told else nothing}),
         both_ways as (
             select coalesce(s.pipeline_id, m.pipeline_id) pipeline_id, coalesce(s.stage_id, m.stage_id) stage_id,

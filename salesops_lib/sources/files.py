@@ -89,8 +89,8 @@ def stage_files(folders: Sequence[Path], mapping: Mapping, company: CompanySetti
     undated = [folder.name for folder, export in zip(folders, exports, strict=True) if not export.dated]
     if undated and len(exports) > 1:
         raise DataContractError(
-            f"nothing says of which day {', '.join(undated)} is; of several exports each must carry its day in the "
-            "folder's name, e.g. export_2026-01-31."
+            f"nothing says of which day {', '.join(undated)} is; of several exports each must carry its day in "
+            "the folder's name, e.g. export_2026-01-31."
         )
     exports.sort(key=lambda export: export.extracted_at)
     moments = [export.extracted_at for export in exports]

@@ -40,6 +40,7 @@ PLAIN = r"[+-]?\d+(?:\.\d+)?"
 ONLY_POINT = r"[+-]?(?:\d+\.(?:\d{1,2}|\d{4,})|0\.\d+)"  # three digits after the point may be thousands
 
 EXACT = Context(prec=60)
+LONG_DATE = 80  # characters
 LONG_NUMBER = 100  # characters; Arrow reads a number of some 256 digits as another one, and says nothing
 # English, German, Dutch, French, Spanish
 TRUE = ("true", "1", "yes", "y", "t", "wahr", "ja", "waar", "vrai", "oui", "verdadero", "sí", "si")
@@ -132,7 +133,7 @@ class Evidence:
 
 def split_dates(cells: pd.Series) -> pd.DataFrame:
     """Take date cells apart: `a`, `b`, `c` (as written), `time`, `half`, `zone`; empty where none."""
-    return cells.str.extract(DATE)
+    return cells.where(cells.str.len() <= LONG_DATE).str.extract(DATE)  # a long cell would take minutes
 
 
 def read_days(parts: pd.DataFrame, order: str) -> pd.Series:
