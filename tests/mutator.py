@@ -32,7 +32,7 @@ EURO = CompanySettings(currency="EUR", timezone="Europe/Berlin")
 ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 NUMBER = re.compile(r"-?\d{1,15}(\.\d+)?")
 FORMS = {"csv": 7, "xlsx": 2, "parquet": 2}
-BASES = {"small": 40, "salesforce": 28, "maven": 8, "hubspot": 8, "pipedrive": 8, "dynamics": 8}
+BASES = {"small": 50, "salesforce": 24, "maven": 8, "hubspot": 6, "pipedrive": 6, "dynamics": 6}
 
 HOSTILE = [
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "=cmd|'/c calc'!A1", "+1+1", "-2+3", "@SUM(A1)",
@@ -180,7 +180,7 @@ def _maven() -> Base | None:
         return None
     names = ("accounts", "products", "sales_teams", "sales_pipeline")
     sheets = {name: rows_of((SHARED / f"maven_crm/{name}.csv").read_text(encoding="utf-8")) for name in names}
-    del sheets["sales_pipeline"].rows[60:]
+    del sheets["sales_pipeline"].rows[600:]
     return Base(
         "csv", "sales_pipeline", "opportunity_id", ("close_value",), "USD", sheets, "maven_crm", none=("0",)
     )
@@ -241,7 +241,8 @@ def render(sheet: Sheet, case: Case) -> bytes:
         book = openpyxl.Workbook(write_only=True)
         page = book.create_sheet("Sheet1")
         for row in (sheet.header, *sheet.rows):
-            page.append([_cell(text, case.typed and row is not sheet.header) for text in row])
+            typed = case.typed and row is not sheet.header
+            page.append([_text_cell(page, _cell(text, typed)) for text in row])
         book.save(out)
         return out.getvalue()
     width = range(len(sheet.header))
@@ -253,6 +254,14 @@ def render(sheet: Sheet, case: Case) -> bytes:
             frame[name] = pd.to_numeric(frame[name])
     frame.to_parquet(out, index=False)
     return out.getvalue()
+
+
+def _text_cell(page, value):
+    """A CRM writes text as text: what begins with ``=`` is no formula."""
+    cell = openpyxl.cell.WriteOnlyCell(page, value=value)
+    if isinstance(value, str):
+        cell.data_type = "s"
+    return cell
 
 
 def _cell(text: str, typed: bool):

@@ -309,10 +309,14 @@ def check_refusal(error: SalesOpsError, case: Case) -> None:
 
 
 def run(case: Case, root: Path) -> str:
-    """Load a case and check everything that must hold; say how it ended."""
+    """Load a case and check everything that must hold; say how it ended. Every fourth comes in small batches."""
     max_loss = 0.05 if case.seed % 3 == 0 else 1
+    block, batch = (1 << 24, 200_000) if case.seed % 4 else (4096, 16)
     try:
-        loaded = read(case, root, max_loss)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "BLOCK", block)
+            patch.setattr(reading, "BATCH_ROWS", batch if case.name != "maven" else 100)
+            loaded = read(case, root, max_loss)
     except SalesOpsError as error:
         check_refusal(error, case)
         return "refused"
@@ -613,6 +617,19 @@ def gathered(batches) -> list:
         }
         ragged |= dict(zip(aside["row"], aside["reason"], strict=True))
     return [rows, ragged]
+
+
+@pytest.mark.parametrize("at", [0, 3, 999])
+def test_a_byte_that_no_encoding_has_is_told_by_its_line(at, tmp_path):
+    """Also where it stands behind what is read for the header."""
+    case = by_hand("small", "csv")
+    case.sheets["deals"].rows = [["d1", "é" * 100, *case.sheets["deals"].rows[0][2:]]] * 1000
+    place, chosen = case.write(tmp_path)
+    whole = (place / "deals.csv").read_text(encoding="utf-8").splitlines()
+    whole[at] += "\x8f"
+    (place / "deals.csv").write_bytes("\n".join(whole).encode("latin-1"))
+    with pytest.raises(SalesOpsError, match=rf"deals.csv, line {at + 1}: b'\\x8f' cannot be read as cp1252"):
+        load("csv", place, mapping=chosen, max_loss=1)
 
 
 # -- hostile ids and names -------------------------------------------------------------------------------------

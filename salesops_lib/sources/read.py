@@ -107,8 +107,9 @@ class RawFile:
         try:
             yield
         except (UnicodeError, LookupError) as error:
+            place = undecodable(self.path, self.encoding) if isinstance(error, UnicodeError) else ""
             raise DataContractError(
-                f"{self.name} cannot be read as {self.encoding}: {error}. "
+                f"{self.name}{place} cannot be read as {self.encoding}. "
                 "State its encoding in the mapping, e.g. encoding: cp1252."
             ) from error
 
@@ -175,7 +176,7 @@ class RawFile:
                 bad[:] = bad[len(here) :]
                 cells = {name: TEXT.__from_arrow__(batch.column(k)) for k, name in enumerate(wanted)}
                 yield pd.DataFrame(cells, index=pd.Index(numbers, name="row")), self._ragged(here)
-        except pa.ArrowInvalid:  # e.g. a record longer than a block
+        except (pa.ArrowInvalid, UnicodeError):  # e.g. a record longer than a block: `_chunks` reads or says it
             bad.clear()
             yield from self._chunks(wanted, after=last)
         if bad:
@@ -455,6 +456,22 @@ def sniff_encoding(path: Path) -> str:
         except UnicodeDecodeError:
             return "cp1252"
     return "utf-8-sig"
+
+
+def undecodable(path: Path, encoding: str) -> str:
+    """Say where the first bytes are that an encoding cannot read; empty where there are none."""
+    decoder, line = codecs.getincrementaldecoder(encoding)(), 1
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            try:
+                decoder.decode(block, final=len(block) < 1 << 20)
+            except UnicodeDecodeError as error:
+                line += error.object[: error.start].count(b"\n")
+                return f", line {line}: {error.object[error.start : error.end][:8]!r}"
+            except UnicodeError as error:  # UTF-16 without its mark
+                return f": {error}; it"
+            line += block.count(b"\n")
+    return ""
 
 
 def sniff_delimiter(header: str) -> str:
