@@ -28,8 +28,8 @@ def write(workspace: str, folder: Path) -> None:
     """Write the current snapshot's `TABLES` and ``map.yaml`` into `folder`."""
     snapshot = open_workspace(workspace).snapshot()
     mapping = {
-        "name": "warehouse", "id_prefix": "w", "date_order": "ymd", "decimal": ".", "extracted_at": str(snapshot.extracted_at.date()),
-        "company": snapshot.manifest["company"], "tables": {},
+        "name": "warehouse", "id_prefix": "w", "date_order": "ymd", "decimal": ".",
+        "extracted_at": str(snapshot.extracted_at.date()), "company": snapshot.manifest["company"], "tables": {},
     }  # fmt: skip
     for name in TABLES:
         columns = tables.table(name).columns
