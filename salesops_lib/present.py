@@ -35,6 +35,10 @@ INK, MUTED, ACCENT, SECOND = (
 WIDTH_IN = 5.6  # read on a phone at two thirds of that, where 10 pt are still legible
 WIDE = 0.05  # an interval of more than five points bears no decimal
 EMPTY = "–"
+A_DAY = {"money": "", "money_per_day": " a day"}
+SUFFIXES = {
+    "times": "×", "hours": " h", "minutes": " min", "months": " mo", "per_day": " a day", "per_week": " a week",
+}  # fmt: skip
 LIGHT = "txt light"  # beside it the word itself becomes a class: red, amber, note
 # the others are numbers, aligned right
 SIDES = {"text": "txt", "long": "txt long", "severity": LIGHT, "flag": "txt", "date": "day"}
@@ -66,7 +70,8 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
         A number; empty ones become a dash.
     unit
         ``money`` (three digits, k and M), ``amount`` (to the unit), ``share`` (one decimal), ``percent`` (none),
-        ``points`` (difference of shares), ``days``, ``count``, ``date``, ``flag``, ``text``, or ``shown`` for
+        ``points`` (difference of shares), ``days``, ``hours``, ``minutes``, ``months``, ``per_day``, ``per_week``,
+        ``times``, ``money_per_day``, ``count``, ``date``, ``flag``, ``text``, or ``shown`` for
         numbers already written out; ``long`` for sentences in a table, ``severity`` for red, amber and note.
     signed
         Put a plus before positive numbers.
@@ -87,13 +92,13 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
 
 
 def _magnitude(value: float, unit: str) -> str:
-    if unit == "money":
+    if unit in ("money", "money_per_day"):
         for size, letter in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
             if value >= size * 0.9995:
                 scaled = value / size
                 places = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
-                return f"{scaled:.{places}f} {letter}"
-        return f"{value:.0f}"
+                return f"{scaled:.{places}f} {letter}{A_DAY[unit]}"
+        return f"{value:.0f}{A_DAY[unit]}"
     if unit == "amount":
         return f"{value:,.0f}"
     if unit == "share":
@@ -104,6 +109,8 @@ def _magnitude(value: float, unit: str) -> str:
         return f"{value * 100:.1f} pts"
     if unit == "days":
         return f"{value:.0f} d"
+    if unit in SUFFIXES:
+        return f"{value:.{0 if value >= 100 else 1}f}{SUFFIXES[unit]}"
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 

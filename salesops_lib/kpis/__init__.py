@@ -125,6 +125,7 @@ def catalogue() -> pd.DataFrame:
                 "unit": k.unit,
                 "better": k.direction,
                 "interval": k.interval,
+                "least": k.least,
                 "needs": ", ".join(k.needs),
                 "source": k.source,
             }

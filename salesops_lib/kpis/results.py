@@ -67,6 +67,7 @@ def quota_attainment(facts: Facts) -> Variants:
     },
     needs=("opportunities",),
     interval="bootstrap over deals; order statistics for the median",
+    least=5,
     source="kpis.md K06",
 )
 def deal_size(facts: Facts) -> Variants:

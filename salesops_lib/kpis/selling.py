@@ -63,6 +63,7 @@ def win_rate(facts: Facts) -> Variants:
     },
     needs=("opportunities",),
     interval="order statistics; bootstrap for the mean; Brookmeyer–Crowley",
+    least=6,
     source="kpis.md K05",
 )
 def cycle_length(facts: Facts) -> Variants:
