@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -172,14 +172,31 @@ class Book:
         instant = self.calendar.instant(as_of)
         if instant > self.as_of:
             raise ParameterError(f"{as_of} lies after this book's as-of {self.as_of:%Y-%m-%d %H:%M} UTC.")
+        ((_, deals),) = self.deals_over([as_of])
+        return deals
+
+    def deals_over(
+        self, instants: Iterable[object], columns: Iterable[str] | None = None
+    ) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
+        """Yield the opportunities as known at each of several ascending days or instants, in one pass.
+
+        Parameters
+        ----------
+        columns
+            Those wanted; all by default. Deleted and merged deals are left out.
+        """
         present = [n for n in ("opportunities", "opportunity_history", "stages") if n in self.snapshot.tables]
         files = {name: self.snapshot.file(name) for name in present}
         if "opportunities" not in files:
-            return tables.conform(_empty("opportunities"), "opportunities")
-        deals = history.state_from_files(
-            files, instant, self.calendar, self.snapshot.extracted_at, self.snapshot.coverage
-        )
-        return deals[~deals["is_deleted"] & deals["merged_into_id"].isna()].reset_index(drop=True)
+            empty = tables.conform(_empty("opportunities"), tables.STATE)
+            yield from ((self.calendar.instant(instant), empty) for instant in instants)
+            return
+        gone = ["is_deleted", "merged_into_id"]
+        wanted = None if columns is None else [*columns, *(c for c in gone if c not in columns)]
+        at, coverage = self.snapshot.extracted_at, self.snapshot.coverage
+        for instant, deals in history.states_from_files(files, instants, self.calendar, at, coverage, wanted):
+            there = deals[~deals["is_deleted"] & deals["merged_into_id"].isna()].reset_index(drop=True)
+            yield instant, there if columns is None else there[list(columns)]
 
     def query(self, statement: str) -> pd.DataFrame:
         """Aggregate `opportunity_history` and `activities`, as known then, with DuckDB.

@@ -333,6 +333,18 @@ FX_RATES = Table("fx_rates", "R where deals have several currencies", ("currency
     C("rate_to_corp", "rate", "Corporate currency for one unit, above 0; never the inverse"),
 ))  # fmt: skip
 
+MOVEMENT = Table("opportunity_history", "R", OPPORTUNITY_HISTORY.key, "Changes between two instants.", (
+    *OPPORTUNITY_HISTORY.columns,
+    C("change", "text", "What the change did, in a word"),
+    C("after_close", "flag", "The deal was closed already"),
+))  # fmt: skip
+# an opportunity at an instant: what no export holds, but its history tells
+STATE = Table("opportunities", "R", ("opportunity_id",), "Deals as known at an instant.", (
+    *OPPORTUNITIES.columns,
+    C("attempt", "count", "1, and 1 more each time it was reopened by then"),
+    C("last_changed_at", "instant", "Last change by then that was no bulk edit", "no change recorded"),
+))  # fmt: skip
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (

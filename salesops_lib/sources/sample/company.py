@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,11 @@ from salesops_lib.sources.sample.clock import DAY, GROWTH, Clock
 from salesops_lib.sources.sample.model import RAMP_DAYS, Company, Counts, Ledger, World
 from salesops_lib.sources.sample.names import SEGMENTS, SOURCES, STAGES, TYPES, WON
 from salesops_lib.sources.sample.settings import SampleSettings
+
+SNAPSHOT = [
+    "opportunity_id", "stage_id", "amount", "currency", "expected_close_date", "forecast_category", "owner_id",
+    "is_closed", "is_won",
+]  # fmt: skip
 
 
 def simulate(settings: SampleSettings | None = None) -> Company:
@@ -59,6 +64,24 @@ def export(company: Company, at=None) -> dict[str, pd.DataFrame]:
     """
     instant = _instant(company.settings, at)
     return _static_tables(company, instant) | _book_tables(company, company.book, instant)
+
+
+def snapshots(company: Company, days: Iterable[object]) -> pd.DataFrame:
+    """Keep what the CRM shows at the end of each day, as a nightly job would: never from the history.
+
+    Returns
+    -------
+    DataFrame
+        `snapshot_date`, `opportunity_id`, `stage_id`, `amount`, `currency`, `expected_close_date`,
+        `forecast_category`, `owner_id`, `is_closed`, `is_won`; deleted and merged deals are gone.
+    """
+    kept = []
+    for day in days:
+        at = _instant(company.settings, day)
+        deals = opportunities.opportunities_table(company, company.book, at)
+        there = deals[~deals["is_deleted"] & deals["merged_into_id"].isna()]
+        kept.append(there[SNAPSHOT].assign(snapshot_date=pd.Timestamp(day).normalize()))
+    return pd.concat(kept, ignore_index=True)[["snapshot_date", *SNAPSHOT]]
 
 
 def batches(settings: SampleSettings, size: int = 50_000) -> Iterator[dict[str, pd.DataFrame]]:
