@@ -14,6 +14,8 @@ from salesops_lib.periods import FiscalCalendar
 from salesops_lib.store import Snapshot
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 # A row is known from this column on; an empty one is known from the start.
@@ -107,26 +109,57 @@ class Book:
         """Last instant anything is known of: the as-of instant, or the export's end where that was earlier."""
         return min(self.as_of, self.snapshot.until)
 
-    def tracks(self, field: str, since: object | None = None) -> bool:
-        """Whether a field's history is known at an instant, by default the as-of one."""
-        start = self.snapshot.coverage.get(field)
-        return start is None or self.calendar.instant(since or self.as_of) >= start
+    def at(self, as_of: object) -> Book:
+        """Return the same company as known at an earlier instant.
 
-    def require(self, field: str, since: object | None = None) -> None:
-        """Refuse a question about a time before a field was tracked.
+        Raises
+        ------
+        ParameterError
+            For an instant after this book's own.
+        """
+        instant = self._earlier(as_of)
+        key = f"at {instant} {self.rates}"
+        if key not in self._read:
+            self._read[key] = replace(self, as_of=instant, _read={})
+        return self._read[key]
+
+    def _earlier(self, as_of: object) -> pd.Timestamp:
+        instant = self.calendar.instant(as_of)
+        if instant > self.as_of:
+            raise ParameterError(f"{as_of} lies after this book's as-of {self.as_of:%Y-%m-%d %H:%M} UTC.")
+        return instant
+
+    def tracks(self, *fields: str, at: object | None = None) -> bool:
+        """Whether fields of open deals are known at an instant, by default the as-of one."""
+        instant = self.calendar.instant(at or self.as_of)
+        return instant >= self.snapshot.extracted_at or all(self._tracks(field, instant) for field in fields)
+
+    def _tracks(self, field: str, instant: pd.Timestamp) -> bool:
+        if field in self.snapshot.coverage:
+            start = self.snapshot.coverage[field]
+            return start is None or instant >= start
+        if "fields" not in self._read:
+            self._read["fields"] = set(self.query("select distinct field from opportunity_history")["field"])
+        return field in self._read["fields"]
+
+    def require(self, *fields: str, at: object | None = None) -> None:
+        """Refuse a question about a time before fields were tracked.
 
         Raises
         ------
         InsufficientData
-            Saying since when it was.
+            Saying since when the first untracked one was.
         """
-        if not self.tracks(field, since):
-            start = self.snapshot.coverage[field]
-            days = max((start - self.calendar.instant(since or self.as_of)).days, 1)
-            raise InsufficientData(
-                f"{field.replace('_', ' ')} of deals before {self.calendar.day_of(start)}, when tracking it began",
-                needed=days, got=0, of="more days of tracked history",
-            )  # fmt: skip
+        for name in fields:
+            if not self.tracks(name, at=at):
+                known = self.snapshot.coverage.get(name) or self.snapshot.extracted_at
+                what, day = name.replace("_", " "), self.calendar.day_of(known)
+                raise InsufficientData(
+                    f"{what} of deals before {day}, when tracking it began",
+                    needed=max((known - self.calendar.instant(at or self.as_of)).days, 1),
+                    got=0,
+                    of="more days of tracked history",
+                )
 
     def has(self, name: str) -> bool:
         """Whether the snapshot holds rows of a canonical table."""
@@ -161,42 +194,45 @@ class Book:
         needed = {*columns, *self._time_columns(name)}
         return self._then(self.snapshot.read(name, needed), name)[list(columns)]
 
-    def deals_at(self, as_of: object) -> pd.DataFrame:
-        """Return the opportunities as known at an earlier instant, deleted and merged ones left out.
+    def removed(self) -> pd.DataFrame:
+        """List the deals deleted or merged away by then: `opportunity_id`, `merged_into_id`."""
+        self.opportunities  # noqa: B018 - read once, split in two
+        return self._read["removed"]
+
+    def deals_over(
+        self, instants: Iterable[object], columns: Iterable[str]
+    ) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
+        """Yield some columns of the opportunities as known at each of several ascending instants, in one pass.
 
         Raises
         ------
         ParameterError
-            For an instant after this book's own.
+            For an instant after this book's own, one before its predecessor, or an unknown column.
         """
-        instant = self.calendar.instant(as_of)
-        if instant > self.as_of:
-            raise ParameterError(f"{as_of} lies after this book's as-of {self.as_of:%Y-%m-%d %H:%M} UTC.")
-        ((_, deals),) = self.deals_over([as_of])
-        return deals
+        gone, columns = ["is_deleted", "merged_into_id"], list(columns)
+        wanted = [*columns, *(c for c in gone if c not in columns)]
+        for instant, deals in self._states([self._earlier(instant) for instant in instants], wanted):
+            yield instant, deals.loc[~_is_gone(deals), columns].reset_index(drop=True)
 
-    def deals_over(
-        self, instants: Iterable[object], columns: Iterable[str] | None = None
+    def _states(
+        self, instants: list[pd.Timestamp], columns: list[str] | None = None
     ) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
-        """Yield the opportunities as known at each of several ascending days or instants, in one pass.
-
-        Parameters
-        ----------
-        columns
-            Those wanted; all by default. Deleted and merged deals are left out.
-        """
-        present = [n for n in ("opportunities", "opportunity_history", "stages") if n in self.snapshot.tables]
-        files = {name: self.snapshot.file(name) for name in present}
+        files = self._files()
         if "opportunities" not in files:
             empty = tables.conform(_empty("opportunities"), tables.STATE)
-            yield from ((self.calendar.instant(instant), empty) for instant in instants)
+            yield from ((instant, empty) for instant in instants)
             return
-        gone = ["is_deleted", "merged_into_id"]
-        wanted = None if columns is None else [*columns, *(c for c in gone if c not in columns)]
         at, coverage = self.snapshot.extracted_at, self.snapshot.coverage
-        for instant, deals in history.states_from_files(files, instants, self.calendar, at, coverage, wanted):
-            there = deals[~deals["is_deleted"] & deals["merged_into_id"].isna()].reset_index(drop=True)
-            yield instant, there if columns is None else there[list(columns)]
+        yield from history.states_from_files(files, instants, self.calendar, at, coverage, columns)
+
+    def movements(self, since: object) -> pd.DataFrame:
+        """List every change after `since` up to the as-of instant; see `history.movements`."""
+        until, at = self.as_of, self.snapshot.extracted_at
+        return history.movements_from_files(self._files(), self._earlier(since), until, self.calendar, at)
+
+    def _files(self) -> dict[str, Path]:
+        names = ("opportunities", "opportunity_history", "stages")
+        return {name: self.snapshot.file(name) for name in names if name in self.snapshot.tables}
 
     def query(self, statement: str) -> pd.DataFrame:
         """Aggregate `opportunity_history` and `activities`, as known then, with DuckDB.
@@ -235,7 +271,10 @@ class Book:
 
     def _load(self, name: str) -> pd.DataFrame:
         if name == "opportunities":
-            return self.deals_at(self.as_of)
+            ((_, deals),) = self._states([self.as_of])
+            gone = _is_gone(deals)
+            self._read["removed"] = deals.loc[gone, ["opportunity_id", "merged_into_id"]].reset_index(drop=True)
+            return deals[~gone].reset_index(drop=True)
         if name not in self.snapshot.tables:
             if name == "calendar":
                 return self._calendar()
@@ -291,6 +330,10 @@ class Book:
         if self.as_of < self.snapshot.extracted_at:
             deals = deals[deals["is_closed"]]
         return frame[frame["opportunity_id"].isin(deals["opportunity_id"])].reset_index(drop=True)
+
+
+def _is_gone(deals: pd.DataFrame) -> pd.Series:
+    return deals["is_deleted"] | deals["merged_into_id"].notna()
 
 
 def _nothing(name: str):

@@ -29,6 +29,8 @@ KEPT = [
     "expected_close_date", "closed_at", "close_date", "is_closed", "is_won", "forecast_category",
     "probability_crm", "lead_id",
 ]  # fmt: skip
+NEEDED = [*KEPT, "owner_at_close_id", "product_family", "lead_source"]
+OPEN = ("stage", "amount", "expected_close_date")  # fields without which nobody knows what was open, for how much
 DIMENSIONS = {
     "rep": "owner at close; the owner while open",
     "team": "the rep's team today",
@@ -72,7 +74,11 @@ def deals(book: Book) -> pd.DataFrame:
         where there is no amount or no rate), `is_renewal`, `is_disqualified` (closed before the qualification
         stage), `is_lost`. Treat it as read-only.
     """
-    frame = book.opportunities
+    return prepare(book, book.opportunities)
+
+
+def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
+    """Do for some opportunities of a book, with the columns `NEEDED`, what `deals` does for all."""
     users = book.table("users", ["user_id", "team_id"]).drop_duplicates("user_id").set_index("user_id")["team_id"]
     regions = book.table("teams", ["team_id", "region"]).drop_duplicates("team_id").set_index("team_id")["region"]
     accounts = book.table("accounts", ["account_id", "segment", "region"])
@@ -89,17 +95,17 @@ def deals(book: Book) -> pd.DataFrame:
     )
     for column in ("rep", "team", "region", "segment", "product", "source"):
         out[column] = out[column].astype("string[pyarrow]").fillna(NOT_ASSIGNED)
-    out["priced"] = _at_rates(book, frame["amount"], frame["currency"], frame["close_date"])
+    out["priced"] = at_rates(book, frame["amount"], frame["currency"], frame["close_date"])
     out["is_renewal"] = frame["type"].eq("renewal").fillna(False)
     out["is_disqualified"] = out["is_closed"] & ~out["is_won"] & ~_qualified(book, out)
     out["is_lost"] = out["is_closed"] & ~out["is_won"] & ~out["is_disqualified"]
     return out
 
 
-def _at_rates(
+def at_rates(
     book: Book, amounts: pd.Series, currencies: pd.Series, days: pd.Series, kinds: tuple[str, ...] = fx.ACTUAL
 ) -> pd.Series:
-    """Convert at the rate of each day, of the as-of day where it is empty or the currency is to be constant."""
+    """Convert amounts at the rate of each day, of the as-of day where it is empty or currency is constant."""
     import pandas as pd
 
     today = pd.Timestamp(book.day)
@@ -130,6 +136,8 @@ def _without_rate(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _qualified(book: Book, frame: pd.DataFrame) -> pd.Series:
     """Mark deals that passed qualification; without a stage history nobody can tell, so all count as passed."""
+    if not frame["is_closed"].any():
+        return frame["is_closed"] | True
     passed = book.passed_stages()
     if passed.empty:
         return frame["is_closed"] | True
@@ -288,7 +296,7 @@ def quotas(book: Book, period: Period) -> tuple[pd.DataFrame, str]:
     first, last, day = pd.Timestamp(period.start), pd.Timestamp(period.last_day), pd.Timedelta(days=1)
     rows = _newest_quotas(book)
     rows = rows[(rows["period_start"] <= last) & (rows["period_end"] > first)]
-    amounts = _at_rates(book, rows["quota_amount"], rows["currency"], rows["period_start"], fx.AGREED)
+    amounts = at_rates(book, rows["quota_amount"], rows["currency"], rows["period_start"], fx.AGREED)
     unpriced = sorted(set(rows.loc[amounts.isna(), "currency"].fillna(NO_CURRENCY)))
     said = [f"{int(amounts.isna().sum())} quotas left out, no rate for {', '.join(unpriced)}"] if unpriced else []
     rows = rows.assign(quota_amount=amounts)[amounts.notna()].reset_index(drop=True)

@@ -1,0 +1,5 @@
+"""The pipeline: what moved it, whether there is enough, and which deals need somebody today."""
+
+from salesops_lib.pipeline.movement import Waterfall, waterfall
+
+__all__ = ["Waterfall", "waterfall"]
