@@ -77,6 +77,20 @@ def deals(book: Book) -> pd.DataFrame:
     return prepare(book, book.opportunities)
 
 
+def before_records(book: Book, period: Period) -> str:
+    """Say so where a period ended before the first deal: nothing recorded is not nothing sold; else nothing."""
+    import pandas as pd
+
+    rows = deals(book)
+    first = rows["created_at"].min()
+    closed = rows["close_date"].min()
+    if rows.empty:
+        return "no deal known by then"
+    days = [day for day in (None if pd.isna(first) else book.calendar.day_of(first), closed) if not pd.isna(day)]
+    begun = min((pd.Timestamp(day) for day in days), default=None)
+    return f"records begin on {begun:%d %b %Y}" if begun is not None and pd.Timestamp(period.end) <= begun else ""
+
+
 def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
     """Do for some opportunities of a book, with the columns `NEEDED`, what `deals` does for all."""
     users = book.table("users", ["user_id", "team_id"]).drop_duplicates("user_id").set_index("user_id")["team_id"]

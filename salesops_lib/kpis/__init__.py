@@ -8,15 +8,16 @@ number. Every row has n and a 95 % interval, or a status that says why there is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import TYPE_CHECKING
 
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
-from salesops_lib.facts import Facts, deals, members, names, resolve_period
+from salesops_lib.facts import Facts, before_records, deals, members, names, resolve_period
 from salesops_lib.kpis import pipeline, results, selling  # noqa: F401 - importing them registers their KPIs
 from salesops_lib.kpis.registry import REGISTRY, Kpi
-from salesops_lib.periods import Period
+from salesops_lib.periods import KINDS, Period
 from salesops_lib.stats import NO_DATA, Estimate
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def compute(
     *,
     by: str | None = None,
     variants: str | Iterable[str] = "all",
+    compare: bool = False,
 ) -> pd.DataFrame:
     """Compute KPIs as known to a book.
 
@@ -52,17 +54,22 @@ def compute(
         People and teams without a deal are there too.
     variants
         ``all``, ``default`` for the first variant of each, or names of the ones wanted.
+    compare
+        Add the same numbers of the period before and of the year before, as known after as many working days of
+        theirs, and the difference with its interval.
 
     Returns
     -------
     DataFrame
         `kpi_id`, `name`, `variant`, `period`, `segment`, `segment_name`, `value`, `low`, `high`, `n`, `unit`,
-        `status` (ok, too few, not defined, no data), `note`. Shares are 0–1, money in corporate currency.
+        `status` (ok, too few, not defined, no data), `note`. Shares are 0–1, money in corporate currency. With
+        `compare` also `last_value`, `last_change`, `last_change_low`, `last_change_high` and the same four for
+        ``year_``; empty where either has no number.
 
     Raises
     ------
     ParameterError
-        For an unknown KPI, period, dimension or variant.
+        For an unknown KPI, period, dimension or variant, or a comparison of a period that is none of the calendar.
     """
     import pandas as pd
 
@@ -78,7 +85,61 @@ def compute(
             entry = REGISTRY[name]
             for variant, estimate in _evaluate(entry, facts, wanted[name]):
                 rows.append(_row(entry, variant, facts, shown, estimate))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    if not compare:
+        return frame
+    for name, (day, span) in before(book, window).items():
+        earlier = compute(book.at(day), chosen, span, by=by, variants=variants)
+        frame = frame.join(_differences(frame, earlier, name))
+    return frame
+
+
+def evaluate(facts: Facts, kpi_id: str, variants: str | Iterable[str] = "all") -> dict[str, Estimate]:
+    """Compute one KPI of one segment: its estimates by variant."""
+    entry = REGISTRY[kpi_id]
+    return dict(_evaluate(entry, facts, _wanted(entry, variants)))
+
+
+def before(book: Book, window: Period) -> dict[str, tuple[date, Period]]:
+    """Find what a period is compared with: ``last`` and ``year``, each with the day up to which it is seen.
+
+    A running period is compared with as much of the other one as has gone by of it, in working days.
+
+    Raises
+    ------
+    ParameterError
+        For a window that is no fiscal period nor a number of them.
+    """
+    calendar = book.calendar
+    number, _, kind = window.kind.rpartition(" ")
+    n, kind = int(number or 1), kind.removesuffix("s")
+    if kind not in KINDS:
+        raise ParameterError(f"{window} is no fiscal week, month, quarter or year, so nothing compares with it.")
+    running = calendar.period(kind, window.last_day)
+    steps = {"last": calendar.shift(running, -n), "year": calendar.year_ago(running)}
+    return {
+        name: (calendar.same_progress(running, book.day, end).last_day,
+               end if n == 1 else calendar.trailing(kind, n, end.start))
+        for name, end in steps.items()
+    }  # fmt: skip
+
+
+def _differences(frame: pd.DataFrame, earlier: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Set each row beside the same one of an earlier period."""
+    import pandas as pd
+
+    key = ["kpi_id", "variant", "segment"]
+    kept = ["value", "low", "high", "n", "status", "note"]
+    then = frame[key].merge(earlier[[*key, *kept]], how="left", on=key)
+    rows = []
+    for new, old in zip(frame[kept].itertuples(index=False), then[kept].itertuples(index=False), strict=True):
+        if new.status == old.status == stats.OK:
+            gap = stats.difference(Estimate(*new), Estimate(*old))
+            rows.append((old.value, gap.value, gap.low, gap.high))
+        else:
+            rows.append((old.value if old.status == stats.OK else stats.NONE, *[stats.NONE] * 3))
+    ends = ("value", "change", "change_low", "change_high")
+    return pd.DataFrame(rows, index=frame.index, columns=[f"{name}_{end}" for end in ends], dtype="float64")
 
 
 def over_time(book: Book, kpi_id: str, periods: Iterable[Period], *, by: str | None = None) -> pd.DataFrame:
@@ -163,8 +224,8 @@ def _wanted(entry: Kpi, variants: str | Iterable[str]) -> set[str]:
 def _evaluate(entry: Kpi, facts: Facts, wanted: set[str]) -> Iterator[tuple[str, Estimate]]:
     """Yield the wanted variants; the dear ones come as calls, made only here."""
     missing = [name for name in entry.needs if not facts.book.has(name)]
-    if missing:
-        note = f"the source has no {' and no '.join(missing)}"
+    note = f"the source has no {' and no '.join(missing)}" if missing else before_records(facts.book, facts.period)
+    if note:
         yield from ((v, Estimate.none(NO_DATA, 0, note)) for v in entry.variants if v in wanted)
         return
     for variant, estimate in entry.compute(facts):

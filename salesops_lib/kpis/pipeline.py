@@ -99,7 +99,8 @@ def same_week(book: Book, period: Period, past: int = PAST) -> pd.DataFrame:
     begun = deals(book)["created_at"].min()
     first = None if pd.isna(begun) else calendar.day_of(begun)
     days = {span: calendar.same_progress(period, book.day, span).last_day for span in spans}
-    spans = [span for span in spans if first and span.start > first and book.tracks(*ground.OPEN, at=days[span])]
+    spans = [span for span in spans if first and span.start > first and span.last_day <= book.day]
+    spans = [span for span in spans if book.tracks(*ground.OPEN, at=days[span])]
     if len(spans) < LEAST:
         raise InsufficientData(
             "Pipeline needed", needed=LEAST, got=len(spans), of="past periods with tracked deals"

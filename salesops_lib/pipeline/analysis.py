@@ -1,0 +1,256 @@
+"""The pipeline of a period on one page: what moved it, is there enough, what comes next, who must act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salesops_lib import facts, kpis, stats
+from salesops_lib.book import Book
+from salesops_lib.errors import InsufficientData
+from salesops_lib.facts import Facts, quota
+from salesops_lib.kpis.pipeline import due, same_week
+from salesops_lib.periods import Period
+from salesops_lib.pipeline.attention import clumps, owners, reasons, watch
+from salesops_lib.pipeline.movement import Waterfall, waterfall
+from salesops_lib.present import interval, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WEEKS = 13  # weeks of created pipeline shown
+AHEAD = 2  # periods after this one
+
+
+@dataclass(frozen=True)
+class Review:
+    """One look at the pipeline; a part that the data cannot give holds the `InsufficientData` that says why.
+
+    Attributes
+    ----------
+    headline
+        Two sentences at most, computed from the frames below.
+    period, currency
+        Of which period's pipeline, in which currency.
+    waterfall
+        What moved it since the earlier day.
+    coverage
+        One row for the company and each team: `name`, `open`, `left` (quota not booked yet), `coverage`,
+        `needed`, `needed_low`, `needed_high` (at the same week of past periods), `verdict`.
+    created
+        Pipeline created per week: `week`, `start`, `amount`, `low`, `high`, `n`, `is_partial`.
+    ahead
+        The next periods: `period`, `quota`, `basis`, `needed`, `needed_low`, `needed_high`, `open`, `to_create`,
+        `weeks`, `per_week`, `created` (a week for that period, mean of the last four).
+    deals
+        One row an open deal that needs somebody: `opportunity_id`, `name`, `rep`, `team`, `stage`, `amount`,
+        `expected_close_date`, `idle_days`, `pushes`, `reasons` (text), and a flag for each of `attention.REASONS`.
+    reasons
+        One row a reason: `reason`, `deals`, `amount`, `share` of the open amount; `amount` is empty where a reason
+        cannot be told, and `note` says why.
+    clumps
+        Days on which many deals are to close: `expected_close_date`, `deals`, `share`, `amount`.
+    owners
+        One row an owner: `rep`, `team`, `deals`, `amount`, and the number of deals for each reason.
+    """
+
+    headline: str
+    period: Period
+    currency: str
+    waterfall: Waterfall | InsufficientData
+    coverage: pd.DataFrame
+    created: pd.DataFrame
+    ahead: pd.DataFrame | InsufficientData
+    deals: pd.DataFrame
+    reasons: pd.DataFrame
+    clumps: pd.DataFrame
+    owners: pd.DataFrame
+
+
+def review(
+    book: Book,
+    *,
+    period: str = "quarter",
+    since: str | None = None,
+    by: str | None = None,
+    segment: str | None = None,
+) -> Review:
+    """Look at the pipeline of the period that the as-of day lies in.
+
+    Parameters
+    ----------
+    book
+        The company at the as-of instant.
+    period
+        ``month``, ``quarter`` or ``year``.
+    since
+        Day the waterfall starts from; a week before the as-of day by default.
+    by, segment
+        ``team`` or ``rep`` and one of its values; the whole company by default.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown period or dimension, or a day after the as-of one.
+    InsufficientData
+        Where no deal was known at the as-of instant.
+    """
+    if facts.deals(book).empty:
+        raise InsufficientData(f"Pipeline as of {book.day}", needed=1, got=0, of="deals known by then")
+    window = facts.resolve_period(book, period)
+    rows = facts.deals(book)
+    own = Facts(book, window, rows if by is None else rows[rows[by].eq(segment)], by or "", segment or "")
+    moved = _or_refusal(
+        lambda: waterfall(
+            book.at(since or book.day - timedelta(days=7)), book, period=window, by=by, segment=segment
+        )
+    )
+    attention, untold = watch(own)
+    coverage = _coverage(own)
+    return Review(
+        headline=_headline(moved, coverage, attention, book),
+        period=window,
+        currency=book.currency,
+        waterfall=moved,
+        coverage=coverage,
+        created=_created(own),
+        ahead=_or_refusal(lambda: _ahead(own)),
+        deals=attention[attention["reasons"].ne("")].reset_index(drop=True),
+        reasons=reasons(attention, untold),
+        clumps=clumps(attention),
+        owners=owners(attention),
+    )
+
+
+def _or_refusal(part):
+    try:
+        return part()
+    except InsufficientData as error:
+        return error
+
+
+def _coverage(own: Facts) -> pd.DataFrame:
+    """Put coverage beside what was needed, for the whole and its teams."""
+    import pandas as pd
+
+    book, window = own.book, own.period
+    scopes = [own]
+    if not own.by:
+        rows = own.deals
+        members = facts.members(book, "team", window)
+        scopes += [
+            Facts(book, window, rows[rows["team"].eq(m)], "team", m) for m in members if m != facts.NOT_ASSIGNED
+        ]
+    names = facts.names(book, "team") | facts.names(book, "rep")
+    out = []
+    for scope in scopes:
+        found = kpis.evaluate(scope, "K09")
+        here, needed = found["open"], found["needed"]
+        rows = due(scope)
+        booked = float(stats.exact_sum(scope.won()["priced"]))
+        target = quota(scope)
+        out.append(
+            {
+                "name": names.get(scope.segment, scope.segment or "company"),
+                "open": float(stats.exact_sum(rows["priced"])),
+                "left": target - booked if target > 0 else np.nan,
+                "coverage": here.value,
+                "needed": needed.value,
+                "needed_low": needed.low,
+                "needed_high": needed.high,
+                "verdict": _verdict(here, needed),
+            }
+        )
+    return pd.DataFrame(out)
+
+
+def _verdict(here: stats.Estimate, needed: stats.Estimate) -> str:
+    """Compare coverage with the range of what was needed."""
+    if here.status != stats.OK:
+        return here.note
+    if needed.status != stats.OK:
+        return "no past periods to compare"
+    if here.value < needed.low:
+        return "short"
+    return "enough" if here.value > needed.high else "in the usual range"
+
+
+def _created(own: Facts) -> pd.DataFrame:
+    """Sum what was created in each of the last weeks, at the amounts known now."""
+    import pandas as pd
+
+    book = own.book
+    weeks = book.calendar.last("week", WEEKS, book.day)
+    rows = own.deals[~own.deals["is_renewal"]]
+    days = book.calendar.business_date(rows["created_at"])
+    out = []
+    for week in weeks:
+        found = stats.total(rows.loc[week.contains(days), "priced"])
+        told = {"amount": found.value, "low": found.low, "high": found.high, "n": found.n}
+        out.append({"week": week.label, "start": pd.Timestamp(week.start), **told,
+                    "is_partial": book.day < week.last_day})  # fmt: skip
+    return pd.DataFrame(out)
+
+
+def _ahead(own: Facts) -> pd.DataFrame:
+    """Say what the next periods still need: quota × the coverage past periods began with, less what is there."""
+    import pandas as pd
+
+    book, window = own.book, own.period
+    current, out = quota(own), []
+    rows = own.open()
+    days = book.calendar.business_date(rows["created_at"])
+    recent = days > pd.Timestamp(book.day) - pd.Timedelta(weeks=4)
+    for step in range(1, AHEAD + 1):
+        span = book.calendar.shift(window, step)
+        target, basis = quota(Facts(book, span, own.deals, own.by, own.segment)), "quota of the period"
+        if target <= 0:
+            target, basis = current, f"no quota yet, that of {window}"
+        if target <= 0:
+            raise InsufficientData("Pipeline to create", needed=1, got=0, of="quotas for this or the next period")
+        past = same_week(book, span)
+        past = past[past[own.by].eq(own.segment)] if own.by else past
+        sums = past.groupby("period")[["opened", "booked_after"]].sum()
+        needed = stats.ratio_of_sums(sums["opened"], sums["booked_after"], least=4)
+        expected = span.contains(rows["expected_close_date"])
+        there = float(stats.exact_sum(rows.loc[expected, "priced"]))
+        weeks = max((span.start - book.day).days / 7, 1)
+        missing = max(target * needed.value - there, 0)
+        out.append(
+            {
+                "period": span.label,
+                "quota": target,
+                "basis": basis,
+                "needed": needed.value,
+                "needed_low": needed.low,
+                "needed_high": needed.high,
+                "open": there,
+                "to_create": missing,
+                "weeks": round(weeks, 1),
+                "per_week": missing / weeks,
+                "created": float(stats.exact_sum(rows.loc[expected & recent, "priced"])) / 4,
+            }
+        )
+    return pd.DataFrame(out)
+
+
+def _headline(
+    moved: Waterfall | InsufficientData, coverage: pd.DataFrame, attention: pd.DataFrame, book: Book
+) -> str:
+    """Say what moved the pipeline, and whether there is enough of it."""
+    if isinstance(moved, InsufficientData):
+        whole, n = attention["amount"].sum(), len(attention)
+        first = f"{n:,} deals worth {number(whole, 'money')} {book.currency} are open"
+    else:
+        first = moved.headline.rstrip(".")
+    company = coverage.iloc[0]
+    if company["needed"] != company["needed"] or company["coverage"] != company["coverage"]:
+        return f"{first}."
+    bounds = interval(company["needed_low"], company["needed_high"], "times")
+    return (
+        f"{first}. It covers what is missing {number(company['coverage'], 'times')}; past periods needed "
+        f"{number(company['needed'], 'times')} {bounds} at this week: {company['verdict']}."
+    )
