@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from salesops_lib import tables
-from salesops_lib.sources.convert import FINDINGS
+from salesops_lib.sources.convert import finding
 from salesops_lib.sources.staging import Stage
 
 
@@ -67,5 +67,5 @@ def unmatched_references(stage: Stage, db) -> Iterator[dict]:
             """).fetchall()
             if rows:
                 shown = ", ".join(value for value, _, _ in rows[:3])
-                entry = ("unmatched reference", "", name, column.name, shown, sum(n for _, n, _ in rows))
-                yield dict(zip(FINDINGS, entry, strict=True))
+                n = sum(n for _, n, _ in rows)
+                yield finding("unmatched reference", table=name, column=column.name, value=shown, n=n)

@@ -28,6 +28,11 @@ SIGNS = {".": "decimal point", ",": "decimal comma"}
 SETTINGS = {True: ("date_order", parse.READINGS, "ymd"), False: ("decimal", SIGNS, ".")}
 
 
+def finding(kind: str, file: str = "", table: str = "", column: str = "", value: str = "", n: int = 1) -> dict:
+    """Say one thing that a load noticed, as a row of `FINDINGS`."""
+    return {"kind": kind, "file": file, "table": table, "column": column, "value": value, "n": n}
+
+
 @dataclass
 class Converter:
     """Turns the rows of one file into rows of one canonical table.
@@ -406,7 +411,7 @@ class Converter:
     @property
     def findings(self) -> list[dict]:
         """What was noticed, as rows of `FINDINGS`."""
-        return [dict(zip(FINDINGS, (*what, n), strict=True)) for what, n in self.noticed.items()]
+        return [finding(*what, n) for what, n in self.noticed.items()]
 
 
 def told(cells: pd.Series, mask: pd.Series, column: str, reason: str) -> pd.DataFrame:

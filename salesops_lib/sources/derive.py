@@ -9,7 +9,7 @@ import pandas as pd
 from salesops_lib import tables
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.sources.changes import END, STATES
-from salesops_lib.sources.convert import FINDINGS, Converter
+from salesops_lib.sources.convert import Converter, finding
 from salesops_lib.sources.mapping import Mapping, Section
 from salesops_lib.sources.staging import Stage
 
@@ -101,7 +101,7 @@ def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict
         )
         for field, rank, n in spoken.fetchall():
             better = "another source of history tells this field"
-            findings.append(_finding(better, pieces[rank].section.file, "field", field, n))
+            findings.append(finding(better, pieces[rank].section.file, HISTORY, "field", field, n))
         _write_history(stage, db, """
             select * exclude (nth), row_number() over (
                 partition by opportunity_id, changed_at, field order by rank, place) - 1 seq
@@ -112,7 +112,7 @@ def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict
         """)  # fmt: skip
         total = db.sql("select count(*) from changes semi join granted using (field, rank)").fetchall()[0][0]
         if again := total - stage.rows[HISTORY]:
-            findings.append(_finding("the same change told twice, kept once", "", "", "", again))
+            findings.append(finding("the same change told twice, kept once", table=HISTORY, n=again))
     return _coverage(db, pieces)
 
 
@@ -206,7 +206,7 @@ def name_stages(stage: Stage, db, findings: list[dict]) -> None:
         """
         n, shown = db.sql(f"select count(l.stage_id), min(o.stage_id) filter (l.form <> '') {named}").fetchall()[0]
         if n:
-            findings.append(_finding("stage told by its label, now by its id", "", "stage_id", shown, n))
+            findings.append(finding("stage told by its label, now by its id", "", "stages", "stage_id", shown, n))
             stage.rewrite(db, name, f"""
                 select o.* replace (coalesce(l.stage_id, o.stage_id) as stage_id) {named} order by o.place
             """)  # fmt: skip
@@ -322,10 +322,11 @@ def differences(
     """)  # fmt: skip
     gone = _bring_back(stage, db, exports)
     if gone:
-        findings.append(_finding("gone from the export, taken as deleted", "", "opportunity_id", "", gone))
+        what = "gone from the export, taken as deleted"
+        findings.append(finding(what, "", "opportunities", "opportunity_id", n=gone))
     if unread := sum(len(one.unread) for one in exports):
         what = "set aside in an export, so neither there nor gone"
-        findings.append(_finding(what, "", "opportunity_id", "", unread))
+        findings.append(finding(what, "", "opportunities", "opportunity_id", n=unread))
     first = {f: next((one.moment.isoformat() for one in exports if f in one.fields), None) for f in fields}
     return {
         f: at for f, at in (first | {"deleted": exports[0].moment.isoformat()}).items() if f not in coverage and at
@@ -422,7 +423,8 @@ def stages(stage: Stage, db, mapping: Mapping, findings: list[dict]) -> bool:
     stage.append("stages", tables.conform(frame, spec), spec=spec, file="inferred", fold=False)
     stage.close()
     how = "probability" if found["chance"].notna().any() else "the deals' moves" if told else "name"
-    findings.append(_finding(f"stages inferred from the deals, in order of {how}", "", "stage_id", "", len(found)))
+    what = f"stages inferred from the deals, in order of {how}"
+    findings.append(finding(what, "", "stages", "stage_id", n=len(found)))
     return True
 
 
@@ -451,7 +453,7 @@ def closings(stage: Stage, db, zone: str, findings: list[dict]) -> None:
     """).fetchall()[0]
     if moved:
         what = "closed on another day than the close date says; history counts"
-        findings.append(_finding(what, "", "close_date", ", ".join(shown), moved))
+        findings.append(finding(what, "", "opportunities", "close_date", ", ".join(shown), moved))
     stage.rewrite(db, "opportunities", f"""
         select o.* replace (coalesce(c.moment, o.closed_at) as closed_at,
             case when c.moment is null then o.close_date else {day} end as close_date)
@@ -472,14 +474,3 @@ def rates(stage: Stage, db, until: pd.Timestamp) -> None:
         union all select * exclude (place, following) from spans where kind <> 'daily'
         order by currency, kind, rate_date
     """)  # fmt: skip
-
-
-def _finding(kind: str, file: str | None, column: str, value: str, n: int) -> dict:
-    table = (
-        "stages"
-        if column == "stage_id"
-        else "opportunities"
-        if column in ("close_date", "opportunity_id")
-        else HISTORY
-    )
-    return dict(zip(FINDINGS, (kind, file or "", table, column, value, int(n)), strict=True))

@@ -17,7 +17,7 @@ from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead, track
 from salesops_lib.sources import checks, derive, ids, parse
 from salesops_lib.sources.changes import converter_for
-from salesops_lib.sources.convert import FINDINGS, Converter
+from salesops_lib.sources.convert import FINDINGS, Converter, finding
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
 from salesops_lib.sources.loaded import Staged
 from salesops_lib.sources.mapping import Lookup, Mapping, Section
@@ -154,8 +154,8 @@ class Load:
                 continue
             for raw in export.files.get(section.file, []):
                 if absent := [column for column in section.having if column not in raw.header]:
-                    told = (f"not read as {name}: no such column", raw.name, name, ", ".join(absent), "", 1)
-                    self.findings.append(dict(zip(FINDINGS, told, strict=True)))
+                    told = f"not read as {name}: no such column"
+                    self.findings.append(finding(told, raw.name, name, ", ".join(absent)))
                     continue
                 if section.changes == "entered" and not section.entered_in(raw.header, export.mapping.prefixes):
                     continue
@@ -195,12 +195,8 @@ class Load:
         found = found[found["key"].ne("") & found["value"].ne("")].drop_duplicates()
         again = found["key"][found["key"].duplicated()].unique()
         if len(again):
-            entry = (
-                f"several {wanted.value} for one {', '.join(wanted.key)}; the first counts",
-                wanted.file,
-                table,
-            )
-            self.findings.append(dict(zip(FINDINGS, (*entry, "", str(again[0]), len(again)), strict=True)))
+            told = f"several {wanted.value} for one {', '.join(wanted.key)}; the first counts"
+            self.findings.append(finding(told, wanted.file, table, value=str(again[0]), n=len(again)))
         first = found.drop_duplicates("key").set_index("key")["value"]
         self.looked_up[id(export), wanted] = parse.plain_numbers(first)
         return self.looked_up[id(export), wanted]
@@ -378,7 +374,7 @@ class Load:
                     for raw in raws for column in raw.header if column not in read and column not in mapping.ignore
                 ]  # fmt: skip
         for kind, file, column in entries:
-            yield dict(zip(FINDINGS, (kind, file, "", column, "", 1), strict=True))
+            yield finding(kind, file, column=column)
 
 
 def settle(converters: list[Converter]) -> None:

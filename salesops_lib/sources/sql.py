@@ -21,7 +21,7 @@ from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ConfigError, DataContractError, ParameterError, unknown
 from salesops_lib.periods import FiscalCalendar, as_date
 from salesops_lib.progress import track
-from salesops_lib.sources.convert import FINDINGS
+from salesops_lib.sources.convert import finding
 from salesops_lib.sources.credentials import find_address, missing
 from salesops_lib.sources.discover import rename
 from salesops_lib.sources.files import Export, Load
@@ -104,7 +104,7 @@ class Window:
         """Say of each table what was left in the database."""
         told = {"not loaded: from before": self.since, "not loaded: from after": self.until}
         return [
-            dict(zip(FINDINGS, (what, "", name, "", bound.isoformat(), 1), strict=True))
+            finding(what, table=name, value=bound.isoformat())
             for name in names for what, bound in told.items()
             if bound is not None and (name, bound) != ("accounts", self.since)
         ]  # fmt: skip
@@ -192,7 +192,7 @@ def _read_tables(warehouse: Warehouse, schema: str | None, window: Window, now, 
         sections[name] = {"file": name, "columns": {column: column for column in chosen}}
         known = {*chosen, *(column.name for column in tables.PROVENANCE)}
         findings += [
-            dict(zip(FINDINGS, ("column not read", name, "", column, "", 1), strict=True))
+            finding("column not read", name, column=column)
             for column in columns if column not in known
         ]  # fmt: skip
     same = dict.fromkeys(("name", "id_prefix", "source_system"), "sql")
