@@ -163,10 +163,9 @@ class Converter:
 
     def _typed_as(self, spec: ColumnMap, is_date: bool) -> str | None:
         """How a column is written that was a date or a number in the database it came from."""
-        typed = getattr(self.raw, "typed", {})
-        read = [column for link in spec.links for column in link.source if column in self.raw.header]
-        plain = SETTINGS[is_date][2]
-        return plain if read and {typed.get(self.raw_name(column)) for column in read} == {plain} else None
+        raw, plain = self.raw, SETTINGS[is_date][2]
+        read = [column for link in spec.links for column in link.source if column in raw.header]
+        return plain if {raw.typed.get(raw.raw_name(column)) for column in read} == {plain} else None
 
     def settle(self, key: str, kind: str, evidence: parse.Evidence, others: dict[bool, str | None]) -> None:
         """Choose the reading of one column; `others` is that of the other columns of the export.
@@ -179,7 +178,7 @@ class Converter:
         is_date = kind in DATES
         setting, names, default = SETTINGS[is_date]
         column = " or ".join(dict.fromkeys(self._named(key)))
-        where = f"{self.raw.name}, column {self.raw_name(column)!r}"
+        where = f"{self.raw.name}, column {self.raw.raw_name(column)!r}"
         self.readings[key] = chosen = evidence.decide(where, default, names, setting, others[is_date])
         if evidence.differ and not any(evidence.only.values()):
             self.notice(f"{names[chosen]}, as in the other columns of the export", column, "", 1)
@@ -187,10 +186,6 @@ class Converter:
     def _named(self, key: str) -> list[str]:
         """Columns to name where the reading of a key is in doubt."""
         return [column for link in self.columns[key].links for column in link.source]
-
-    def raw_name(self, column: str) -> str:
-        """The name a column has in the file."""
-        return getattr(self.raw, "written", {}).get(column, column)
 
     def convert(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Convert raw rows; return (canonical rows with the same index, quarantine of the rest)."""
@@ -235,7 +230,7 @@ class Converter:
                 out = rows[column][hit != wanted]
                 if len(out):
                     what = "left out by rule: not wanted" if wanted else "left out by rule"
-                    self.notice(what, self.raw_name(column), ", ".join(values), len(out))
+                    self.notice(what, self.raw.raw_name(column), ", ".join(values), len(out))
                     self.left_out += len(out)
                     rows = rows[hit == wanted]
         return rows
@@ -358,7 +353,7 @@ class Converter:
 
     def _utc(self, spec: ColumnMap) -> bool:
         """Whether times without a zone are UTC: as stated, or as connectors write them."""
-        written = [self.raw_name(column) for column in spec.source if column in self.raw.header]
+        written = [self.raw.raw_name(column) for column in spec.source if column in self.raw.header]
         return spec.zone == "UTC" or any(name.startswith(self.mapping.prefixes) for name in written)
 
     def _id(self, cells: pd.Series) -> pd.Series:

@@ -166,7 +166,7 @@ def strangers_in(files: dict[str, list[Raw]], mapping: Mapping) -> Iterator[tupl
             entered = {c for section in stages for c in section.entered_in(raw.header, mapping.prefixes)}
             for column in raw.header:
                 if column not in used and column not in entered and column not in mapping.ignore:
-                    written = getattr(raw, "written", {}).get(column, column)
+                    written = raw.raw_name(column)
                     yield (
                         raw.name,
                         near_labels(written, mapping.objects[name])

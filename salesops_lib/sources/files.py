@@ -46,7 +46,7 @@ class Export:
     @cached_property
     def hashes(self) -> dict[str, str]:
         """SHA-256 by file."""
-        return {raw.name: raw.sha256() for raws in self.files.values() for raw in raws}
+        return {raw.name: raw.sha256 for raws in self.files.values() for raw in raws}
 
 
 def open_export(folder: Path, mapping: Mapping, calendar: FiscalCalendar) -> Export:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -31,18 +30,42 @@ RAGGED = ["row", "value", "reason"]
 SUFFIXES = (".csv", ".txt", ".tsv", ".xlsx", ".parquet")
 
 
-class Raw(Protocol):
-    """One table as it came: `name` for messages, `header`, text cells in batches, a hash of the content."""
+class Raw:
+    """One table as it came.
 
+    Attributes
+    ----------
+    path, name
+        Its file, and what messages call it.
+    header
+        Its columns.
+    written
+        What the file calls those that were renamed.
+    typed
+        Reading (``ymd``, ``.``) of those that hold dates or numbers rather than text, by their name in the file.
+    """
+
+    path: Path
     name: str
-    path: Path | None
     header: list[str]
+    written: Mapping[str, str] = {}
+    typed: Mapping[str, str] = {}
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Yield (rows, ragged): text columns indexed by row number, and rows of the wrong length."""
+        """Yield (rows, ragged): text columns indexed by row number, and rows of the wrong length.
 
+        `ragged` has `row`, `value` (the row's text) and `reason`.
+        """
+        raise NotImplementedError
+
+    def raw_name(self, column: str) -> str:
+        """The name a column has in the file."""
+        return self.written.get(column, column)
+
+    @property
     def sha256(self) -> str:
-        """SHA-256 of the content."""
+        """SHA-256 of the file's bytes."""
+        return file_hash(self.path)
 
 
 def open_raw(path: Path, encoding: str | None = None, delimiter: str | None = None) -> list[Raw]:
@@ -61,7 +84,7 @@ def open_raw(path: Path, encoding: str | None = None, delimiter: str | None = No
     return [RawParquet(path) if suffix == ".parquet" else RawFile(path, encoding, delimiter)]
 
 
-class RawFile:
+class RawFile(Raw):
     """One delimited text file.
 
     Parameters
@@ -114,10 +137,7 @@ class RawFile:
             ) from error
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Yield (rows, ragged): text columns indexed by row number, and rows of the wrong length.
-
-        `ragged` has `row`, `value` (the row's text) and `reason`.
-        """
+        """Yield (rows, ragged); see `Raw`."""
         wanted = self.header if columns is None else [name for name in self.header if name in columns]
         return self._blocks(wanted) if self._well_formed and wanted else self._chunks(wanted)
 
@@ -205,10 +225,6 @@ class RawFile:
         self._quoted = form.quotes > 0
         return whole
 
-    def sha256(self) -> str:
-        """SHA-256 of the file's bytes."""
-        return file_hash(self.path)
-
 
 def _numbers(first: int, count: int, taken: list[int]) -> np.ndarray:
     """Number `count` rows from `first` on, leaving out those `taken`."""
@@ -255,7 +271,7 @@ class _Form:
         return bool((self._ends[beside] | (beside == 34)).all())
 
 
-class RawParquet:
+class RawParquet(Raw):
     """One Parquet file; every value as the text it would have in a delimited file."""
 
     def __init__(self, path: Path):
@@ -293,10 +309,6 @@ class RawParquet:
                 f"{self.name}, from row {at} on, cannot be read: {str(error).rstrip('.')}. Export it again."
             ) from error
 
-    def sha256(self) -> str:
-        """SHA-256 of the file's bytes."""
-        return file_hash(self.path)
-
 
 def text_frame(batch, names: list[str], first_row: int) -> pd.DataFrame:
     """Write an Arrow batch as text cells: ISO dates, plain decimals, empty text for null."""
@@ -316,7 +328,7 @@ def text_array(column):
     return pc.fill_null(pc.cast(column, pa.large_string()), "")
 
 
-class RawSheet:
+class RawSheet(Raw):
     """One sheet of an XLSX workbook; dates as ISO text, numbers as Excel holds them."""
 
     def __init__(self, path: Path, sheet: str, alone: bool, header: list[str]):
@@ -353,10 +365,6 @@ class RawSheet:
                         number = isinstance(cell, int | float) and not isinstance(cell, bool)
                         seen.add("." if number else "ymd" if isinstance(cell, date) else "")
         return {name: next(iter(seen)) for name, seen in zip(self._written, kinds, strict=True) if len(seen) == 1}
-
-    def sha256(self) -> str:
-        """SHA-256 of the workbook's bytes."""
-        return file_hash(self.path)
 
 
 def open_sheets(path: Path) -> list[Raw]:

@@ -28,7 +28,7 @@ from salesops_lib.sources.files import Export, Load
 from salesops_lib.sources.loaded import Staged
 from salesops_lib.sources.mapping import MADE, Mapping
 from salesops_lib.sources.pushdown import BEGINS, Pushdown, parse_query
-from salesops_lib.sources.read import RawParquet, checked_header, file_hash
+from salesops_lib.sources.read import RawParquet, checked_header
 from salesops_lib.sources.staging import Stage
 from salesops_lib.sources.warehouse import Part, Warehouse, connect
 
@@ -45,7 +45,7 @@ class RawQuery(RawParquet):
     name
         The table or query, for messages.
     spool
-        File with the rows.
+        File with the rows, in their order.
     header
         Their columns.
     typed
@@ -54,12 +54,7 @@ class RawQuery(RawParquet):
 
     def __init__(self, name: str, spool: Path, header: list[str], typed: dict[str, str]):
         super().__init__(spool)
-        self.path, self.name, self.spool = None, name, spool
-        self.header, self.typed = checked_header(header, name), typed
-
-    def sha256(self) -> str:
-        """SHA-256 of the rows, in their order."""
-        return file_hash(self.spool)
+        self.name, self.header, self.typed = name, checked_header(header, name), typed
 
 
 def keep(name: str, parts: Iterable[Part], spool: Path) -> RawQuery:
