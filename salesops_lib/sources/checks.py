@@ -38,7 +38,8 @@ def drop_doubled(stage: Stage, db, name: str, label: str) -> None:
         from doubled join "{name}_origin" using (place) where not fold order by place
     """).df()
     folded = db.sql(f'select count(*) from doubled join "{name}_origin" using (place) where fold').fetchall()[0][0]
-    stage.set_aside_late(name, aside)
+    stage.set_aside(aside, f"quarantine-{name}")
+    stage.close()
     if folded:
         stage.folded.add(name)
     if folded or len(aside):

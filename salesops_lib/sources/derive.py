@@ -210,7 +210,6 @@ def name_stages(stage: Stage, db, findings: list[dict]) -> None:
             stage.rewrite(db, name, f"""
                 select o.* replace (coalesce(l.stage_id, o.stage_id) as stage_id) {named} order by o.place
             """)  # fmt: skip
-            stage.show(db, name)
     _label_stages(db, stage)
 
 
@@ -249,7 +248,6 @@ def _name_stages(db, stage: Stage, piece: Piece) -> None:
         select p.* replace ({", ".join(named)})
         from "{piece.name}" p left join opportunities o using (opportunity_id) {joins} order by p.place
     """)  # fmt: skip
-    stage.show(db, piece.name)
 
 
 def _oldest_first(db, stage: Stage, piece: Piece) -> None:
@@ -261,17 +259,12 @@ def _oldest_first(db, stage: Stage, piece: Piece) -> None:
     """).fetchall()[0][0]
     if newer:
         stage.rewrite(db, piece.name, f'select * exclude (place) from "{piece.name}" order by place desc')
-        stage.show(db, piece.name)
 
 
 def _write_history(stage: Stage, db, statement: str) -> None:
-    spec = tables.table(HISTORY)
-    empty = tables.conform(pd.DataFrame(columns=spec.names), spec).assign(source_system="", source_file_sha256="")
-    if HISTORY not in stage.rows:
-        stage.append(HISTORY, empty, spec=spec, file="", fold=True)
-        stage.close()
+    stage.start(HISTORY, tables.table(HISTORY))
+    stage.close()
     stage.rewrite(db, HISTORY, statement)
-    stage.show(db, HISTORY)
 
 
 def differences(

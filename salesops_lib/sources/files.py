@@ -245,10 +245,7 @@ class Load:
             if self.earlier and name.startswith("opportunities") and len(aside):
                 lost = converter.ids_of(rows[rows.index.isin(aside["row"])])
                 self.unread.setdefault(name, []).extend(lost)
-        if name not in self.stage.rows:
-            nothing = pd.DataFrame(columns=converter.spec.names, index=pd.RangeIndex(0))
-            nothing = tables.conform(nothing, converter.spec).assign(source_system="", source_file_sha256="")
-            self.stage.append(name, nothing, spec=converter.spec, file=converter.raw.name, fold=fold)
+        self.stage.start(name, converter.spec)
         self.records[name] = self.records.get(name, 0) + records - converter.left_out
 
     def _told_elsewhere(self, converter: Converter) -> bool:
