@@ -154,9 +154,6 @@ class EnteredConverter(Converter):
 
     made = ("seq", "is_bulk", "origin", "field", "changed_at")
 
-    def __post_init__(self):
-        self.entered = self.section.entered_in(self.raw.header, self.mapping.prefixes)
-
     def _kinds_of(self, name: str) -> list[tuple[str, str]]:
         return [(f"entered:{column}", "instant") for column in self.entered] if name == "opportunity_id" else []
 

@@ -63,10 +63,11 @@ class Converter:
     readings: dict[str, str] = field(default_factory=dict)
     noticed: Counter = field(default_factory=Counter)
     left_out: int = 0
-    entered: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
-        """Leave to a source of history what it needs to know of its file."""
+    @cached_property
+    def entered(self) -> dict[str, str]:
+        """Columns of the file that date the entry into a stage, with the stage they name."""
+        return self.section.entered_in(self.raw.header, self.mapping.prefixes)
 
     @cached_property
     def columns(self) -> dict[str, ColumnMap]:

@@ -157,10 +157,10 @@ class Load:
                     told = f"not read as {name}: no such column"
                     self.findings.append(finding(told, raw.name, name, ", ".join(absent)))
                     continue
-                if section.changes == "entered" and not section.entered_in(raw.header, export.mapping.prefixes):
-                    continue
                 currency = self.company.currency or NO_CURRENCY
                 converter = converter_for(name, section, export.mapping, self.calendar, currency, raw)
+                if section.changes == "entered" and not converter.entered:
+                    continue
                 links = [link for spec in converter.columns.values() for link in spec.links if link.lookup]
                 converter.lookups = {one.lookup: self._lookup(export, one.lookup, name) for one in links}
                 if section.fallback and not all(c in converter.columns for c in converter.spec.key):
