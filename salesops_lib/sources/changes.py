@@ -10,7 +10,7 @@ import pandas as pd
 from salesops_lib import tables
 from salesops_lib.sources import parse
 from salesops_lib.sources.convert import DATES, NUMBERS, QUARANTINE, Converter, told
-from salesops_lib.sources.mapping import ColumnMap, Section
+from salesops_lib.sources.mapping import HISTORY, ColumnMap, Section
 from salesops_lib.sources.read import TEXT
 
 VALUES = ("old_value", "new_value")
@@ -30,7 +30,7 @@ STATES = tables.Table("opportunity_history", "S", ("opportunity_id", "changed_at
 
 def converter_for(name: str, section: Section, *given) -> Converter:
     """Make the converter for a section of a table."""
-    if name != "opportunity_history":
+    if name != HISTORY:
         return Converter(tables.table(name), section, *given)
     if section.changes == "states":
         return Converter(STATES, section, *given)

@@ -10,28 +10,15 @@ from salesops_lib import tables
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.sources.changes import END, STATES
 from salesops_lib.sources.convert import Converter, finding
-from salesops_lib.sources.mapping import Mapping, Section
+from salesops_lib.sources.mapping import HISTORY, Mapping, Section
 from salesops_lib.sources.staging import Stage
 
-HISTORY = "opportunity_history"
 CLOSED_NAME = r"(^|[^a-z])(closed|won|lost|gewonnen|verloren|gagn|perdu|ganad|perdid)"
 WON_NAME = r"(won|gewonnen|gagn|ganad)"
 # ids and labels of stages are compared by their letters and digits
 FORM = r"regexp_replace(lower(regexp_replace({}, '^[a-z0-9_]+:', '')), '[^\p{{L}}\p{{N}}]', '', 'g')".format
 # text of a field's value as the contract writes it, from the typed column of a state
 AS_TEXT = {"date": "strftime({0}, '%Y-%m-%d')", "flag": "lower({0}::varchar)"}
-__all__ = [
-    "STATES",
-    "Piece",
-    "Seen",
-    "closings",
-    "complete_closing",
-    "differences",
-    "history",
-    "name_stages",
-    "rates",
-    "stages",
-]
 
 
 @dataclass(frozen=True)

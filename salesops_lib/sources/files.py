@@ -20,11 +20,10 @@ from salesops_lib.sources.changes import converter_for
 from salesops_lib.sources.convert import FINDINGS, Converter, finding
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
 from salesops_lib.sources.loaded import Staged
-from salesops_lib.sources.mapping import Lookup, Mapping, Section
+from salesops_lib.sources.mapping import HISTORY, Lookup, Mapping, Section
 from salesops_lib.sources.read import Raw, open_raw
 from salesops_lib.sources.staging import Stage
 
-HISTORY = "opportunity_history"
 NO_CURRENCY = "XXX"  # ISO 4217: no currency
 REPORT = ["table", "rows_in", "rows_kept", "rows_quarantined", "reason", "records"]
 
@@ -400,6 +399,3 @@ def settle(converters: list[Converter]) -> None:
     if said:
         more = [f"and {len(said) - 5} more columns."] if len(said) > 5 else []
         raise DataContractError("\n".join([*list(said)[:5], *more]))
-
-
-__all__ = ["FINDINGS", "Export", "open_export", "parse", "settle", "stage_files"]

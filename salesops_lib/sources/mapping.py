@@ -33,10 +33,9 @@ from salesops_lib.errors import ConfigError, ParameterError, unknown
 
 MAPS = Path(__file__).with_name("maps")
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
-
-
+HISTORY = "opportunity_history"
 # required columns that the loader makes where a mapping does not fill them
-MADE = {"opportunity_history": ("seq", "is_bulk", "origin")}
+MADE = {HISTORY: ("seq", "is_bulk", "origin")}
 
 
 def _texts(value: Any) -> Any:
@@ -471,7 +470,7 @@ STATE_COLUMNS = ("opportunity_id", "changed_at", "changed_by", "seq", "is_bulk")
 
 def _check_section(name: str, section: Section, where: str) -> None:
     """Refuse columns the canonical table lacks, and required ones that nothing fills."""
-    if name == "opportunity_history" and section.changes != "rows":
+    if name == HISTORY and section.changes != "rows":
         known = (*STATE_COLUMNS, *(tables.HISTORY_FIELDS if section.changes == "states" else ()))
         for column in section.columns:
             if column not in known:
