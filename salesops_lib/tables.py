@@ -354,6 +354,13 @@ TRACKED = {
     "deleted": "is_deleted",
     "merged": "merged_into_id",
 }
+# a whole state of a deal as it was saved at an instant; columns are named after history fields
+STATES = Table("opportunity_history", "S", ("opportunity_id", "changed_at", "seq"), "Saved states.", (
+    *(c for c in OPPORTUNITY_HISTORY.columns if c.name in ("opportunity_id", "changed_at", "changed_by")),
+    C("seq", "count", "Order of the record", UNKNOWN),
+    C("is_bulk", "flag", "Part of a bulk edit", UNKNOWN),
+    *(C(name, OPPORTUNITIES[of].kind, name, UNKNOWN, OPPORTUNITIES[of].values) for name, of in TRACKED.items()),
+))  # fmt: skip
 
 
 def table(name: str) -> Table:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from salesops_lib import tables
 from salesops_lib.periods import FiscalCalendar
-from salesops_lib.sources.changes import END, STATES
+from salesops_lib.sources.changes import END
 from salesops_lib.sources.convert import Converter, finding
 from salesops_lib.sources.mapping import HISTORY, Mapping, Section
 from salesops_lib.sources.staging import Stage
@@ -162,8 +162,8 @@ def _with_ends(db, name: str) -> str:
 
 def _from_states(source: str, kept: str) -> str:
     """SQL for what changed between successive states of each deal."""
-    names = [column.name for column in STATES.columns if column.name in tables.TRACKED]
-    texts = ", ".join(f"{_as_text(STATES[name].kind, name)} as {name}" for name in names)
+    names = [column.name for column in tables.STATES.columns if column.name in tables.TRACKED]
+    texts = ", ".join(f"{_as_text(tables.STATES[name].kind, name)} as {name}" for name in names)
     then = "field, value, lag(value) over past as before"
     return f"""
         select opportunity_id, changed_at, field, before as old_value, value as new_value, {kept} from (
@@ -268,7 +268,7 @@ def differences(
         For each field that only the differences tell, the first export that shows it.
     """
     fields = [field for field in tables.TRACKED if field not in ("deleted", "merged")]
-    texts = ", ".join(f"{_as_text(STATES[name].kind, tables.TRACKED[name])} as {name}" for name in fields)
+    texts = ", ".join(f"{_as_text(tables.STATES[name].kind, tables.TRACKED[name])} as {name}" for name in fields)
     kept = "opportunity_id, is_deleted, deleted_at, source_system, source_file_sha256, place"
     parts = [f'select {kept}, {texts}, {k} k from "{one.name}"' for k, one in enumerate(exports)]
     db.execute(f"create temp table seen as {' union all '.join(parts)}")

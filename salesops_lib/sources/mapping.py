@@ -465,17 +465,15 @@ def _check_object(mapping: Mapping, section: Section, where: str) -> None:
         raise ConfigError(f"{where}: {error}") from error
 
 
-STATE_COLUMNS = ("opportunity_id", "changed_at", "changed_by", "seq", "is_bulk")
-
-
 def _check_section(name: str, section: Section, where: str) -> None:
     """Refuse columns the canonical table lacks, and required ones that nothing fills."""
     if name == HISTORY and section.changes != "rows":
-        known = (*STATE_COLUMNS, *(tables.HISTORY_FIELDS if section.changes == "states" else ()))
+        entered = section.changes == "entered"
+        known = [column for column in tables.STATES.names if not (entered and column in tables.TRACKED)]
         for column in section.columns:
             if column not in known:
                 raise ConfigError(f"{where}: {unknown('history column', column, known)}")
-        needed = ("opportunity_id", "changed_at") if section.changes == "states" else ("opportunity_id",)
+        needed = ["opportunity_id"] if entered else tables.STATES.required
         absent = [column for column in needed if column not in section.columns]
     else:
         try:
