@@ -162,10 +162,11 @@ def read_days(parts: pd.DataFrame, order: str) -> pd.Series:
 def weigh_dates(cells: pd.Series, evidence: Evidence) -> None:
     """Add a batch of date cells to the evidence for the three orders."""
     cells = cells.dropna()
-    if len(cells) and cells.str.contains(ISO, regex=True).all():
+    iso = cells.str.contains(ISO, regex=True)
+    if len(cells) and iso.all():
         evidence.note("ymd", pd.Series(True, index=cells.index[:1]), cells.iloc[:1])
         return
-    iso = (cells.str.contains(ISO, regex=True) | cells.str.fullmatch(COMPACT)).astype(bool)
+    iso = (iso | cells.str.fullmatch(COMPACT)).astype(bool)
     evidence.note("ymd", iso, cells)
     first_seen = cells[~iso]
     for serial, form in SERIALS.items():
