@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -124,12 +125,15 @@ def _changes(db, stage: Stage, piece: Piece, rank: int) -> str:
     _oldest_first(db, stage, piece)
     if "opportunities" in stage.names:
         _name_stages(db, stage, piece)
+    old = "old_value"
     if piece.section.changes == "states":
-        return _from_states(f'(select * from "{piece.name}")', kept)
-    told = ["opportunity_id", "changed_at", "field", "old_value", "new_value"]
-    if not piece.has_old:
-        told[3] = "lag(new_value) over (partition by opportunity_id, field order by changed_at, place) old_value"
-    return f"select {', '.join(told)}, {kept} from {_with_ends(db, piece.name)}"
+        states = f'(select * replace ({_texts({field: field for field in tables.TRACKED})}) from "{piece.name}")'
+        source = f"({_moves(states, tables.TRACKED, 'changed_at, place')})"
+    else:
+        source = _with_ends(db, piece.name)
+        if not piece.has_old:
+            old = "lag(new_value) over (partition by opportunity_id, field order by changed_at, place) old_value"
+    return f"select opportunity_id, changed_at, field, {old}, new_value, {kept} from {source}"
 
 
 def _with_ends(db, name: str) -> str:
@@ -160,23 +164,21 @@ def _with_ends(db, name: str) -> str:
     )"""
 
 
-def _from_states(source: str, kept: str) -> str:
-    """SQL for what changed between successive states of each deal."""
-    names = [column.name for column in tables.STATES.columns if column.name in tables.TRACKED]
-    texts = ", ".join(f"{_as_text(tables.STATES[name].kind, name)} as {name}" for name in names)
-    then = "field, value, lag(value) over past as before"
+def _texts(columns: dict[str, str]) -> str:
+    """SQL for the text of each field, as the contract writes it, from the typed column that holds it."""
+    forms = {field: AS_TEXT.get(tables.STATES[field].kind, "{0}::varchar") for field in columns}
+    return ", ".join(f"{forms[field].format(column)} as {field}" for field, column in columns.items())
+
+
+def _moves(states: str, fields: Iterable[str], order: str, known: str = "") -> str:
+    """SQL for what changed between successive states of each deal; `nth` counts the states that tell a field."""
     return f"""
-        select opportunity_id, changed_at, field, before as old_value, value as new_value, {kept} from (
-            select * exclude (field, value), {then} from (
-                from (select * replace ({texts}) from {source})
-                unpivot include nulls (value for field in ({", ".join(names)}))
-            ) window past as (partition by opportunity_id, field order by changed_at, place)
-        ) where value is distinct from before
+        select * from (
+            select *, lag(new_value) over past old_value, row_number() over past nth from (
+                select * from {states} unpivot include nulls (new_value for field in ({", ".join(fields)}))
+            ) {known} window past as (partition by opportunity_id, field order by {order})
+        ) where new_value is distinct from old_value
     """
-
-
-def _as_text(kind: str, column: str) -> str:
-    return AS_TEXT.get(kind, "{0}::varchar").format(column)
 
 
 def name_stages(stage: Stage, db, findings: list[dict]) -> None:
@@ -268,7 +270,7 @@ def differences(
         For each field that only the differences tell, the first export that shows it.
     """
     fields = [field for field in tables.TRACKED if field not in ("deleted", "merged")]
-    texts = ", ".join(f"{_as_text(tables.STATES[name].kind, tables.TRACKED[name])} as {name}" for name in fields)
+    texts = _texts({field: tables.TRACKED[field] for field in fields})
     kept = "opportunity_id, is_deleted, deleted_at, source_system, source_file_sha256, place"
     parts = [f'select {kept}, {texts}, {k} k from "{one.name}"' for k, one in enumerate(exports)]
     db.execute(f"create temp table seen as {' union all '.join(parts)}")
@@ -287,15 +289,10 @@ def differences(
     )
     _write_history(stage, db, f"""
         from (
-            select opportunity_id, moment changed_at, field, 0::bigint seq, before old_value, value new_value,
+            select opportunity_id, moment changed_at, field, 0::bigint seq, old_value, new_value,
                 null::varchar changed_by, false is_bulk, 'snapshot_diff' origin, source_system, source_file_sha256
-            from (
-                select *, lag(value) over past before, row_number() over past nth
-                from (select * from seen unpivot include nulls (value for field in ({", ".join(fields)})))
-                semi join filled using (k, field)
-                window past as (partition by opportunity_id, field order by k)
-            ) join moments using (k) anti join ({native}) using (opportunity_id, field)
-            where nth > 1 and value is distinct from before
+            from ({_moves("seen", fields, "k", "semi join filled using (k, field)")})
+            join moments using (k) anti join ({native}) using (opportunity_id, field) where nth > 1
             union all by name select *, false is_bulk, 'snapshot_diff' origin, 0::bigint seq from deletions
             {own}
         ) order by opportunity_id, changed_at, field, seq
