@@ -411,6 +411,21 @@ def arrow_type(kind: str) -> pa.DataType:
     }.get(kind, pa.string())
 
 
+def sql_type(kind: str) -> str:
+    """Return the SQL type a column of this kind has in DuckDB."""
+    return {
+        "money": "decimal(18,2)",
+        "rate": "decimal(18,9)",
+        "share": "double",
+        "number": "double",
+        "count": "bigint",
+        "duration": "double",
+        "instant": "timestamptz",
+        "date": "date",
+        "flag": "boolean",
+    }.get(kind, "varchar")
+
+
 def conform(frame: pd.DataFrame, name: str | Table) -> pd.DataFrame:
     """Give a frame the canonical columns, order and dtypes; absent optional columns become empty ones.
 
