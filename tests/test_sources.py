@@ -415,7 +415,7 @@ def test_a_column_of_amounts_is_read_right_or_refused(amounts, style):
 
 def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):
     """The same owner in every batch of a long file is one person, not a duplicate."""
-    from salesops_lib.sources import read as reading
+    from salesops_lib.sources.read import delimited as reading
 
     monkeypatch.setattr(reading, "BLOCK", 128)
     mapping = MAPPING.replace(
@@ -432,7 +432,7 @@ def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):
 
 def test_rows_of_the_wrong_length_keep_every_number_right_across_blocks(tmp_path, monkeypatch):
     """Arrow reads a block ahead of what it gives: those that are broken must not move the numbers."""
-    from salesops_lib.sources import read as reading
+    from salesops_lib.sources.read import delimited as reading
 
     monkeypatch.setattr(reading, "BLOCK", 256)
     lines = [f"d{k},u1,open,New,{k}.25,2025-12-03,2026-03-31" for k in range(2, 400)]

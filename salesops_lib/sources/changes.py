@@ -11,7 +11,7 @@ from salesops_lib import tables
 from salesops_lib.sources import parse
 from salesops_lib.sources.convert import DATES, NUMBERS, QUARANTINE, Converter, told
 from salesops_lib.sources.mapping import HISTORY, MADE, ColumnMap, Section
-from salesops_lib.sources.read import TEXT
+from salesops_lib.sources.read.raw import TEXT
 
 VALUES = ("old_value", "new_value")
 END = "end"  # a status that stands beside the stage: closed as which stage, or open again; `derive` folds it in

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from salesops_lib.errors import DataContractError, listed, shown
 from salesops_lib.sources.mapping import Mapping, SourceObject, normal
-from salesops_lib.sources.read import SUFFIXES, Raw, open_raw
+from salesops_lib.sources.read import SUFFIXES, open_raw
+from salesops_lib.sources.read.raw import Raw
 
 NOISE = re.compile(r"(export|extract|data|all|report|download|copy|final|new|bulkquery|result|part|teil|chunk)$")
 DAY = re.compile(r"(?<!\d)(20\d{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")

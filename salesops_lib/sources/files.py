@@ -21,7 +21,8 @@ from salesops_lib.sources.convert import FINDINGS, Converter, finding
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
 from salesops_lib.sources.loaded import Staged
 from salesops_lib.sources.mapping import HISTORY, Lookup, Mapping, Section
-from salesops_lib.sources.read import Raw, open_raw
+from salesops_lib.sources.read import open_raw
+from salesops_lib.sources.read.raw import Raw
 from salesops_lib.sources.staging import Stage
 
 NO_CURRENCY = "XXX"  # ISO 4217: no currency

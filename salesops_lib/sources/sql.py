@@ -28,7 +28,8 @@ from salesops_lib.sources.files import Export, Load
 from salesops_lib.sources.loaded import Staged
 from salesops_lib.sources.mapping import MADE, Mapping
 from salesops_lib.sources.pushdown import BEGINS, Pushdown, parse_query
-from salesops_lib.sources.read import RawParquet, checked_header
+from salesops_lib.sources.read.parquet import RawParquet
+from salesops_lib.sources.read.raw import checked_header
 from salesops_lib.sources.staging import Stage
 from salesops_lib.sources.warehouse import Part, Warehouse, connect
 
