@@ -10,8 +10,9 @@ import pandas as pd
 from salesops_lib import tables
 from salesops_lib.sources import parse
 from salesops_lib.sources.convert import DATES, NUMBERS, QUARANTINE, Converter, told
-from salesops_lib.sources.mapping import HISTORY, MADE, ColumnMap, Section
+from salesops_lib.sources.mapping import HISTORY, MADE
 from salesops_lib.sources.read.raw import TEXT
+from salesops_lib.sources.section import ColumnMap, Section
 
 VALUES = ("old_value", "new_value")
 END = "end"  # a status that stands beside the stage: closed as which stage, or open again; `derive` folds it in

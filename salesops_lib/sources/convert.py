@@ -16,8 +16,9 @@ from salesops_lib.errors import DataContractError, listed, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead
 from salesops_lib.sources import ids, parse
-from salesops_lib.sources.mapping import PLACEHOLDER, ColumnMap, Lookup, Mapping, Section
+from salesops_lib.sources.mapping import Mapping
 from salesops_lib.sources.read.raw import TEXT, Raw
+from salesops_lib.sources.section import PLACEHOLDER, ColumnMap, Lookup, Section
 
 DATES = ("date", "instant")
 NUMBERS = ("money", "rate", "share", "number", "count", "duration")

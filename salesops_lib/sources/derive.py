@@ -11,7 +11,8 @@ from salesops_lib import tables
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.sources.changes import END
 from salesops_lib.sources.convert import Converter, finding
-from salesops_lib.sources.mapping import HISTORY, Mapping, Section
+from salesops_lib.sources.mapping import HISTORY, Mapping
+from salesops_lib.sources.section import Section
 from salesops_lib.sources.staging import Stage
 
 CLOSED_NAME = r"(^|[^a-z])(closed|won|lost|gewonnen|verloren|gagn|perdu|ganad|perdid)"

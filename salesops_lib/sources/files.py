@@ -20,9 +20,10 @@ from salesops_lib.sources.changes import converter_for
 from salesops_lib.sources.convert import FINDINGS, Converter, finding
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
 from salesops_lib.sources.loaded import Staged
-from salesops_lib.sources.mapping import HISTORY, Lookup, Mapping, Section
+from salesops_lib.sources.mapping import HISTORY, Mapping
 from salesops_lib.sources.read import open_raw
 from salesops_lib.sources.read.raw import Raw
+from salesops_lib.sources.section import Lookup, Section
 from salesops_lib.sources.staging import Stage
 
 NO_CURRENCY = "XXX"  # ISO 4217: no currency
