@@ -15,7 +15,7 @@ from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ConfigError, DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead, track
-from salesops_lib.sources import checks, derive, ids, parse
+from salesops_lib.sources import checks, derive, ids, parse, process
 from salesops_lib.sources.changes import converter_for
 from salesops_lib.sources.convert import FINDINGS, Converter, finding
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
@@ -229,7 +229,7 @@ class Load:
             frame, aside = converter.convert(rows)
             records += len(rows) + len(ragged)
             if name.startswith("opportunities"):
-                frame = derive.complete_closing(frame, self.calendar, converter)
+                frame = process.complete_closing(frame, self.calendar, converter)
             if fold:
                 key = frame[list(converter.spec.key)].astype("string")
                 seen = key if seen is None else pd.concat([seen, key])
@@ -304,7 +304,7 @@ class Load:
             for name in [n for n in self.stage.names if not n.startswith("piece_")]:
                 checks.drop_doubled(self.stage, db, name, self._label(name))
         with self.stage.database() as db:
-            derive.name_stages(self.stage, db, self.findings)
+            process.name_stages(self.stage, db, self.findings)
             coverage = derive.history(self.stage, db, self.pieces, self.findings)
         if self.earlier:
             names = [f"opportunities_{k}" for k in range(len(self.earlier))] + ["opportunities"]
@@ -323,13 +323,13 @@ class Load:
                     derive.rates(self.stage, db, self.export.extracted_at)
                     self.derived.add("fx_rates")
         with self.stage.database() as db:
-            if derive.stages(self.stage, db, self.export.mapping, self.findings):
+            if process.infer(self.stage, db, self.export.mapping, self.findings):
                 self.derived.add("stages")
         with self.stage.database() as db:
             if any(
                 section.closing == "history" for section in self.export.mapping.tables.get("opportunities", ())
             ):
-                derive.closings(self.stage, db, self.calendar.timezone, self.findings)
+                process.closings(self.stage, db, self.calendar.timezone, self.findings)
         with self.stage.database() as db:
             self.findings += list(checks.unmatched_references(self.stage, db))
         return coverage
