@@ -16,6 +16,7 @@ from salesops_lib.errors import DataContractError, listed, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead
 from salesops_lib.sources import ids, parse
+from salesops_lib.sources.evidence import Evidence, weigh_dates, weigh_numbers
 from salesops_lib.sources.mapping import Mapping
 from salesops_lib.sources.read.raw import TEXT, Raw
 from salesops_lib.sources.section import PLACEHOLDER, ColumnMap, Lookup, Section
@@ -128,9 +129,9 @@ class Converter:
         if absent:
             self.notice("columns the file lacks", "", ", ".join(absent), len(absent))
 
-    def weigh(self) -> Iterator[tuple[str, str, parse.Evidence]]:
+    def weigh(self) -> Iterator[tuple[str, str, Evidence]]:
         """Read the file once; yield (column, kind, evidence) for each whose way of writing is still open."""
-        questions: dict[str, tuple[str, parse.Evidence]] = {}
+        questions: dict[str, tuple[str, Evidence]] = {}
         for name, spec in self.columns.items():
             for key, kind in self._kinds_of(name):
                 is_date = kind in DATES
@@ -140,13 +141,13 @@ class Converter:
                 if stated:
                     self.readings[key] = stated
                 elif kind in DATES + NUMBERS and any(link.source and link.unit != "h:mm" for link in spec.links):
-                    questions[key] = (kind, parse.Evidence())
+                    questions[key] = (kind, Evidence())
         if not questions:
             return
         for rows, _ in ahead(self.raw.batches({c for key in questions for c in self._read_for(key)})):
             cells_of = self._reader(rows)
             for key, (kind, evidence) in questions.items():
-                weigh = parse.weigh_dates if kind in DATES else parse.weigh_numbers
+                weigh = weigh_dates if kind in DATES else weigh_numbers
                 weigh(cells_of(key), evidence)
         for key, (kind, evidence) in questions.items():
             yield key, kind, evidence
@@ -169,7 +170,7 @@ class Converter:
         read = [column for link in spec.links for column in link.source if column in raw.header]
         return plain if {raw.typed.get(raw.raw_name(column)) for column in read} == {plain} else None
 
-    def settle(self, key: str, kind: str, evidence: parse.Evidence, others: dict[bool, str | None]) -> None:
+    def settle(self, key: str, kind: str, evidence: Evidence, others: dict[bool, str | None]) -> None:
         """Choose the reading of one column; `others` is that of the other columns of the export.
 
         Raises

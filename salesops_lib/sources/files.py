@@ -15,10 +15,11 @@ from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ConfigError, DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead, track
-from salesops_lib.sources import checks, derive, ids, parse, process
+from salesops_lib.sources import checks, derive, ids, process
 from salesops_lib.sources.changes import converter_for
 from salesops_lib.sources.convert import FINDINGS, Converter, finding
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
+from salesops_lib.sources.evidence import plain_numbers
 from salesops_lib.sources.loaded import Staged
 from salesops_lib.sources.mapping import HISTORY, Mapping
 from salesops_lib.sources.read import open_raw
@@ -199,7 +200,7 @@ class Load:
             told = f"several {wanted.value} for one {', '.join(wanted.key)}; the first counts"
             self.findings.append(finding(told, wanted.file, table, value=str(again[0]), n=len(again)))
         first = found.drop_duplicates("key").set_index("key")["value"]
-        self.looked_up[id(export), wanted] = parse.plain_numbers(first)
+        self.looked_up[id(export), wanted] = plain_numbers(first)
         return self.looked_up[id(export), wanted]
 
     def _read_table(self, name: str, converters: list[Converter]) -> None:
