@@ -98,7 +98,7 @@ def write_xlsx(sheets: Mapping[str, pd.DataFrame], path: str | Path) -> Path:
 
 
 def write_text(text: str, path: str | Path) -> Path:
-    """Write a text file in one step."""
+    """Write a text file in one step: readers see the old text or the new, never a part."""
     return _beside(Path(path), lambda beside: beside.write_text(text, encoding="utf-8", errors="replace"))
 
 
@@ -169,6 +169,8 @@ def _beside(path: Path, fill: Callable[[Path], Any]) -> Path:
     beside = path.with_name(f".{path.name}-{os.getpid()}-{uuid4().hex[:8]}")
     try:
         fill(beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 # history field -> (column of opportunities, SQL type)
-SQL_TYPES = {"money": "decimal(18,2)", "date": "date", "share": "double", "flag": "boolean"}
 TRACKED = {
-    field: (column, SQL_TYPES.get(tables.OPPORTUNITIES[column].kind, "varchar"))
-    for field, column in tables.TRACKED.items()
+    field: (column, tables.sql_type(tables.OPPORTUNITIES[column].kind)) for field, column in tables.TRACKED.items()
 }
 # fields that change over the life of a deal; owner, type and currency are taken as they are where untracked
 CHANGING = ("stage", "amount", "expected_close_date", "forecast_category", "probability")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from salesops_lib.errors import SnapshotError, unknown
+from salesops_lib.export import write_text
 from salesops_lib.frames import to_arrow, to_pandas
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class Writer:
         self._close()
         quarantine.astype("string").to_parquet(self.path / "quarantine.parquet", index=False)
         if truth:
-            _write(self.path / "truth.json", json.dumps(truth, indent=1))
+            (self.path / "truth.json").write_text(json.dumps(truth, indent=1), encoding="utf-8")
         entries = {
             name: {"rows": rows, "sha256": _sha256(self.path / f"{name}.parquet")}
             for name, rows in sorted(self.rows.items())
@@ -237,7 +238,7 @@ class Writer:
             "files": files,
         }
         name = content_id(manifest)
-        _write(self.path / MANIFEST, json.dumps({"id": name, **manifest}, indent=1))
+        (self.path / MANIFEST).write_text(json.dumps({"id": name, **manifest}, indent=1), encoding="utf-8")
         for file in self.path.iterdir():
             _sync(file)
         place = self.root / name
@@ -249,7 +250,7 @@ class Writer:
             if not _sound(Snapshot(place)):  # else another writer was there first, with the same content
                 raise
         _sync(self.root)
-        replace(self.root / CURRENT, name + "\n")
+        write_text(name + "\n", self.root / CURRENT)
         return Snapshot(place)
 
 
@@ -342,18 +343,6 @@ def content_id(manifest: dict[str, Any]) -> str:
     if manifest.get("until"):
         told["until"] = manifest["until"]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def replace(path: Path, text: str) -> None:
-    """Replace a small file in one step: readers see the old text or the new, never a part."""
-    beside = path.with_name(f".{path.name}-{os.getpid()}-{uuid4().hex[:8]}")
-    _write(beside, text)
-    beside.replace(path)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -366,6 +366,13 @@ TRACKED = {
     "deleted": "is_deleted",
     "merged": "merged_into_id",
 }
+# a whole state of a deal as it was saved at an instant; columns are named after history fields
+STATES = Table("opportunity_history", "S", ("opportunity_id", "changed_at", "seq"), "Saved states.", (
+    *(c for c in OPPORTUNITY_HISTORY.columns if c.name in ("opportunity_id", "changed_at", "changed_by")),
+    C("seq", "count", "Order of the record", UNKNOWN),
+    C("is_bulk", "flag", "Part of a bulk edit", UNKNOWN),
+    *(C(name, OPPORTUNITIES[of].kind, name, UNKNOWN, OPPORTUNITIES[of].values) for name, of in TRACKED.items()),
+))  # fmt: skip
 
 
 def table(name: str) -> Table:
@@ -414,6 +421,21 @@ def arrow_type(kind: str) -> pa.DataType:
         "date": pa.date32(),
         "flag": pa.bool_(),
     }.get(kind, pa.string())
+
+
+def sql_type(kind: str) -> str:
+    """Return the SQL type a column of this kind has in DuckDB."""
+    return {
+        "money": "decimal(18,2)",
+        "rate": "decimal(18,9)",
+        "share": "double",
+        "number": "double",
+        "count": "bigint",
+        "duration": "double",
+        "instant": "timestamptz",
+        "date": "date",
+        "flag": "boolean",
+    }.get(kind, "varchar")
 
 
 def conform(frame: pd.DataFrame, name: str | Table) -> pd.DataFrame:

@@ -687,6 +687,22 @@ def test_a_lookup_of_what_no_object_has_is_refused(tmp_path, right, wrong, says)
         load("csv", tmp_path, mapping=tmp_path / "map.yaml")
 
 
+def test_changes_that_do_not_say_of_which_field_they_are_are_refused(tmp_path):
+    (tmp_path / "map.yaml").write_text("""
+name: small
+id_prefix: s
+extracted_at: 2025-04-30
+objects: {Change: {files: [change], columns: {deal: {}, at: {}, what: {}, new: {}}}}
+tables:
+  opportunity_history:
+    file: Change
+    columns: {opportunity_id: deal, changed_at: at, field: what, new_value: new}
+""")
+    (tmp_path / "change.csv").write_text("deal,at,new\n1,2025-01-01,a\n")
+    with pytest.raises(DataContractError, match=r"nothing in it fills opportunity_history.field \(.* from what"):
+        load("csv", tmp_path, mapping=tmp_path / "map.yaml")
+
+
 def test_chains_take_the_first_that_is_filled(tmp_path):
     (tmp_path / "map.yaml").write_text(CHAINS)
     (tmp_path / "person.csv").write_text("id,first,last,olds\n1,Ann,Adler,\n2,Bob,Baker,o1;o2\n")

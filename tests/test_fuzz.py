@@ -31,7 +31,7 @@ from salesops_lib.cli import main
 from salesops_lib.config import ControlTotal
 from salesops_lib.errors import LossLimitExceeded, SalesOpsError
 from salesops_lib.sources import load, mapping
-from salesops_lib.sources import read as reading
+from salesops_lib.sources.read import delimited as reading
 from salesops_lib.store import Store
 from tests import crm_exports, mutator
 from tests.conftest import ROOT
@@ -315,7 +315,7 @@ def run(case: Case, root: Path) -> str:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(reading, "BLOCK", block)
-            patch.setattr(reading, "BATCH_ROWS", batch if case.name != "maven" else 100)
+            patch.setattr(reading.Raw, "batch_rows", batch if case.name != "maven" else 100)
             loaded = read(case, root, max_loss)
     except SalesOpsError as error:
         check_refusal(error, case)

@@ -11,8 +11,7 @@ from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ParameterError
 from salesops_lib.facts import deals, resolve_period
 from salesops_lib.sources import Loaded
-from salesops_lib.sources.convert import QUARANTINE
-from salesops_lib.sources.files import FINDINGS
+from salesops_lib.sources.convert import FINDINGS, QUARANTINE
 from salesops_lib.tables import conform
 from tests.conftest import make_workspace
 

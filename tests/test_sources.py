@@ -11,6 +11,7 @@ from salesops_lib import tables
 from salesops_lib.errors import DataContractError, LossLimitExceeded, ParameterError
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.sources import load, parse
+from salesops_lib.sources.evidence import Evidence, weigh_dates, weigh_numbers
 
 MAPPING = """
 name: small
@@ -279,8 +280,8 @@ def test_an_instant_becomes_the_business_date_of_the_company():
     ],
 )
 def test_decimal_signs_are_found_over_the_whole_column(values, expected):
-    evidence = parse.Evidence()
-    parse.weigh_numbers(cells(*values), evidence)
+    evidence = Evidence()
+    weigh_numbers(cells(*values), evidence)
     sign = evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
     assert [str(v) for v in parse.to_money(parse.to_number(cells(*values), sign))] == expected
 
@@ -374,15 +375,15 @@ def test_bytes_that_are_no_text_are_refused_in_words(tmp_path, content, says):
 
 
 def test_three_digits_after_one_sign_are_ambiguous():
-    evidence = parse.Evidence()
-    parse.weigh_numbers(cells("1.234", "5.678"), evidence)
+    evidence = Evidence()
+    weigh_numbers(cells("1.234", "5.678"), evidence)
     with pytest.raises(DataContractError, match=r"1.234 \(decimal point\) or 1234 \(decimal comma\)"):
         evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
 
 
 def test_mixed_decimal_signs_are_refused():
-    evidence = parse.Evidence()
-    parse.weigh_numbers(cells("1.50", "1,50"), evidence)
+    evidence = Evidence()
+    weigh_numbers(cells("1.50", "1,50"), evidence)
     with pytest.raises(DataContractError, match="mixes readings"):
         evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
 
@@ -394,8 +395,8 @@ def test_mixed_decimal_signs_are_refused():
 )
 def test_a_column_of_dates_is_read_right_or_refused(days, form):
     column = cells(*(day.strftime(form) for day in days))
-    evidence = parse.Evidence()
-    parse.weigh_dates(column, evidence)
+    evidence = Evidence()
+    weigh_dates(column, evidence)
     try:
         order = evidence.decide("f", "ymd", parse.ORDERS, "date_order")
     except DataContractError:
@@ -407,15 +408,15 @@ def test_a_column_of_dates_is_read_right_or_refused(days, form):
 @given(st.lists(st.decimals(-(10**9), 10**9, places=2), min_size=1, max_size=12), st.sampled_from(["en", "de"]))
 def test_a_column_of_amounts_is_read_right_or_refused(amounts, style):
     written = [f"{a:,.2f}" if style == "en" else f"{a:,.2f}".translate(str.maketrans(",.", ".,")) for a in amounts]
-    evidence = parse.Evidence()
-    parse.weigh_numbers(cells(*written), evidence)
+    evidence = Evidence()
+    weigh_numbers(cells(*written), evidence)
     sign = evidence.decide("f", ".", {".": "decimal point", ",": "decimal comma"}, "decimal")
     assert parse.to_money(parse.to_number(cells(*written), sign)).tolist() == amounts
 
 
 def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):
     """The same owner in every batch of a long file is one person, not a duplicate."""
-    from salesops_lib.sources import read as reading
+    from salesops_lib.sources.read import delimited as reading
 
     monkeypatch.setattr(reading, "BLOCK", 128)
     mapping = MAPPING.replace(
@@ -432,7 +433,7 @@ def test_derived_rows_fold_across_batches(tmp_path, monkeypatch):
 
 def test_rows_of_the_wrong_length_keep_every_number_right_across_blocks(tmp_path, monkeypatch):
     """Arrow reads a block ahead of what it gives: those that are broken must not move the numbers."""
-    from salesops_lib.sources import read as reading
+    from salesops_lib.sources.read import delimited as reading
 
     monkeypatch.setattr(reading, "BLOCK", 256)
     lines = [f"d{k},u1,open,New,{k}.25,2025-12-03,2026-03-31" for k in range(2, 400)]
@@ -450,6 +451,6 @@ def test_rows_of_the_wrong_length_keep_every_number_right_across_blocks(tmp_path
 
 def test_a_lone_zero_before_the_point_settles_the_decimal_sign():
     for cells, sign in ((["0.925", "1.125"], "."), (["0,925", "1,125"], ",")):
-        evidence = parse.Evidence()
-        parse.weigh_numbers(pd.Series(cells, dtype="string[pyarrow]"), evidence)
+        evidence = Evidence()
+        weigh_numbers(pd.Series(cells, dtype="string[pyarrow]"), evidence)
         assert evidence.decide("f", ".", {".": "point", ",": "comma"}, "decimal") == sign

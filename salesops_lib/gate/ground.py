@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from salesops_lib import tables
+from salesops_lib import fx, tables
 from salesops_lib.errors import SnapshotError
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from salesops_lib.store import Snapshot
 
 MEMORY = "2GB"
-TYPES = {
-    "money": "decimal(18,2)", "rate": "decimal(18,9)", "share": "double", "number": "double", "count": "bigint",
-    "duration": "double", "instant": "timestamptz", "date": "date", "flag": "boolean",
-}  # fmt: skip
 NOTED = {
     "load_findings": {"kind": str, "file": str, "table": str, "column": str, "value": str, "n": int},
     "load_losses": {"table": str, "rows_in": int, "rows_kept": int, "rows_quarantined": int, "reason": str},
@@ -47,14 +43,15 @@ NOTED = {
 }
 FIRST_YEAR, LAST_YEAR = 1990, 2100  # the calendar is made for sane dates only
 
-DAY_RATES = """
+DAY_RATES = f"""
     create temp table day_rates as
     with pairs as (
         select distinct currency, coalesce(close_date, export_day()) as day
         from opportunities where currency <> corporate()
     ), known as (select * from fx_rates where rate_date <= export_day() and rate_to_corp > 0)
     select currency, day, coalesce(
-        arg_max(rate_to_corp, rate_date) filter (kind = 'daily' and rate_date between day - 7 and day),
+        arg_max(rate_to_corp, rate_date)
+            filter (kind = 'daily' and rate_date between day - {fx.MAX_AGE["daily"]} and day),
         any_value(rate_to_corp) filter (kind = 'month_avg' and date_trunc('month',
             rate_date) = date_trunc('month', day))
     ) rate
@@ -204,7 +201,7 @@ def standing_on(
 def _views(ground: Ground) -> None:
     """One view a canonical table, with every canonical column whatever the file holds."""
     for spec in tables.TABLES.values():
-        columns = [(column.name, TYPES.get(column.kind, "varchar")) for column in spec.columns]
+        columns = [(column.name, tables.sql_type(column.kind)) for column in spec.columns]
         if spec.name not in ground.snapshot.tables:
             empty = ", ".join(f"null::{kind} {name}" for name, kind in columns)
             ground.db.execute(f"create temp view {spec.name} as select {empty} where false")

@@ -103,13 +103,8 @@ def _inspect(ws: Workspace, snapshot: Snapshot, **options) -> Findings:
 
 
 def _before(ws: Workspace, current: Snapshot) -> Snapshot | None:
-    """Latest earlier export of the same company from the same source."""
-    told = ("company", "source")
-    same = [
-        snapshot
-        for snapshot in ws.store.list()
-        if all(snapshot.manifest.get(key) == current.manifest.get(key) for key in told)
-    ]
+    """Latest earlier export of the same company."""
+    same = [s for s in ws.store.list() if s.manifest["company"] == current.manifest["company"]]
     earlier = [s for s in same if (s.extracted_at, s.id) < (current.extracted_at, current.id)]
     return earlier[-1] if earlier else None
 

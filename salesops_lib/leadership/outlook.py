@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 PAST = 8
 LEAST = 4
-LABEL = "No forecast yet: booked so far plus what the last {n} {kind}s still booked after this week, least to most."
+LABEL = (
+    "No forecast yet: booked so far plus what the last {n} {kind}s still booked after this week, least to most."
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ def outlook(own: Facts) -> Outlook:
     begun = book.day if pd.isna(first) else calendar.day_of(first)
     past = [calendar.shift(period, -k) for k in range(PAST, 0, -1)]
     past = [span for span in past if span.start > begun]
-    ends = [min(week.last_day, period.last_day) for week in calendar.between("week", period.start, period.last_day)]
+    ends = [
+        min(week.last_day, period.last_day) for week in calendar.between("week", period.start, period.last_day)
+    ]
     grid = np.array([[booked(span.start, calendar.same_progress(period, end, span).last_day) for end in ends]
                      for span in past]).reshape(len(past), len(ends))  # fmt: skip
     enough = len(past) >= LEAST

@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
+from salesops_lib.export import write_text
 from salesops_lib.report.execute import TEMPLATE, PageRun
-from salesops_lib.store import replace
 
 RUN_RECORD = "run.json"
 
@@ -32,8 +32,8 @@ def publish(pages: list[PageRun], work: Path, place: Path, record: dict[str, Any
         if (place / f"{page.name}.html").exists():
             page.path = f"{page.name}.html"
     record = record | {"pages": [page.as_dict() for page in pages]}
-    replace(place / RUN_RECORD, json.dumps(record, indent=1, default=str) + "\n")
-    replace(place / "index.html", _fill("run.html.j2", record))
+    write_text(json.dumps(record, indent=1, default=str) + "\n", place / RUN_RECORD)
+    write_text(_fill("run.html.j2", record), place / "index.html")
 
 
 def _move(source: Path, target: Path) -> None:
@@ -52,7 +52,7 @@ def write_catalogue(out: Path) -> None:
     runs = None
     while runs != (found := _records(out)):
         runs = found
-        replace(out / "index.html", _fill("catalogue.html.j2", {"runs": runs}))
+        write_text(_fill("catalogue.html.j2", {"runs": runs}), out / "index.html")
 
 
 def _records(out: Path) -> list[dict[str, Any]]:

@@ -10,30 +10,21 @@ import pandas as pd
 from salesops_lib import tables
 from salesops_lib.sources import parse
 from salesops_lib.sources.convert import DATES, NUMBERS, QUARANTINE, Converter, told
-from salesops_lib.sources.mapping import ColumnMap, Section
-from salesops_lib.sources.read import TEXT
+from salesops_lib.sources.mapping import HISTORY, MADE
+from salesops_lib.sources.read.raw import TEXT
+from salesops_lib.sources.section import ColumnMap, Section
 
 VALUES = ("old_value", "new_value")
 END = "end"  # a status that stands beside the stage: closed as which stage, or open again; `derive` folds it in
 FIELD_KINDS = {name: tables.OPPORTUNITIES[column].kind for name, column in tables.TRACKED.items()} | {END: "id"}
-# a whole state of a deal as it was saved at an instant; columns are named after history fields
-STATES = tables.Table("opportunity_history", "S", ("opportunity_id", "changed_at", "seq"), "Saved states.", (
-    *(c for c in tables.OPPORTUNITY_HISTORY.columns if c.name in ("opportunity_id", "changed_at", "changed_by")),
-    tables.Column("seq", "count", "Order of the record", tables.UNKNOWN),
-    tables.Column("is_bulk", "flag", "Part of a bulk edit", tables.UNKNOWN),
-    *(
-        tables.Column(name, of.kind, name, tables.UNKNOWN, of.values)
-        for name, of in ((name, tables.OPPORTUNITIES[column]) for name, column in tables.TRACKED.items())
-    ),
-))  # fmt: skip
 
 
 def converter_for(name: str, section: Section, *given) -> Converter:
     """Make the converter for a section of a table."""
-    if name != "opportunity_history":
+    if name != HISTORY:
         return Converter(tables.table(name), section, *given)
     if section.changes == "states":
-        return Converter(STATES, section, *given)
+        return Converter(tables.STATES, section, *given)
     kind = EnteredConverter if section.changes == "entered" else ChangeConverter
     return kind(tables.OPPORTUNITY_HISTORY, section, *given)
 
@@ -41,7 +32,7 @@ def converter_for(name: str, section: Section, *given) -> Converter:
 class ChangeConverter(Converter):
     """Rows that are changes: what a value means depends on the field that its row speaks of."""
 
-    made = ("seq", "is_bulk", "origin", "field")
+    made = MADE[HISTORY]
 
     def _kinds_of(self, name: str) -> list[tuple[str, str]]:
         if name not in VALUES:
@@ -152,10 +143,7 @@ class ChangeConverter(Converter):
 class EnteredConverter(Converter):
     """One column a stage, with the instant at which the deal entered it."""
 
-    made = ("seq", "is_bulk", "origin", "field", "changed_at")
-
-    def __post_init__(self):
-        self.entered = self.section.entered_in(self.raw.header, self.mapping.prefixes)
+    made = (*MADE[HISTORY], "field", "changed_at")
 
     def _kinds_of(self, name: str) -> list[tuple[str, str]]:
         return [(f"entered:{column}", "instant") for column in self.entered] if name == "opportunity_id" else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from salesops_lib import tables
-from salesops_lib.sources.convert import FINDINGS
+from salesops_lib.sources.convert import finding
 from salesops_lib.sources.staging import Stage
 
 
@@ -38,7 +38,8 @@ def drop_doubled(stage: Stage, db, name: str, label: str) -> None:
         from doubled join "{name}_origin" using (place) where not fold order by place
     """).df()
     folded = db.sql(f'select count(*) from doubled join "{name}_origin" using (place) where fold').fetchall()[0][0]
-    stage.set_aside_late(name, aside)
+    stage.set_aside(aside, f"quarantine-{name}")
+    stage.close()
     if folded:
         stage.folded.add(name)
     if folded or len(aside):
@@ -67,5 +68,5 @@ def unmatched_references(stage: Stage, db) -> Iterator[dict]:
             """).fetchall()
             if rows:
                 shown = ", ".join(value for value, _, _ in rows[:3])
-                entry = ("unmatched reference", "", name, column.name, shown, sum(n for _, n, _ in rows))
-                yield dict(zip(FINDINGS, entry, strict=True))
+                n = sum(n for _, n, _ in rows)
+                yield finding("unmatched reference", table=name, column=column.name, value=shown, n=n)

@@ -16,8 +16,10 @@ from salesops_lib.errors import DataContractError, listed, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead
 from salesops_lib.sources import ids, parse
-from salesops_lib.sources.mapping import PLACEHOLDER, ColumnMap, Lookup, Mapping, Section
-from salesops_lib.sources.read import TEXT, Raw
+from salesops_lib.sources.evidence import Evidence, weigh_dates, weigh_numbers
+from salesops_lib.sources.mapping import Mapping
+from salesops_lib.sources.read.raw import TEXT, Raw
+from salesops_lib.sources.section import PLACEHOLDER, ColumnMap, Lookup, Section
 
 DATES = ("date", "instant")
 NUMBERS = ("money", "rate", "share", "number", "count", "duration")
@@ -26,6 +28,11 @@ FINDINGS = ["kind", "file", "table", "column", "value", "n"]
 CURRENCY = "$currency"
 SIGNS = {".": "decimal point", ",": "decimal comma"}
 SETTINGS = {True: ("date_order", parse.READINGS, "ymd"), False: ("decimal", SIGNS, ".")}
+
+
+def finding(kind: str, file: str = "", table: str = "", column: str = "", value: str = "", n: int = 1) -> dict:
+    """Say one thing that a load noticed, as a row of `FINDINGS`."""
+    return {"kind": kind, "file": file, "table": table, "column": column, "value": value, "n": n}
 
 
 @dataclass
@@ -58,10 +65,11 @@ class Converter:
     readings: dict[str, str] = field(default_factory=dict)
     noticed: Counter = field(default_factory=Counter)
     left_out: int = 0
-    entered: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
-        """Leave to a source of history what it needs to know of its file."""
+    @cached_property
+    def entered(self) -> dict[str, str]:
+        """Columns of the file that date the entry into a stage, with the stage they name."""
+        return self.section.entered_in(self.raw.header, self.mapping.prefixes)
 
     @cached_property
     def columns(self) -> dict[str, ColumnMap]:
@@ -121,9 +129,9 @@ class Converter:
         if absent:
             self.notice("columns the file lacks", "", ", ".join(absent), len(absent))
 
-    def weigh(self) -> Iterator[tuple[str, str, parse.Evidence]]:
+    def weigh(self) -> Iterator[tuple[str, str, Evidence]]:
         """Read the file once; yield (column, kind, evidence) for each whose way of writing is still open."""
-        questions: dict[str, tuple[str, parse.Evidence]] = {}
+        questions: dict[str, tuple[str, Evidence]] = {}
         for name, spec in self.columns.items():
             for key, kind in self._kinds_of(name):
                 is_date = kind in DATES
@@ -133,13 +141,13 @@ class Converter:
                 if stated:
                     self.readings[key] = stated
                 elif kind in DATES + NUMBERS and any(link.source and link.unit != "h:mm" for link in spec.links):
-                    questions[key] = (kind, parse.Evidence())
+                    questions[key] = (kind, Evidence())
         if not questions:
             return
         for rows, _ in ahead(self.raw.batches({c for key in questions for c in self._read_for(key)})):
             cells_of = self._reader(rows)
             for key, (kind, evidence) in questions.items():
-                weigh = parse.weigh_dates if kind in DATES else parse.weigh_numbers
+                weigh = weigh_dates if kind in DATES else weigh_numbers
                 weigh(cells_of(key), evidence)
         for key, (kind, evidence) in questions.items():
             yield key, kind, evidence
@@ -158,12 +166,11 @@ class Converter:
 
     def _typed_as(self, spec: ColumnMap, is_date: bool) -> str | None:
         """How a column is written that was a date or a number in the database it came from."""
-        typed = getattr(self.raw, "typed", {})
-        read = [column for link in spec.links for column in link.source if column in self.raw.header]
-        plain = SETTINGS[is_date][2]
-        return plain if read and {typed.get(self.raw_name(column)) for column in read} == {plain} else None
+        raw, plain = self.raw, SETTINGS[is_date][2]
+        read = [column for link in spec.links for column in link.source if column in raw.header]
+        return plain if {raw.typed.get(raw.raw_name(column)) for column in read} == {plain} else None
 
-    def settle(self, key: str, kind: str, evidence: parse.Evidence, others: dict[bool, str | None]) -> None:
+    def settle(self, key: str, kind: str, evidence: Evidence, others: dict[bool, str | None]) -> None:
         """Choose the reading of one column; `others` is that of the other columns of the export.
 
         Raises
@@ -174,7 +181,7 @@ class Converter:
         is_date = kind in DATES
         setting, names, default = SETTINGS[is_date]
         column = " or ".join(dict.fromkeys(self._named(key)))
-        where = f"{self.raw.name}, column {self.raw_name(column)!r}"
+        where = f"{self.raw.name}, column {self.raw.raw_name(column)!r}"
         self.readings[key] = chosen = evidence.decide(where, default, names, setting, others[is_date])
         if evidence.differ and not any(evidence.only.values()):
             self.notice(f"{names[chosen]}, as in the other columns of the export", column, "", 1)
@@ -182,10 +189,6 @@ class Converter:
     def _named(self, key: str) -> list[str]:
         """Columns to name where the reading of a key is in doubt."""
         return [column for link in self.columns[key].links for column in link.source]
-
-    def raw_name(self, column: str) -> str:
-        """The name a column has in the file."""
-        return getattr(self.raw, "written", {}).get(column, column)
 
     def convert(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Convert raw rows; return (canonical rows with the same index, quarantine of the rest)."""
@@ -230,7 +233,7 @@ class Converter:
                 out = rows[column][hit != wanted]
                 if len(out):
                     what = "left out by rule: not wanted" if wanted else "left out by rule"
-                    self.notice(what, self.raw_name(column), ", ".join(values), len(out))
+                    self.notice(what, self.raw.raw_name(column), ", ".join(values), len(out))
                     self.left_out += len(out)
                     rows = rows[hit == wanted]
         return rows
@@ -353,7 +356,7 @@ class Converter:
 
     def _utc(self, spec: ColumnMap) -> bool:
         """Whether times without a zone are UTC: as stated, or as connectors write them."""
-        written = [self.raw_name(column) for column in spec.source if column in self.raw.header]
+        written = [self.raw.raw_name(column) for column in spec.source if column in self.raw.header]
         return spec.zone == "UTC" or any(name.startswith(self.mapping.prefixes) for name in written)
 
     def _id(self, cells: pd.Series) -> pd.Series:
@@ -406,7 +409,7 @@ class Converter:
     @property
     def findings(self) -> list[dict]:
         """What was noticed, as rows of `FINDINGS`."""
-        return [dict(zip(FINDINGS, (*what, n), strict=True)) for what, n in self.noticed.items()]
+        return [finding(*what, n) for what, n in self.noticed.items()]
 
 
 def told(cells: pd.Series, mask: pd.Series, column: str, reason: str) -> pd.DataFrame:

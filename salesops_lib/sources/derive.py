@@ -1,37 +1,22 @@
-"""What a source does not say outright: history from saved states or successive exports, stages, closings."""
+"""What a source does not say outright: history from saved states or successive exports, daily rates."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from salesops_lib import tables
-from salesops_lib.periods import FiscalCalendar
-from salesops_lib.sources.changes import END, STATES
-from salesops_lib.sources.convert import FINDINGS, Converter
-from salesops_lib.sources.mapping import Mapping, Section
+from salesops_lib.sources.changes import END
+from salesops_lib.sources.convert import finding
+from salesops_lib.sources.mapping import HISTORY
+from salesops_lib.sources.process import FORM, label_stages
+from salesops_lib.sources.section import Section
 from salesops_lib.sources.staging import Stage
 
-HISTORY = "opportunity_history"
-CLOSED_NAME = r"(^|[^a-z])(closed|won|lost|gewonnen|verloren|gagn|perdu|ganad|perdid)"
-WON_NAME = r"(won|gewonnen|gagn|ganad)"
-# ids and labels of stages are compared by their letters and digits
-FORM = r"regexp_replace(lower(regexp_replace({}, '^[a-z0-9_]+:', '')), '[^\p{{L}}\p{{N}}]', '', 'g')".format
 # text of a field's value as the contract writes it, from the typed column of a state
 AS_TEXT = {"date": "strftime({0}, '%Y-%m-%d')", "flag": "lower({0}::varchar)"}
-__all__ = [
-    "STATES",
-    "Piece",
-    "Seen",
-    "closings",
-    "complete_closing",
-    "differences",
-    "history",
-    "name_stages",
-    "rates",
-    "stages",
-]
 
 
 @dataclass(frozen=True)
@@ -66,20 +51,6 @@ class Seen:
     unread: list[str]
 
 
-def complete_closing(frame: pd.DataFrame, calendar: FiscalCalendar, converter: Converter) -> pd.DataFrame:
-    """Fill closing instant and closing date from each other; a closed deal with neither is counted.
-
-    An open deal has neither, whatever date its source still shows.
-    """
-    closed = frame["is_closed"].fillna(False).astype(bool)
-    closed_at = frame["closed_at"].fillna(calendar.day_start(frame["close_date"])).where(closed)
-    close_date = frame["close_date"].fillna(calendar.business_date(frame["closed_at"])).where(closed)
-    undated = int((frame["is_closed"] & closed_at.isna()).sum())
-    if undated:
-        converter.notice("closed without a close date", "close_date", "", undated)
-    return frame.assign(closed_at=closed_at, close_date=close_date)
-
-
 def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict[str, str | None]:
     """Make one history of all its sources: each field is told by the first that knows it.
 
@@ -92,7 +63,7 @@ def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict
         return {}
     if not pieces[0].whole:
         if "opportunities" in stage.names:
-            _label_stages(db, stage)
+            label_stages(db, stage)
         selects = [_changes(db, stage, piece, rank) for rank, piece in enumerate(pieces)]
         db.execute(f"create temp table changes as {' union all '.join(selects)}")
         db.execute("create temp table granted as select field, min(rank) rank from changes group by field")
@@ -101,7 +72,7 @@ def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict
         )
         for field, rank, n in spoken.fetchall():
             better = "another source of history tells this field"
-            findings.append(_finding(better, pieces[rank].section.file, "field", field, n))
+            findings.append(finding(better, pieces[rank].section.file, HISTORY, "field", field, n))
         _write_history(stage, db, """
             select * exclude (nth), row_number() over (
                 partition by opportunity_id, changed_at, field order by rank, place) - 1 seq
@@ -112,7 +83,7 @@ def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict
         """)  # fmt: skip
         total = db.sql("select count(*) from changes semi join granted using (field, rank)").fetchall()[0][0]
         if again := total - stage.rows[HISTORY]:
-            findings.append(_finding("the same change told twice, kept once", "", "", "", again))
+            findings.append(finding("the same change told twice, kept once", table=HISTORY, n=again))
     return _coverage(db, pieces)
 
 
@@ -137,12 +108,15 @@ def _changes(db, stage: Stage, piece: Piece, rank: int) -> str:
     _oldest_first(db, stage, piece)
     if "opportunities" in stage.names:
         _name_stages(db, stage, piece)
+    old = "old_value"
     if piece.section.changes == "states":
-        return _from_states(f'(select * from "{piece.name}")', kept)
-    told = ["opportunity_id", "changed_at", "field", "old_value", "new_value"]
-    if not piece.has_old:
-        told[3] = "lag(new_value) over (partition by opportunity_id, field order by changed_at, place) old_value"
-    return f"select {', '.join(told)}, {kept} from {_with_ends(db, piece.name)}"
+        states = f'(select * replace ({_texts({field: field for field in tables.TRACKED})}) from "{piece.name}")'
+        source = f"({_moves(states, tables.TRACKED, 'changed_at, place')})"
+    else:
+        source = _with_ends(db, piece.name)
+        if not piece.has_old:
+            old = "lag(new_value) over (partition by opportunity_id, field order by changed_at, place) old_value"
+    return f"select opportunity_id, changed_at, field, {old}, new_value, {kept} from {source}"
 
 
 def _with_ends(db, name: str) -> str:
@@ -173,63 +147,21 @@ def _with_ends(db, name: str) -> str:
     )"""
 
 
-def _from_states(source: str, kept: str) -> str:
-    """SQL for what changed between successive states of each deal."""
-    names = [column.name for column in STATES.columns if column.name in tables.TRACKED]
-    texts = ", ".join(f"{_as_text(STATES[name].kind, name)} as {name}" for name in names)
-    then = "field, value, lag(value) over past as before"
+def _texts(columns: dict[str, str]) -> str:
+    """SQL for the text of each field, as the contract writes it, from the typed column that holds it."""
+    forms = {field: AS_TEXT.get(tables.STATES[field].kind, "{0}::varchar") for field in columns}
+    return ", ".join(f"{forms[field].format(column)} as {field}" for field, column in columns.items())
+
+
+def _moves(states: str, fields: Iterable[str], order: str, known: str = "") -> str:
+    """SQL for what changed between successive states of each deal; `nth` counts the states that tell a field."""
     return f"""
-        select opportunity_id, changed_at, field, before as old_value, value as new_value, {kept} from (
-            select * exclude (field, value), {then} from (
-                from (select * replace ({texts}) from {source})
-                unpivot include nulls (value for field in ({", ".join(names)}))
-            ) window past as (partition by opportunity_id, field order by changed_at, place)
-        ) where value is distinct from before
+        select * from (
+            select *, lag(new_value) over past old_value, row_number() over past nth from (
+                select * from {states} unpivot include nulls (new_value for field in ({", ".join(fields)}))
+            ) {known} window past as (partition by opportunity_id, field order by {order})
+        ) where new_value is distinct from old_value
     """
-
-
-def _as_text(kind: str, column: str) -> str:
-    return AS_TEXT.get(kind, "{0}::varchar").format(column)
-
-
-def name_stages(stage: Stage, db, findings: list[dict]) -> None:
-    """Give deals that name their stage by its label the id that the stages of their pipeline have."""
-    if not stage.rows.get("stages") or "opportunities" not in stage.names:
-        return
-    _label_stages(db, stage)
-    for name in [n for n in stage.names if n.startswith("opportunities")]:
-        named = f"""
-            from "{name}" o
-            left join (select distinct pipeline_id, stage_id from stages) s using (pipeline_id, stage_id)
-            left join labels l on s.stage_id is null
-                and l.pipeline_id = o.pipeline_id and l.form = {FORM("o.stage_id")} and l.stage_id <> o.stage_id
-        """
-        n, shown = db.sql(f"select count(l.stage_id), min(o.stage_id) filter (l.form <> '') {named}").fetchall()[0]
-        if n:
-            findings.append(_finding("stage told by its label, now by its id", "", "stage_id", shown, n))
-            stage.rewrite(db, name, f"""
-                select o.* replace (coalesce(l.stage_id, o.stage_id) as stage_id) {named} order by o.place
-            """)  # fmt: skip
-            stage.show(db, name)
-    _label_stages(db, stage)
-
-
-def _label_stages(db, stage: Stage) -> None:
-    """Table of the stages of each pipeline by id and label; case and marks do not count, twins drop out."""
-    known = ["select pipeline_id, stage_id, stage_id label, 2 rank from opportunities"]
-    if stage.rows.get("stages"):
-        known.append("select pipeline_id, stage_id, stage_id, 0 from stages")
-        known.append("select pipeline_id, stage_id, stage_name, 1 from stages")
-    db.execute(f"""
-        create or replace temp table labels as
-        select pipeline_id, form, min(stage_id) stage_id from (
-            select *, min(rank) over (partition by pipeline_id, form) best
-            from (select *, {FORM("label")} form from ({" union all ".join(known)}))
-        ) where rank = best and form <> '' group by pipeline_id, form having count(distinct stage_id) = 1
-    """)
-    db.execute(
-        f"create or replace temp table stage_ids as select distinct stage_id from ({' union all '.join(known)})"
-    )
 
 
 def _name_stages(db, stage: Stage, piece: Piece) -> None:
@@ -249,7 +181,6 @@ def _name_stages(db, stage: Stage, piece: Piece) -> None:
         select p.* replace ({", ".join(named)})
         from "{piece.name}" p left join opportunities o using (opportunity_id) {joins} order by p.place
     """)  # fmt: skip
-    stage.show(db, piece.name)
 
 
 def _oldest_first(db, stage: Stage, piece: Piece) -> None:
@@ -261,17 +192,12 @@ def _oldest_first(db, stage: Stage, piece: Piece) -> None:
     """).fetchall()[0][0]
     if newer:
         stage.rewrite(db, piece.name, f'select * exclude (place) from "{piece.name}" order by place desc')
-        stage.show(db, piece.name)
 
 
 def _write_history(stage: Stage, db, statement: str) -> None:
-    spec = tables.table(HISTORY)
-    empty = tables.conform(pd.DataFrame(columns=spec.names), spec).assign(source_system="", source_file_sha256="")
-    if HISTORY not in stage.rows:
-        stage.append(HISTORY, empty, spec=spec, file="", fold=True)
-        stage.close()
+    stage.start(HISTORY, tables.table(HISTORY))
+    stage.close()
     stage.rewrite(db, HISTORY, statement)
-    stage.show(db, HISTORY)
 
 
 def differences(
@@ -288,7 +214,7 @@ def differences(
         For each field that only the differences tell, the first export that shows it.
     """
     fields = [field for field in tables.TRACKED if field not in ("deleted", "merged")]
-    texts = ", ".join(f"{_as_text(STATES[name].kind, tables.TRACKED[name])} as {name}" for name in fields)
+    texts = _texts({field: tables.TRACKED[field] for field in fields})
     kept = "opportunity_id, is_deleted, deleted_at, source_system, source_file_sha256, place"
     parts = [f'select {kept}, {texts}, {k} k from "{one.name}"' for k, one in enumerate(exports)]
     db.execute(f"create temp table seen as {' union all '.join(parts)}")
@@ -307,25 +233,21 @@ def differences(
     )
     _write_history(stage, db, f"""
         from (
-            select opportunity_id, moment changed_at, field, 0::bigint seq, before old_value, value new_value,
+            select opportunity_id, moment changed_at, field, 0::bigint seq, old_value, new_value,
                 null::varchar changed_by, false is_bulk, 'snapshot_diff' origin, source_system, source_file_sha256
-            from (
-                select *, lag(value) over past before, row_number() over past nth
-                from (select * from seen unpivot include nulls (value for field in ({", ".join(fields)})))
-                semi join filled using (k, field)
-                window past as (partition by opportunity_id, field order by k)
-            ) join moments using (k) anti join ({native}) using (opportunity_id, field)
-            where nth > 1 and value is distinct from before
+            from ({_moves("seen", fields, "k", "semi join filled using (k, field)")})
+            join moments using (k) anti join ({native}) using (opportunity_id, field) where nth > 1
             union all by name select *, false is_bulk, 'snapshot_diff' origin, 0::bigint seq from deletions
             {own}
         ) order by opportunity_id, changed_at, field, seq
     """)  # fmt: skip
     gone = _bring_back(stage, db, exports)
     if gone:
-        findings.append(_finding("gone from the export, taken as deleted", "", "opportunity_id", "", gone))
+        what = "gone from the export, taken as deleted"
+        findings.append(finding(what, "", "opportunities", "opportunity_id", n=gone))
     if unread := sum(len(one.unread) for one in exports):
         what = "set aside in an export, so neither there nor gone"
-        findings.append(_finding(what, "", "opportunity_id", "", unread))
+        findings.append(finding(what, "", "opportunities", "opportunity_id", n=unread))
     first = {f: next((one.moment.isoformat() for one in exports if f in one.fields), None) for f in fields}
     return {
         f: at for f, at in (first | {"deleted": exports[0].moment.isoformat()}).items() if f not in coverage and at
@@ -375,90 +297,6 @@ def _bring_back(stage: Stage, db, exports: list[Seen]) -> int:
     return db.sql("select count(*) from gone").fetchall()[0][0]
 
 
-def stages(stage: Stage, db, mapping: Mapping, findings: list[dict]) -> bool:
-    """Infer the sales process where no source tells it: closed and won from the deals, order from probabilities.
-
-    Without probabilities, stages stand in the order in which deals come to them; by name where no history tells.
-    Says whether it did.
-    """
-    if "opportunities" not in stage.names or stage.rows.get("stages"):
-        return False
-    told = HISTORY in stage.names
-    moves = f"""
-        select pipeline_id, new_value stage_id, avg(nth) depth, count(*) n from (
-            select *, row_number() over (partition by opportunity_id order by changed_at, seq) nth
-            from "{HISTORY}" where field = 'stage'
-        ) join opportunities using (opportunity_id) where new_value is not null group by all
-    """
-    nothing = "select null::varchar pipeline_id, null::varchar stage_id, null::double depth, 0 n where false"
-    found = db.sql(f"""
-        with shown as (
-            select pipeline_id, stage_id, bool_or(is_closed) is_closed, bool_or(is_won) is_won,
-                avg(probability_crm::decimal(18, 9)) chance
-            from opportunities where stage_id is not null group by all
-        ), moved as ({moves if told else nothing}),
-        both_ways as (
-            select coalesce(s.pipeline_id, m.pipeline_id) pipeline_id, coalesce(s.stage_id, m.stage_id) stage_id,
-                is_closed, is_won, chance, depth,
-                regexp_replace(coalesce(s.stage_id, m.stage_id), '^[a-z0-9_]+:', '') stage_name
-            from shown s full join moved m on m.pipeline_id = s.pipeline_id and m.stage_id = s.stage_id
-        )
-        select pipeline_id, stage_id, stage_name,
-            coalesce(is_closed, regexp_matches(lower(stage_name), '{CLOSED_NAME}')) is_closed,
-            coalesce(is_won, regexp_matches(lower(stage_name), '{WON_NAME}')) is_won, chance, depth
-        from both_ways
-        order by pipeline_id, is_closed, is_won desc, chance nulls last, depth nulls last, stage_name
-    """).df()
-    if found.empty:
-        return False
-    order = found.groupby("pipeline_id").cumcount() + 1
-    frame = found[["pipeline_id", "stage_id", "stage_name", "is_closed", "is_won"]].assign(
-        valid_from=pd.Timestamp("1970-01-01"), stage_order=order, is_qualified=True,
-        probability_default=found["chance"].where(~found["is_closed"].astype(bool)),
-        source_system=mapping.source_system, source_file_sha256=None,
-    )  # fmt: skip
-    spec = tables.table("stages")
-    stage.rows.pop("stages", None)
-    stage.append("stages", tables.conform(frame, spec), spec=spec, file="inferred", fold=False)
-    stage.close()
-    how = "probability" if found["chance"].notna().any() else "the deals' moves" if told else "name"
-    findings.append(_finding(f"stages inferred from the deals, in order of {how}", "", "stage_id", "", len(found)))
-    return True
-
-
-def closings(stage: Stage, db, zone: str, findings: list[dict]) -> None:
-    """Date the closing of a deal by its last move into a closed stage, where history tells one.
-
-    A won deal moved to another won stage does not close again; a lost one that is won does.
-    """
-    if not {HISTORY, "stages", "opportunities"} <= set(stage.names):
-        return
-    db.execute(f"""
-        create temp table closing as
-        select opportunity_id, max(changed_at) moment from (
-            select h.opportunity_id, h.changed_at, new.is_closed closes, new.is_won wins,
-                coalesce(old.is_closed, false) was_closed, old.is_won was_won
-            from "{HISTORY}" h join opportunities o using (opportunity_id)
-            join stages new on new.stage_id = h.new_value and new.pipeline_id = o.pipeline_id
-            left join stages old on old.stage_id = h.old_value and old.pipeline_id = o.pipeline_id
-            where h.field = 'stage' and o.is_closed
-        ) where closes and not (was_closed and was_won = wins) group by opportunity_id
-    """)
-    day = f"cast(timezone('{zone}', c.moment) as date)"
-    moved, shown = db.sql(f"""
-        select count(*), list(o.opportunity_id order by o.opportunity_id)[:3] from opportunities o
-        join closing c using (opportunity_id) where o.close_date is not null and o.close_date <> {day}
-    """).fetchall()[0]
-    if moved:
-        what = "closed on another day than the close date says; history counts"
-        findings.append(_finding(what, "", "close_date", ", ".join(shown), moved))
-    stage.rewrite(db, "opportunities", f"""
-        select o.* replace (coalesce(c.moment, o.closed_at) as closed_at,
-            case when c.moment is null then o.close_date else {day} end as close_date)
-        from opportunities o left join closing c using (opportunity_id) order by place
-    """)  # fmt: skip
-
-
 def rates(stage: Stage, db, until: pd.Timestamp) -> None:
     """Repeat each daily rate on every day it holds: until the next of its currency, the last until the export."""
     stage.rewrite(db, "fx_rates", f"""
@@ -472,14 +310,3 @@ def rates(stage: Stage, db, until: pd.Timestamp) -> None:
         union all select * exclude (place, following) from spans where kind <> 'daily'
         order by currency, kind, rate_date
     """)  # fmt: skip
-
-
-def _finding(kind: str, file: str | None, column: str, value: str, n: int) -> dict:
-    table = (
-        "stages"
-        if column == "stage_id"
-        else "opportunities"
-        if column in ("close_date", "opportunity_id")
-        else HISTORY
-    )
-    return dict(zip(FINDINGS, (kind, file or "", table, column, value, int(n)), strict=True))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from salesops_lib.errors import DataContractError, listed, shown
 from salesops_lib.sources.mapping import Mapping, SourceObject, normal
-from salesops_lib.sources.read import SUFFIXES, Raw, open_raw
+from salesops_lib.sources.read import SUFFIXES, open_raw
+from salesops_lib.sources.read.raw import Raw
 
 NOISE = re.compile(r"(export|extract|data|all|report|download|copy|final|new|bulkquery|result|part|teil|chunk)$")
 DAY = re.compile(r"(?<!\d)(20\d{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -166,7 +167,7 @@ def strangers_in(files: dict[str, list[Raw]], mapping: Mapping) -> Iterator[tupl
             entered = {c for section in stages for c in section.entered_in(raw.header, mapping.prefixes)}
             for column in raw.header:
                 if column not in used and column not in entered and column not in mapping.ignore:
-                    written = getattr(raw, "written", {}).get(column, column)
+                    written = raw.raw_name(column)
                     yield (
                         raw.name,
                         near_labels(written, mapping.objects[name])

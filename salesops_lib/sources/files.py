@@ -15,16 +15,18 @@ from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ConfigError, DataContractError, unknown
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.progress import ahead, track
-from salesops_lib.sources import checks, derive, ids, parse
+from salesops_lib.sources import checks, derive, ids, process
 from salesops_lib.sources.changes import converter_for
-from salesops_lib.sources.convert import FINDINGS, Converter
+from salesops_lib.sources.convert import FINDINGS, Converter, finding
 from salesops_lib.sources.discover import day_in, find_objects, strangers_in
+from salesops_lib.sources.evidence import plain_numbers
 from salesops_lib.sources.loaded import Staged
-from salesops_lib.sources.mapping import Lookup, Mapping, Section
-from salesops_lib.sources.read import Raw, open_raw
+from salesops_lib.sources.mapping import HISTORY, Mapping
+from salesops_lib.sources.read import open_raw
+from salesops_lib.sources.read.raw import Raw
+from salesops_lib.sources.section import Lookup, Section
 from salesops_lib.sources.staging import Stage
 
-HISTORY = "opportunity_history"
 NO_CURRENCY = "XXX"  # ISO 4217: no currency
 REPORT = ["table", "rows_in", "rows_kept", "rows_quarantined", "reason", "records"]
 
@@ -46,7 +48,7 @@ class Export:
     @cached_property
     def hashes(self) -> dict[str, str]:
         """SHA-256 by file."""
-        return {raw.name: raw.sha256() for raws in self.files.values() for raw in raws}
+        return {raw.name: raw.sha256 for raws in self.files.values() for raw in raws}
 
 
 def open_export(folder: Path, mapping: Mapping, calendar: FiscalCalendar) -> Export:
@@ -154,13 +156,13 @@ class Load:
                 continue
             for raw in export.files.get(section.file, []):
                 if absent := [column for column in section.having if column not in raw.header]:
-                    told = (f"not read as {name}: no such column", raw.name, name, ", ".join(absent), "", 1)
-                    self.findings.append(dict(zip(FINDINGS, told, strict=True)))
-                    continue
-                if section.changes == "entered" and not section.entered_in(raw.header, export.mapping.prefixes):
+                    told = f"not read as {name}: no such column"
+                    self.findings.append(finding(told, raw.name, name, ", ".join(absent)))
                     continue
                 currency = self.company.currency or NO_CURRENCY
                 converter = converter_for(name, section, export.mapping, self.calendar, currency, raw)
+                if section.changes == "entered" and not converter.entered:
+                    continue
                 links = [link for spec in converter.columns.values() for link in spec.links if link.lookup]
                 converter.lookups = {one.lookup: self._lookup(export, one.lookup, name) for one in links}
                 if section.fallback and not all(c in converter.columns for c in converter.spec.key):
@@ -195,14 +197,10 @@ class Load:
         found = found[found["key"].ne("") & found["value"].ne("")].drop_duplicates()
         again = found["key"][found["key"].duplicated()].unique()
         if len(again):
-            entry = (
-                f"several {wanted.value} for one {', '.join(wanted.key)}; the first counts",
-                wanted.file,
-                table,
-            )
-            self.findings.append(dict(zip(FINDINGS, (*entry, "", str(again[0]), len(again)), strict=True)))
+            told = f"several {wanted.value} for one {', '.join(wanted.key)}; the first counts"
+            self.findings.append(finding(told, wanted.file, table, value=str(again[0]), n=len(again)))
         first = found.drop_duplicates("key").set_index("key")["value"]
-        self.looked_up[id(export), wanted] = parse.plain_numbers(first)
+        self.looked_up[id(export), wanted] = plain_numbers(first)
         return self.looked_up[id(export), wanted]
 
     def _read_table(self, name: str, converters: list[Converter]) -> None:
@@ -232,7 +230,7 @@ class Load:
             frame, aside = converter.convert(rows)
             records += len(rows) + len(ragged)
             if name.startswith("opportunities"):
-                frame = derive.complete_closing(frame, self.calendar, converter)
+                frame = process.complete_closing(frame, self.calendar, converter)
             if fold:
                 key = frame[list(converter.spec.key)].astype("string")
                 seen = key if seen is None else pd.concat([seen, key])
@@ -249,10 +247,7 @@ class Load:
             if self.earlier and name.startswith("opportunities") and len(aside):
                 lost = converter.ids_of(rows[rows.index.isin(aside["row"])])
                 self.unread.setdefault(name, []).extend(lost)
-        if name not in self.stage.rows:
-            nothing = pd.DataFrame(columns=converter.spec.names, index=pd.RangeIndex(0))
-            nothing = tables.conform(nothing, converter.spec).assign(source_system="", source_file_sha256="")
-            self.stage.append(name, nothing, spec=converter.spec, file=converter.raw.name, fold=fold)
+        self.stage.start(name, converter.spec)
         self.records[name] = self.records.get(name, 0) + records - converter.left_out
 
     def _told_elsewhere(self, converter: Converter) -> bool:
@@ -310,7 +305,7 @@ class Load:
             for name in [n for n in self.stage.names if not n.startswith("piece_")]:
                 checks.drop_doubled(self.stage, db, name, self._label(name))
         with self.stage.database() as db:
-            derive.name_stages(self.stage, db, self.findings)
+            process.name_stages(self.stage, db, self.findings)
             coverage = derive.history(self.stage, db, self.pieces, self.findings)
         if self.earlier:
             names = [f"opportunities_{k}" for k in range(len(self.earlier))] + ["opportunities"]
@@ -329,13 +324,13 @@ class Load:
                     derive.rates(self.stage, db, self.export.extracted_at)
                     self.derived.add("fx_rates")
         with self.stage.database() as db:
-            if derive.stages(self.stage, db, self.export.mapping, self.findings):
+            if process.infer(self.stage, db, self.export.mapping, self.findings):
                 self.derived.add("stages")
         with self.stage.database() as db:
             if any(
                 section.closing == "history" for section in self.export.mapping.tables.get("opportunities", ())
             ):
-                derive.closings(self.stage, db, self.calendar.timezone, self.findings)
+                process.closings(self.stage, db, self.calendar.timezone, self.findings)
         with self.stage.database() as db:
             self.findings += list(checks.unmatched_references(self.stage, db))
         return coverage
@@ -378,7 +373,7 @@ class Load:
                     for raw in raws for column in raw.header if column not in read and column not in mapping.ignore
                 ]  # fmt: skip
         for kind, file, column in entries:
-            yield dict(zip(FINDINGS, (kind, file, "", column, "", 1), strict=True))
+            yield finding(kind, file, column=column)
 
 
 def settle(converters: list[Converter]) -> None:
@@ -407,6 +402,3 @@ def settle(converters: list[Converter]) -> None:
     if said:
         more = [f"and {len(said) - 5} more columns."] if len(said) > 5 else []
         raise DataContractError("\n".join([*list(said)[:5], *more]))
-
-
-__all__ = ["FINDINGS", "Export", "open_export", "parse", "settle", "stage_files"]

@@ -10,8 +10,7 @@ import pandas as pd
 from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.sources import Loaded
-from salesops_lib.sources.convert import QUARANTINE
-from salesops_lib.sources.files import FINDINGS
+from salesops_lib.sources.convert import FINDINGS, QUARANTINE
 from salesops_lib.sources.sample import SampleSettings, batches, export, simulate, truth
 
 NAME = "Nordlicht Industrial Software"

@@ -21,14 +21,15 @@ from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ConfigError, DataContractError, ParameterError, unknown
 from salesops_lib.periods import FiscalCalendar, as_date
 from salesops_lib.progress import track
-from salesops_lib.sources.convert import FINDINGS
+from salesops_lib.sources.convert import finding
 from salesops_lib.sources.credentials import find_address, missing
 from salesops_lib.sources.discover import rename
 from salesops_lib.sources.files import Export, Load
 from salesops_lib.sources.loaded import Staged
 from salesops_lib.sources.mapping import MADE, Mapping
 from salesops_lib.sources.pushdown import BEGINS, Pushdown, parse_query
-from salesops_lib.sources.read import RawParquet, checked_header, file_hash
+from salesops_lib.sources.read.parquet import RawParquet
+from salesops_lib.sources.read.raw import checked_header
 from salesops_lib.sources.staging import Stage
 from salesops_lib.sources.warehouse import Part, Warehouse, connect
 
@@ -45,7 +46,7 @@ class RawQuery(RawParquet):
     name
         The table or query, for messages.
     spool
-        File with the rows.
+        File with the rows, in their order.
     header
         Their columns.
     typed
@@ -54,12 +55,7 @@ class RawQuery(RawParquet):
 
     def __init__(self, name: str, spool: Path, header: list[str], typed: dict[str, str]):
         super().__init__(spool)
-        self.path, self.name, self.spool = None, name, spool
-        self.header, self.typed = checked_header(header, name), typed
-
-    def sha256(self) -> str:
-        """SHA-256 of the rows, in their order."""
-        return file_hash(self.spool)
+        self.name, self.header, self.typed = name, checked_header(header, name), typed
 
 
 def keep(name: str, parts: Iterable[Part], spool: Path) -> RawQuery:
@@ -104,7 +100,7 @@ class Window:
         """Say of each table what was left in the database."""
         told = {"not loaded: from before": self.since, "not loaded: from after": self.until}
         return [
-            dict(zip(FINDINGS, (what, "", name, "", bound.isoformat(), 1), strict=True))
+            finding(what, table=name, value=bound.isoformat())
             for name in names for what, bound in told.items()
             if bound is not None and (name, bound) != ("accounts", self.since)
         ]  # fmt: skip
@@ -192,7 +188,7 @@ def _read_tables(warehouse: Warehouse, schema: str | None, window: Window, now, 
         sections[name] = {"file": name, "columns": {column: column for column in chosen}}
         known = {*chosen, *(column.name for column in tables.PROVENANCE)}
         findings += [
-            dict(zip(FINDINGS, ("column not read", name, "", column, "", 1), strict=True))
+            finding("column not read", name, column=column)
             for column in columns if column not in known
         ]  # fmt: skip
     same = dict.fromkeys(("name", "id_prefix", "source_system"), "sql")

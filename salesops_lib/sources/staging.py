@@ -55,6 +55,13 @@ class Stage:
         """Tables that have a file."""
         return [name for name in self.rows if self.path(name).exists()]
 
+    def start(self, name: str, spec: tables.Table) -> None:
+        """Make a table that has no rows so far."""
+        if name not in self.rows:
+            empty = tables.conform(pd.DataFrame(columns=spec.names, index=pd.RangeIndex(0)), spec)
+            empty = empty.assign(source_system="", source_file_sha256="")
+            self.append(name, empty, spec=spec, file="", fold=False)
+
     def append(self, name: str, frame: pd.DataFrame, *, spec: tables.Table, file: str, fold: bool) -> None:
         """Write rows, indexed by their number in `file`; of doubled keys, rows that `fold` vanish silently."""
         table = to_arrow(frame.drop(columns="extracted_at", errors="ignore"), spec)
@@ -70,13 +77,12 @@ class Stage:
         self._writing = self._thread.submit(self._write_both, name, table, origin)
         self.rows[name] += len(frame)
 
-    def set_aside(self, rows: pd.DataFrame) -> None:
-        """Write rows to the quarantine and count them by table, column and reason."""
+    def set_aside(self, rows: pd.DataFrame, file: str = "quarantine") -> None:
+        """Write rows to a file of the quarantine and count them by table, column and reason."""
         if rows.empty:
             return
-        rows = rows[QUARANTINE]
-        text = rows.astype({name: "string[pyarrow]" for name in QUARANTINE if name != "row"})
-        self._write("quarantine", pa.Table.from_pandas(text, schema=ASIDE, preserve_index=False))
+        text = rows[QUARANTINE].astype({name: "string[pyarrow]" for name in QUARANTINE if name != "row"})
+        self._write(file, pa.Table.from_pandas(text, schema=ASIDE, preserve_index=False))
         counts = text.fillna("").groupby(["table", "column", "reason"], sort=False).size()
         self.aside.update(counts.to_dict())
 
@@ -89,14 +95,6 @@ class Stage:
         if self._writing is not None:
             self._writing.result()
             self._writing = None
-
-    def set_aside_late(self, name: str, rows: pd.DataFrame) -> None:
-        """Write rows found doubled in a whole table to a quarantine file of their own."""
-        if len(rows):
-            text = rows.astype({column: "string" for column in QUARANTINE if column != "row"})
-            table = pa.Table.from_pandas(text[QUARANTINE], schema=ASIDE, preserve_index=False)
-            pq.write_table(table, self.folder / f"quarantine-{name}.parquet")
-            self.aside.update(text.fillna("").groupby(["table", "column", "reason"], sort=False).size().to_dict())
 
     def _write(self, name: str, table: pa.Table) -> None:
         if name not in self._writers:
@@ -125,10 +123,10 @@ class Stage:
             db.execute(f"set memory_limit = '{MEMORY}'")
             db.execute("set temp_directory = $1", [str(self.folder / "spill")])
             for name in self.names:
-                self.show(db, name)
+                self._show(db, name)
             yield db
 
-    def show(self, db, name: str) -> None:
+    def _show(self, db, name: str) -> None:
         """Make, or make anew, the views of a table."""
         for view, path in ((name, self.path(name)), (f"{name}_origin", self.origin(name))):
             if path.exists():
@@ -138,15 +136,16 @@ class Stage:
                     from {shown}
                 """)
 
-    def rewrite(self, db, name: str, statement: str, params: dict | None = None) -> None:
-        """Replace a table by the rows of a statement, in their order."""
+    def rewrite(self, db, name: str, statement: str) -> None:
+        """Replace a table, and its view, by the rows of a statement, in their order."""
         beside = self.folder / f"{name}.next.parquet"
         schema = pq.read_schema(self.path(name))
         with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
-            for batch in db.sql(statement, params=params).to_arrow_reader(200_000):
+            for batch in db.sql(statement).to_arrow_reader(200_000):
                 writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
         beside.replace(self.path(name))
         self.rows[name] = pq.read_metadata(self.path(name)).num_rows
+        self._show(db, name)
 
 
 def _quoted(path: Path) -> str:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from salesops_lib.errors import ConfigError, DataContractError, SalesOpsError
 from salesops_lib.sources.credentials import Address, missing
-from salesops_lib.sources.read import text_array
+from salesops_lib.sources.read.parquet import text_array
 
 FETCH_ROWS = 50_000
 CONNECT_SECONDS = 15

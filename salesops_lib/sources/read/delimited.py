@@ -1,67 +1,29 @@
-"""Files as they came: every cell as text, every record with its number, nothing guessed.
+"""Delimited text: read by Arrow in blocks where a first pass over the bytes finds it well formed (RFC 4180).
 
-A record's number is the one a spreadsheet shows: the header is row 1, the first record row 2. Delimited text is
-read by Arrow in blocks where a first pass over the bytes finds it well formed (RFC 4180), else record by record by
-Python's `csv`, which can say what is wrong and where.
+Else it is read record by record by Python's `csv`, which can say what is wrong and where.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from salesops_lib.errors import DataContractError, shown
+from salesops_lib.errors import DataContractError
+from salesops_lib.sources.read.raw import RAGGED, TEXT, Raw, checked_header
 
 DELIMITERS = ",;\t|"
-BATCH_ROWS = 200_000
 BLOCK = 1 << 24  # bytes; a record must fit
-TEXT = pd.StringDtype("pyarrow")
-RAGGED = ["row", "value", "reason"]
-SUFFIXES = (".csv", ".txt", ".tsv", ".xlsx", ".parquet")
 
 
-class Raw(Protocol):
-    """One table as it came: `name` for messages, `header`, text cells in batches, a hash of the content."""
-
-    name: str
-    path: Path | None
-    header: list[str]
-
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Yield (rows, ragged): text columns indexed by row number, and rows of the wrong length."""
-
-    def sha256(self) -> str:
-        """SHA-256 of the content."""
-
-
-def open_raw(path: Path, encoding: str | None = None, delimiter: str | None = None) -> list[Raw]:
-    """Open a file: one table, or one for each sheet that is not empty.
-
-    Raises
-    ------
-    DataContractError
-        Where it does not exist, is empty, or is not what its name says.
-    """
-    if not path.is_file():
-        raise DataContractError(f"{path}: no such file.")
-    suffix = path.suffix.lower()
-    if suffix == ".xlsx":
-        return open_sheets(path)
-    return [RawParquet(path) if suffix == ".parquet" else RawFile(path, encoding, delimiter)]
-
-
-class RawFile:
+class RawFile(Raw):
     """One delimited text file.
 
     Parameters
@@ -114,10 +76,7 @@ class RawFile:
             ) from error
 
     def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Yield (rows, ragged): text columns indexed by row number, and rows of the wrong length.
-
-        `ragged` has `row`, `value` (the row's text) and `reason`.
-        """
+        """Yield (rows, ragged); see `Raw`."""
         wanted = self.header if columns is None else [name for name in self.header if name in columns]
         return self._blocks(wanted) if self._well_formed and wanted else self._chunks(wanted)
 
@@ -125,7 +84,7 @@ class RawFile:
         """Read record by record, those after a row number."""
         places = [self.header.index(name) for name in wanted]
         records = (record for record in islice(self._records(), 1, None) if record[0] > after)
-        while chunk := list(islice(records, BATCH_ROWS)):
+        while chunk := list(islice(records, self.batch_rows)):
             good = [record for record in chunk if len(record[1]) == len(self.header)]
             index = pd.Index([number for number, _ in good], name="row", dtype="int64")
             cells = {
@@ -205,10 +164,6 @@ class RawFile:
         self._quoted = form.quotes > 0
         return whole
 
-    def sha256(self) -> str:
-        """SHA-256 of the file's bytes."""
-        return file_hash(self.path)
-
 
 def _numbers(first: int, count: int, taken: list[int]) -> np.ndarray:
     """Number `count` rows from `first` on, leaving out those `taken`."""
@@ -253,192 +208,6 @@ class _Form:
         self.quotes += len(at)
         beside = np.where(opens, cells[at - 1], cells[at + 1])
         return bool((self._ends[beside] | (beside == 34)).all())
-
-
-class RawParquet:
-    """One Parquet file; every value as the text it would have in a delimited file."""
-
-    def __init__(self, path: Path):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self.path, self.name = path, path.name
-        try:
-            self._file = pq.ParquetFile(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataContractError(f"{self.name} is no Parquet file: {str(error).rstrip('.')}.") from error
-        self.columns = self._file.schema_arrow.names
-        self.header = checked_header(self.columns, self.name)
-        kinds = {field.name.strip(): field.type for field in self._file.schema_arrow}
-        numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-        self.typed = {name: "." for name, kind in kinds.items() if any(fits(kind) for fits in numbers)}
-        self.typed |= {name: "ymd" for name, kind in kinds.items() if pa.types.is_temporal(kind)}
-
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Yield (rows, ragged); nothing is ragged in Parquet."""
-        import pyarrow as pa
-
-        wanted = {
-            own: name  # the header may have been renamed since
-            for own, name in zip(self.columns, self.header, strict=True)
-            if columns is None or name in columns
-        }
-        at = 2
-        try:
-            for batch in self._file.iter_batches(BATCH_ROWS, columns=list(wanted)):
-                yield text_frame(batch, list(wanted.values()), at), pd.DataFrame(columns=RAGGED)
-                at += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise DataContractError(
-                f"{self.name}, from row {at} on, cannot be read: {str(error).rstrip('.')}. Export it again."
-            ) from error
-
-    def sha256(self) -> str:
-        """SHA-256 of the file's bytes."""
-        return file_hash(self.path)
-
-
-def text_frame(batch, names: list[str], first_row: int) -> pd.DataFrame:
-    """Write an Arrow batch as text cells: ISO dates, plain decimals, empty text for null."""
-    cells = {name: TEXT.__from_arrow__(text_array(batch.column(k))) for k, name in enumerate(names)}
-    return pd.DataFrame(cells, index=pd.RangeIndex(first_row, first_row + batch.num_rows, name="row"))
-
-
-def text_array(column):
-    """Write one Arrow column as text; see `text_frame`."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
-        column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.large_string())
-    return pc.fill_null(pc.cast(column, pa.large_string()), "")
-
-
-class RawSheet:
-    """One sheet of an XLSX workbook; dates as ISO text, numbers as Excel holds them."""
-
-    def __init__(self, path: Path, sheet: str, alone: bool, header: list[str]):
-        self.path, self.sheet = path, sheet
-        self._written = [cell.strip() for cell in header]
-        self.name = path.name if alone else f"{path.name}[{sheet}]"
-        self.header = checked_header(header, self.name)
-
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Yield (rows, ragged); a sheet has no ragged rows, empty ones are left out."""
-        wanted = [name for name in self.header if columns is None or name in columns]
-        places = [self.header.index(name) for name in wanted]
-        with _workbook(self.path) as book:
-            rows = enumerate(book[self.sheet].iter_rows(min_row=2, values_only=True), start=2)
-            filled = ((n, row) for n, row in rows if any(cell is not None for cell in row))
-            while chunk := list(islice(filled, BATCH_ROWS)):
-                cells = {
-                    name: pd.array(
-                        [_cell_text(row[at] if at < len(row) else None) for _, row in chunk], dtype=TEXT
-                    )
-                    for name, at in zip(wanted, places, strict=True)
-                }
-                index = pd.Index([n for n, _ in chunk], name="row", dtype="int64")
-                yield pd.DataFrame(cells, index=index), pd.DataFrame(columns=RAGGED)
-
-    @cached_property
-    def typed(self) -> dict[str, str]:
-        """How columns are written whose cells are all numbers, or all dates: as `text` writes those."""
-        kinds: list[set[str]] = [set() for _ in self._written]
-        with _workbook(self.path) as book:
-            for row in book[self.sheet].iter_rows(min_row=2, values_only=True):
-                for seen, cell in zip(kinds, row, strict=False):
-                    if cell is not None and cell != "":
-                        number = isinstance(cell, int | float) and not isinstance(cell, bool)
-                        seen.add("." if number else "ymd" if isinstance(cell, date) else "")
-        return {name: next(iter(seen)) for name, seen in zip(self._written, kinds, strict=True) if len(seen) == 1}
-
-    def sha256(self) -> str:
-        """SHA-256 of the workbook's bytes."""
-        return file_hash(self.path)
-
-
-def open_sheets(path: Path) -> list[Raw]:
-    """Open the sheets of a workbook that have a header.
-
-    Raises
-    ------
-    DataContractError
-        Where the file is no workbook or every sheet is empty.
-    """
-    with _workbook(path) as book:
-        headers = {}
-        for sheet in book.worksheets:
-            first = next(sheet.iter_rows(max_row=1, values_only=True), ())
-            cells = [_cell_text(cell) for cell in first]
-            while cells and not cells[-1].strip():
-                cells.pop()
-            if cells:
-                headers[sheet.title] = cells
-    if not headers:
-        raise DataContractError(f"{path.name}: every sheet is empty; export it again with its header row.")
-    return [RawSheet(path, sheet, len(headers) == 1, cells) for sheet, cells in headers.items()]
-
-
-@contextmanager
-def _workbook(path: Path):
-    import zipfile
-    import zlib
-
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    broken = (InvalidFileException, zipfile.BadZipFile, zlib.error, SyntaxError, EOFError, KeyError, ValueError)
-    book = None
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        yield book
-    except (*broken, TypeError, AttributeError, OSError) as error:  # SyntaxError: that of XML
-        said = str(error).rstrip(".")
-        raise DataContractError(f"{path.name} is no readable XLSX workbook: {said}. Export it again.") from error
-    finally:
-        if book is not None:
-            book.close()
-
-
-def _cell_text(cell: object) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, bool):
-        return str(cell).lower()
-    if isinstance(cell, datetime):
-        return cell.date().isoformat() if cell.time() == time() else cell.isoformat(sep=" ")
-    if isinstance(cell, date):
-        return cell.isoformat()
-    if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() else repr(cell)
-    return str(cell)
-
-
-def checked_header(cells: list[str], name: str) -> list[str]:
-    """Trim a header and refuse one that is empty or names a column twice.
-
-    Raises
-    ------
-    DataContractError
-        Naming the file and the column.
-    """
-    header = [cell.strip() for cell in cells]
-    if not any(header):
-        raise DataContractError(f"{name}: the file is empty; export it again with its header row.")
-    doubled = sorted({cell for cell in header if header.count(cell) > 1})
-    if doubled:
-        raise DataContractError(
-            f"{name}, row 1: column {shown(doubled[0])} stands twice in the header; rename or remove one."
-        )
-    return header
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sniff_encoding(path: Path) -> str:
