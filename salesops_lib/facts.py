@@ -6,13 +6,14 @@ Every join is keyed and left: no deal is lost for want of an owner, company or p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from salesops_lib import fx, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
-from salesops_lib.periods import KINDS, Period
+from salesops_lib.periods import KINDS, Period, as_date
 from salesops_lib.stats import NO_DATA, Estimate
 
 if TYPE_CHECKING:
@@ -75,6 +76,20 @@ def deals(book: Book) -> pd.DataFrame:
         stage), `is_lost`. Treat it as read-only.
     """
     return prepare(book, book.opportunities)
+
+
+def day_before(book: Book, since: str = "", days: int = 7) -> date:
+    """Return the day of the last report: `since`, or so many days before the book's last one.
+
+    Raises
+    ------
+    ParameterError
+        Where `since` is no date, or not before the book's last day.
+    """
+    day = as_date(since) if since else book.day - timedelta(days=days)
+    if day >= book.day:
+        raise ParameterError(f"since {day} is not before the as-of day {book.day}.")
+    return day
 
 
 def before_records(book: Book, period: Period) -> str:
@@ -274,6 +289,21 @@ def names(book: Book, by: str) -> dict[str, str]:
         teams = book.table("teams", ["team_id", "name"])
         return dict(zip(teams["team_id"], teams["name"], strict=True))
     return {}
+
+
+def find(book: Book, by: str, who: str) -> str:
+    """Return the id of a team or rep by its name or id.
+
+    Raises
+    ------
+    ParameterError
+        Where there is none of that name, or several.
+    """
+    named = names(book, by)
+    found = [key for key, name in named.items() if who in (key, name)]
+    if len(found) != 1:
+        raise ParameterError(unknown(by, who, [*named.values()]))
+    return found[0]
 
 
 def quota(facts: Facts, *, prorated: bool = True) -> float:

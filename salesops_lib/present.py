@@ -35,6 +35,7 @@ INK, MUTED, ACCENT, SECOND = (
 WIDTH_IN = 5.6  # read on a phone at two thirds of that, where 10 pt are still legible
 WIDE = 0.05  # an interval of more than five points bears no decimal
 EMPTY = "–"
+DOWNLOAD_ROWS = 20_000  # in a file inside the page
 A_DAY = {"money": "", "money_per_day": " a day"}
 SUFFIXES = {
     "times": "×", "hours": " h", "minutes": " min", "months": " mo", "per_day": " a day", "per_week": " a week",
@@ -219,7 +220,7 @@ def tiles(frame: pd.DataFrame) -> Shown:
 
 
 def table(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | SalesOpsError,
     *,
     units: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -231,6 +232,8 @@ def table(
 
     Parameters
     ----------
+    frame
+        What to show; a refusal in its place is shown as a sentence.
     units
         Unit by column; see `number`.
     labels
@@ -245,6 +248,8 @@ def table(
     ParameterError
         For a unit or label of a column that is not there.
     """
+    if isinstance(frame, SalesOpsError):
+        return note(str(frame))
     units, labels, ranges = dict(units or {}), dict(labels or {}), dict(ranges or {})
     for column in (*units, *labels, *ranges, *(bound for pair in ranges.values() for bound in pair)):
         if column not in frame:
@@ -279,6 +284,17 @@ def table(
     return Shown(markup, shown.to_string(index=False))
 
 
+def fitted(frame: pd.DataFrame | SalesOpsError, **looks: Mapping[str, Any]) -> dict[str, dict]:
+    """Keep of the arguments of `table` what is about columns that are there; nothing for a refusal."""
+    if isinstance(frame, SalesOpsError):
+        return {}
+    return {
+        name: {column: look for column, look in given.items()
+               if column in frame and (name != "ranges" or look[0] in frame)}
+        for name, given in looks.items()
+    }  # fmt: skip
+
+
 def _with_range(value: Any, low: Any, high: Any, unit: str) -> str:
     if number(value, unit) == EMPTY:
         return EMPTY
@@ -304,6 +320,69 @@ def losses(book: Book) -> Shown:
     listed = table(without, units={"deals": "count", "amount": "amount"}, caption="Amounts in their own currency")
     rest = folded(said, listed)
     return Shown(shown.markup + rest.markup, f"{shown.text}\n{rest.text}")
+
+
+def stack(*blocks: Shown) -> Shown:
+    """Show blocks one below the other."""
+    return Shown(
+        "".join(block.markup for block in blocks), "\n".join(block.text for block in blocks if block.text)
+    )
+
+
+def columns(*blocks: Shown) -> Shown:
+    """Show blocks side by side where there is room (desktop, paper), one below the other on a phone."""
+    there = [block for block in blocks if block.markup]
+    if not there:
+        return Shown("", "")
+    cells = "".join(f'<div class="column">{block.markup}</div>' for block in there)
+    return Shown(f'<div class="columns">{cells}</div>', "\n".join(block.text for block in there))
+
+
+def section(shown: bool, title: str, *blocks: Shown | str) -> Shown:
+    """Show a heading and what stands below it, text as notes; nothing where the page has no such section."""
+    if not shown:
+        return Shown("", "")
+    parts = stack(*(note(block) if isinstance(block, str) else block for block in blocks))
+    return Shown(f"<section><h2>{html.escape(title)}</h2>{parts.markup}</section>", f"{title}\n{parts.text}")
+
+
+def drill(
+    frame: pd.DataFrame, by: str, *, of: str = "row", units: Mapping[str, str] | None = None, limit: int = 50
+) -> Shown:
+    """Show a frame as one folded table for each value of a column: a number opens to its rows."""
+    parts = []
+    for value, rows in frame.groupby(by, sort=False):
+        summary = f"{value}: {len(rows):,} {of}{'' if len(rows) == 1 else 's'}"
+        shown = rows.drop(columns=by)
+        parts.append(folded(summary, table(shown, **fitted(shown, units=units or {}), limit=limit)))
+    return stack(*parts)
+
+
+def download(sheets: Mapping[str, pd.DataFrame], name: str) -> Shown:
+    """Offer frames as an Excel file that travels inside the page; text in it is never a formula.
+
+    Beyond `DOWNLOAD_ROWS` rows a sheet is cut, and the link says so.
+    """
+    from tempfile import TemporaryDirectory
+
+    from salesops_lib.export import write_xlsx
+
+    with TemporaryDirectory() as folder:
+        path = write_xlsx({sheet: rows.head(DOWNLOAD_ROWS) for sheet, rows in sheets.items()}, Path(folder) / name)
+        data = base64.b64encode(path.read_bytes()).decode()
+    n = sum(len(rows) for rows in sheets.values())
+    cut = (
+        f", the first {DOWNLOAD_ROWS:,} of each sheet"
+        if any(len(r) > DOWNLOAD_ROWS for r in sheets.values())
+        else ""
+    )
+    said = f"{name} ({n:,} rows{cut})"
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    safe = html.escape(name, quote=True)
+    return Shown(
+        f'<p class="download"><a download="{safe}" href="data:{kind};base64,{data}">{html.escape(said)}</a></p>',
+        said,
+    )
 
 
 def folded(summary: str, block: Shown) -> Shown:

@@ -13,7 +13,7 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import PEOPLE, Facts, deals, priced_sum, quota
 from salesops_lib.kpis.registry import Variants, kpi
-from salesops_lib.periods import Period
+from salesops_lib.periods import KINDS, Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, OK, TOO_FEW, Estimate
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ STALE_DAYS = 30
     },
     needs=("quotas", "opportunities"),
     least=LEAST,
-    interval="none for a ratio of known sums; bootstrap over past periods for what was needed",
+    interval="Fay–Feuer gamma on the deals; bootstrap over past periods for what was needed",
     source="kpis.md K09",
 )
 def coverage(facts: Facts) -> Variants:
@@ -132,13 +132,12 @@ def _coverage(facts: Facts) -> Estimate:
     left = target - (booked.value if booked.status == OK else 0)
     if left <= 0:
         return Estimate.none(NOT_DEFINED, len(rows), "target met")
-    if len(rows) and rows["priced"].isna().all():
-        return Estimate.none(NO_DATA, len(rows), "no open deal has a price")
-    value = float(stats.exact_sum(rows["priced"])) / left
-    return Estimate(value, stats.NONE, stats.NONE, len(rows)).noted(facts.unpriced(rows))
+    return priced_sum(facts, rows).scaled(1 / left)
 
 
 def _needed(facts: Facts) -> Estimate:
+    if facts.period.kind not in KINDS:
+        return Estimate.none(NOT_DEFINED, 0, "only for one fiscal period, not several together")
     try:
         rows = same_week(facts.book, facts.period)
     except InsufficientData as error:

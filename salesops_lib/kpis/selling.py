@@ -206,13 +206,18 @@ def _weighted(facts: Facts, due: pd.DataFrame) -> Estimate:
     """Sum each amount times its own probability; never the sum of amounts times a mean probability."""
     import pandas as pd
 
-    chance = due["probability_crm"].fillna(due["stage_id"].map(_stage_probability(facts.book)))
+    chance = chances(facts.book, due)
     if len(due) and chance.isna().all():
         return Estimate.none(NO_DATA, len(due), "the CRM sets no probabilities")
-    worth = due["priced"].astype("float64").fillna(0) * chance.astype("float64").fillna(0)
+    worth = due["priced"].astype("float64").fillna(0) * chance.fillna(0)
     missing = int(chance.isna().sum())
     unlikely = f"{missing} without a probability count as nothing" if missing else ""
     return stats.total(pd.Series(worth)).noted(facts.unpriced(due), unlikely)
+
+
+def chances(book: Book, rows: pd.DataFrame) -> pd.Series:
+    """Probability the CRM gives each deal, else its stage; empty where it gives none."""
+    return rows["probability_crm"].fillna(rows["stage_id"].map(_stage_probability(book))).astype("float64")
 
 
 def _stage_probability(book: Book) -> pd.Series:

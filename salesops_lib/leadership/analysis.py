@@ -1,69 +1,90 @@
-"""Key figures, bookings by month and the team table, with the sentence they add up to."""
+"""One leadership page: will we make it, what changed, is there enough, what can hurt us, who needs help."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
-from salesops_lib import kpis, stats
+from salesops_lib import facts, kpis
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
-from salesops_lib.facts import Facts, deals, quota, resolve_period
+from salesops_lib.facts import deals, quota, resolve_period
+from salesops_lib.leadership.blocks import decisions, watchlist, why
+from salesops_lib.leadership.outlook import Outlook, describe
+from salesops_lib.leadership.scope import Scope, scope
+from salesops_lib.leadership.tiles import Desk, changes, shown, spread, tiles
 from salesops_lib.periods import Period
-from salesops_lib.present import fitting, interval, number
-from salesops_lib.stats import OK, Estimate
+from salesops_lib.present import fitted, number
+from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MONTHS = 13
-# key figure: KPI, variant, whether over the last four quarters instead of the current one
-TILES = (
-    ("Booked", "K26", "new business", False),
-    ("Quota at this pace", "K02", "pace", False),
-    ("Pipeline still due", "K08", "open", False),
-    ("Win rate, 4 quarters", "K03", "count", True),
-    ("Average deal, 4 quarters", "K06", "won", True),
-    ("Sales cycle, 4 quarters", "K05", "median", True),
-)
+NEW_MONTHS = 6  # since a start that still explains a gap
 
 
 @dataclass(frozen=True)
 class Leadership:
-    """The numbers of one leadership page.
+    """The numbers of one leadership page; a part the data cannot give holds the refusal that says why.
 
     Attributes
     ----------
     headline
         At most two sentences computed from the frames below.
-    period
-        The fiscal period the page is about.
-    currency
-        Of every amount.
+    scope, period, currency, since
+        Whom the page is for, the fiscal period, the currency of every amount, the day of the last report.
     tiles
         `label`, `kpi_id`, `value`, `range`, `change`, `tone` (text), and the raw `estimate`.
-    months
-        `month`, `start`, `bookings`, `low`, `high`, `n`, `quota`, `is_partial`; the last thirteen fiscal months.
+    outlook, standing
+        Bookings so far beside past periods, and the sentence.
+    why, because
+        Change on the same part of last year: `factor`, `before`, `after`, `effect`, `mix`, `rate`; the sentence.
+    watchlist, concentration
+        Deals of the period with the most on them; and the sentence.
+    people
+        Teams, or a team's reps: `name`, `quota`, `booked`, `gap`, `pace`, `coverage`, `needed`, `stale`,
+        `win_rate` (four quarters), `win_low`, `win_high`, `closed`; sorted by gap to quota, else by name. Reps
+        also `is_new`.
+    decisions
+        `decision`, `outcome`, `owner`, `by`; at most three.
     quarters
         `quarter`, `bookings`, `low`, `high`, `deals_won`, `win_rate`, `win_low`, `win_high`, `closed`; the
         last row joins the last four.
-    teams, regions, products
-        One row a segment: `name`, `pace`, `gap`, `booked`, `quota`, `pipeline_due`, `deals_won`, `win_rate` (four
-        quarters), `win_low`, `win_high`, `closed`, `booked_4q`; sorted by gap to quota, else by name.
+    reps, regions, products
+        For the appendix of a page on the whole company, the columns of `people`.
     """
 
     headline: str
+    scope: Scope
     period: Period
     currency: str
+    since: date
     tiles: pd.DataFrame
-    months: pd.DataFrame
+    outlook: Outlook
+    standing: str
+    why: pd.DataFrame | InsufficientData
+    because: str
+    watchlist: pd.DataFrame
+    concentration: str
+    people: pd.DataFrame
+    decisions: pd.DataFrame
     quarters: pd.DataFrame
-    teams: pd.DataFrame
+    reps: pd.DataFrame
     regions: pd.DataFrame
     products: pd.DataFrame
 
 
-def summarize(book: Book, *, period: str = "quarter") -> Leadership:
+def summarize(
+    book: Book,
+    *,
+    period: str = "quarter",
+    audience: str = "leadership",
+    who: str = "",
+    since: str = "",
+    review: Any = None,
+    asked: list[dict[str, str]] | None = None,
+) -> Leadership:
     """Compute the leadership page.
 
     Parameters
@@ -72,160 +93,118 @@ def summarize(book: Book, *, period: str = "quarter") -> Leadership:
         The company at the as-of instant.
     period
         ``month``, ``quarter`` or ``year``: the fiscal one that the as-of day lies in.
+    audience, who
+        Whom the page is for; see `scope`.
+    since
+        Day of the last report; a week before the as-of day by default.
+    review
+        The pipeline review of the same part and period; without it nothing is said of what moved the pipeline.
+    asked
+        Decisions to ask for: `decision`, `outcome`, `owner`, `by`.
 
     Raises
     ------
     InsufficientData
         Where no deal was known at the as-of instant.
     ParameterError
-        For an unknown period.
+        For an unknown period, audience, team or person.
     """
     if deals(book).empty:
         raise InsufficientData(f"Leadership report as of {book.day}", needed=1, got=0, of="deals known by then")
-    now = resolve_period(book, period)
-    year = resolve_period(book, "4 quarters")
-    tiles = _tiles(book, now, year)
+    now, part = resolve_period(book, period), scope(book, audience, who)
+    last = facts.day_before(book, since)
+    desk = Desk(book, part, now, last)
+    own, (ago_day, ago) = part.facts(book, now), kpis.before(book, now)["year"]
+    figures, (stands, _) = tiles(desk), desk.outlook()
+    reason, because = _or_refusal(lambda: why(own, part.facts(book.at(ago_day), ago)))
+    watched, concentration = watchlist(
+        own, part.facts(book.at(last), now), None if review is None else review.deals
+    )
+    people = segments(book, "rep" if part.by else "team", now, part)
+    company = not part.by
     return Leadership(
-        headline=_headline(book, now, tiles),
+        headline=_headline(desk, figures, review),
+        scope=part,
         period=now,
         currency=book.currency,
-        tiles=tiles,
-        months=_months(book),
+        since=last,
+        tiles=figures,
+        outlook=stands,
+        standing=describe(stands, now, book.currency),
+        why=reason,
+        because=because,
+        watchlist=watched,
+        concentration=concentration,
+        people=people,
+        decisions=decisions(own, people, review, asked),
         quarters=_quarters(book),
-        teams=_segments(book, "team", now, year),
-        regions=_segments(book, "region", now, year),
-        products=_segments(book, "product", now, year),
+        reps=segments(book, "rep", now, part) if company else people,
+        regions=segments(book, "region", now, part) if company else people.iloc[:0],
+        products=segments(book, "product", now, part) if company else people.iloc[:0],
     )
 
 
-def _estimate(book: Book, kpi_id: str, variant: str, period: Period) -> Estimate:
-    row = kpis.compute(book, kpi_id, period, variants=[variant]).iloc[0]
-    return Estimate(row["value"], row["low"], row["high"], row["n"], row["status"], row["note"])
+def _or_refusal(part) -> tuple[Any, str]:
+    try:
+        return part()
+    except InsufficientData as error:
+        return error, str(error)
 
 
-def _baseline(book: Book, now: Period) -> tuple[Period, str]:
-    """Choose what to compare with: the same part of the period a year ago, else of the one before."""
-    ago = book.calendar.same_progress(now, book.day, book.calendar.year_ago(now))
-    first = deals(book)["close_date"].min()
-    if first == first and first.date() <= ago.start:
-        return ago, "on year ago"
-    before = book.calendar.same_progress(now, book.day, book.calendar.shift(now, -1))
-    return before, "on period before"
-
-
-def _tiles(book: Book, now: Period, year: Period) -> pd.DataFrame:
-    import pandas as pd
-
-    against, words = _baseline(book, now)
-    a_year_back = book.calendar.shift(resolve_period(book, "quarter"), -4)
-    past_year = book.calendar.trailing("quarter", 4, a_year_back.start)
-    rows = []
-    for label, kpi_id, variant, rolling in TILES:
-        entry = kpis.REGISTRY[kpi_id]
-        found = _estimate(book, kpi_id, variant, year if rolling else now)
-        change, tone = "", ""
-        if kpi_id == "K02":
-            tone = "" if found.status != OK else "good" if found.value >= 1 else "bad"
-            gone = number(book.calendar.elapsed(now, book.day), "percent")
-            change = f"{gone} of working days gone" if found.status == OK else ""
-        elif kpi_id == "K08":
-            change = _weighted(book, now) if found.status == OK else ""
-        else:
-            before = _estimate(book, kpi_id, variant, past_year if rolling else against)
-            change = _change(found, before, entry.unit, "on 4 quarters before" if rolling else words)
-        rows.append(
-            {
-                "label": f"{label}, {book.currency}" if entry.unit == "money" else label,
-                "kpi_id": kpi_id,
-                "value": _value(found, entry.unit) if found.status == OK else found.status,
-                "range": _range(found, entry.unit) if found.status == OK else found.note,
-                "change": change,
-                "tone": tone,
-                "estimate": found,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _value(found: Estimate, unit: str) -> str:
-    return number(found.value, fitting(unit, found.low, found.high))
-
-
-def _range(found: Estimate, unit: str) -> str:
-    return f"{interval(found.low, found.high, fitting(unit, found.low, found.high))} n = {found.n:,}"
-
-
-def _weighted(book: Book, now: Period) -> str:
-    found = _estimate(book, "K08", "weighted", now)
-    return f"weighted {number(found.value, 'money')}" if found.status == OK else found.note
-
-
-def _change(found: Estimate, before: Estimate, unit: str, words: str) -> str:
-    """Say how a figure changed: relative for money, days and counts, in points for shares; n.s. inside noise."""
-    gap = stats.difference(found, before)
-    if gap.status != OK:
-        return "no earlier figure"
-    if unit == "share":
-        said = number(gap.value, "points", signed=True)
-    elif before.value:
-        said = number(gap.value / before.value, "percent", signed=True)
-    else:
-        return "no earlier figure"
-    return f"{said}{' n.s.' if gap.is_noise else ''} {words}"
-
-
-def _headline(book: Book, now: Period, tiles: pd.DataFrame) -> str:
-    """Say where the period stands, and how the win rate moved."""
-    found = tiles.set_index("kpi_id")["estimate"]
-    change = tiles.set_index("kpi_id")["change"]
-    booked, pace, rate = found["K26"], found["K02"], found["K03"]
+def _headline(desk: Desk, figures: pd.DataFrame, review: Any) -> str:
+    """Say where the period stands, and what moved most since the last report."""
+    book, now = desk.book, desk.period
+    own = desk.scope.facts(book, now)
+    reading = desk.read("K26", "new business")
+    booked, pace = reading.now, figures.set_index("kpi_id")["estimate"].get("K02")
     gone = book.calendar.elapsed(now, book.day)
     when = f"in {now.label}" if gone >= 1 else f"after {number(gone, 'percent')} of {now.label}"
-    facts = Facts(book, now, deals(book))
-    n, unpriced = len(facts.won()), facts.unpriced(facts.won())
-    first = f"Booked {_booked(booked, book.currency)} {when} ({n:,} deal{'' if n == 1 else 's'}"
-    if change["K26"] != "no earlier figure":
-        first += f", {change['K26']}"
-    first += f"), {unpriced}" if unpriced and booked.status == OK else ")"
-    if pace.status == OK:
-        target = quota(facts)
+    n, moved = len(own.won()), changes(reading, "money")
+    name = f"{desk.scope.name}: booked" if desk.scope.by else "Booked"
+    amount = (
+        f"{number(booked.value, 'money')} {book.currency}" if booked.status == OK else f"no amount ({booked.note})"
+    )
+    first = f"{name} {amount} {when} ({n:,} deal{'' if n == 1 else 's'}{f', {moved}' if moved else ''})"
+    unpriced = own.unpriced(own.won())
+    if unpriced and booked.status == OK:
+        first += f", {unpriced}"
+    if pace is not None and pace.status == OK:
+        target = quota(own)
         first += (
             f": {number(booked.value / target, 'percent')} of quota {number(target, 'money')}, on pace for "
-            f"{_value(pace, 'share')} {interval(pace.low, pace.high, fitting('share', pace.low, pace.high))}"
+            f"{shown(pace, 'share')} {spread(pace, 'share').rpartition(' n =')[0]}"
         )
     known = book.calendar.day_of(book.known_until)
     if known < book.day:
         first = f"Data end on {known:%d %b %Y}, before the as-of day. {first}"
-    if rate.status != OK:
-        return f"{first}."
-    second = f"Win rate over four quarters {_value(rate, 'share')} {_range(rate, 'share')}"
-    if change["K03"] != "no earlier figure":
-        second += f", {change['K03']}"
-    return f"{first}. {second}."
+    second = _cause(review) or _win_rate(desk)
+    return f"{first}. {second}".strip()
 
 
-def _booked(booked: Estimate, currency: str) -> str:
-    return f"{number(booked.value, 'money')} {currency}" if booked.status == OK else f"no amount ({booked.note})"
-
-
-def _months(book: Book) -> pd.DataFrame:
-    import pandas as pd
-
-    periods = book.calendar.last("month", MONTHS, book.day)
-    frame = kpis.over_time(book, "K26", periods)
-    targets = [quota(Facts(book, month, deals(book))) for month in periods]
-    return pd.DataFrame(
-        {
-            "month": frame["period"],
-            "start": frame["period_start"],
-            "bookings": frame["value"],
-            "low": frame["low"],
-            "high": frame["high"],
-            "n": frame["n"],
-            "quota": targets,
-            "is_partial": [book.day < month.last_day for month in periods],
-        }
+def _cause(review: Any) -> str:
+    """Name the largest single cause of the pipeline's change."""
+    moved = getattr(review, "waterfall", None)
+    if moved is None or isinstance(moved, Exception):
+        return ""
+    causes = moved.buckets.iloc[1:-1]
+    causes = causes[causes["amount"] != 0]
+    if causes.empty:
+        return f"Nothing moved the pipeline since {moved.since:%d %b}."
+    row = causes.loc[causes["amount"].abs().astype(float).idxmax()]
+    deals_moved = f"{row['n']:,} deal{'' if row['n'] == 1 else 's'}"
+    return (
+        f"What moved the pipeline most since {moved.since:%d %b}: {row['bucket']} "
+        f"{number(row['amount'], 'money', signed=True)} ({deals_moved})."
     )
+
+
+def _win_rate(desk: Desk) -> str:
+    reading = desk.read("K03", "count", rolling=True)
+    if reading.now.status != OK:
+        return ""
+    moved = changes(reading, "share")
+    said = f"Win rate over four quarters {shown(reading.now, 'share')} {spread(reading.now, 'share')}"
+    return f"{said}{f', {moved}' if moved else ''}."
 
 
 def _quarters(book: Book) -> pd.DataFrame:
@@ -249,13 +228,13 @@ def _quarters(book: Book) -> pd.DataFrame:
     )
 
 
-def _segments(book: Book, by: str, now: Period, year: Period) -> pd.DataFrame:
-    """Put the KPIs of each team, region or product side by side."""
+def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
+    """Put the KPIs of each team, region, product or rep side by side; of a team or rep, only its own people."""
     import pandas as pd
 
-    current = kpis.compute(
-        book, ["K02", "K08", "K25", "K26"], now, by=by, variants=["to date", "pace", "open", "new business"]
-    )
+    year = resolve_period(book, "4 quarters")
+    variants = ["to date", "pace", "open", "needed", "stale", "new business"]
+    current = kpis.compute(book, ["K02", "K08", "K09", "K11", "K25", "K26"], now, by=by, variants=variants)
     rolling = kpis.compute(book, ["K03", "K26"], year, by=by, variants="default")
 
     def pick(frame: pd.DataFrame, kpi_id: str, variant: str, column: str = "value") -> pd.Series:
@@ -265,55 +244,85 @@ def _segments(book: Book, by: str, now: Period, year: Period) -> pd.DataFrame:
     names = pd.concat([frame.set_index("segment")["segment_name"] for frame in (current, rolling)])
     names = names[~names.index.duplicated()]
     booked = pick(current, "K26", "new business").reindex(names.index, fill_value=0)  # without any price: empty
-    held = {member: quota(Facts(book, now, deals(book), by, member)) for member in booked.index}
+    everyone = deals(book)
+    held = {m: quota(facts.Facts(book, now, everyone, by, m)) for m in booked.index}
     target = pd.Series(held, dtype="float64")
-    out = pd.DataFrame(
-        {
-            "name": names,
-            "pace": pick(current, "K02", "pace"),
-            "gap": (target - booked).where(target > 0),
-            "booked": booked,
-            "quota": target.where(target > 0),
-            "pipeline_due": pick(current, "K08", "open"),
-            "deals_won": pick(current, "K25", "new business").reindex(names.index).fillna(0),
-            "win_rate": pick(rolling, "K03", "count"),
-            "win_low": pick(rolling, "K03", "count", "low"),
-            "win_high": pick(rolling, "K03", "count", "high"),
-            "closed": pick(rolling, "K03", "count", "n"),
-            "booked_4q": pick(rolling, "K26", "new business"),
-        }
-    )
-    if not (target > 0).any():  # quotas belong to people and teams
-        out = out.drop(columns=["quota", "pace", "gap"])
+    out = pd.DataFrame({
+        "name": names,
+        "quota": target.where(target > 0),
+        "booked": booked,
+        "gap": (target - booked).where(target > 0),
+        "pace": pick(current, "K02", "pace"),
+        "pipeline_due": pick(current, "K08", "open"),
+        "coverage": pick(current, "K09", "open"),
+        "needed": pick(current, "K09", "needed"),
+        "stale": pick(current, "K11", "stale"),
+        "deals_won": pick(current, "K25", "new business").reindex(names.index).fillna(0),
+        "win_rate": pick(rolling, "K03", "count"),
+        "win_low": pick(rolling, "K03", "count", "low"),
+        "win_high": pick(rolling, "K03", "count", "high"),
+        "closed": pick(rolling, "K03", "count", "n"),
+        "booked_4q": pick(rolling, "K26", "new business"),
+    })  # fmt: skip
+    if by == "rep":
+        out = _own_people(book, out, part)
+    empty = [c for c in ("quota", "gap", "pace", "coverage", "needed", "stale") if out[c].isna().all()]
+    out = out.drop(columns=empty)  # quotas belong to people and teams; not every source tells the rest
     keys = [key for key in ("gap", "name") if key in out]
     return out.sort_values(keys, ascending=[key == "name" for key in keys]).reset_index(drop=True)
 
 
-def shown(frame: pd.DataFrame) -> dict[str, dict]:
-    """Say how a table of segments is shown: arguments of `present.table`."""
-    return {
-        "units": {column: unit for column, unit in UNITS.items() if column in frame},
-        "labels": {column: label for column, label in LABELS.items() if column in frame},
-        "ranges": {value: bounds for value, bounds in RANGES.items() if bounds[0] in frame},
-    }
+def _own_people(book: Book, out: pd.DataFrame, part: Scope) -> pd.DataFrame:
+    import pandas as pd
+
+    users = book.users.drop_duplicates("user_id").set_index("user_id")
+    started = users["start_date"].reindex(out.index)
+    out = out.assign(is_new=(started > pd.Timestamp(book.day) - pd.DateOffset(months=NEW_MONTHS)).fillna(False))
+    if part.by == "team":
+        out = out[users["team_id"].reindex(out.index).eq(part.segment).fillna(False)]
+    return out[out.index == part.segment] if part.by == "rep" else out
+
+
+def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
+    """Say how a table of the page is shown: arguments of `present.table`."""
+    return fitted(frame, units=UNITS, labels=LABELS, ranges=RANGES)
 
 
 RANGES = {"bookings": ("low", "high"), "win_rate": ("win_low", "win_high")}
-UNITS = dict.fromkeys(("quota", "booked", "gap", "pipeline_due", "booked_4q", "bookings"), "amount") | {
-    "pace": "percent",
+UNITS = {
+    **dict.fromkeys(("quota", "booked", "gap", "pipeline_due", "booked_4q", "bookings", "amount"), "amount"),
+    **dict.fromkeys(("effect", "mix", "rate"), "money"),
+    **dict.fromkeys(("pace", "stale", "chance", "chance_before", "of_missing"), "percent"),
+    **dict.fromkeys(("coverage", "needed"), "times"),
+    **dict.fromkeys(("deals_won", "closed"), "count"),
+    **dict.fromkeys(("decision", "outcome"), "long"),
+    **dict.fromkeys(("before", "after"), "shown"),
     "win_rate": "share",
-    "deals_won": "count",
-    "closed": "count",
+    "is_new": "flag",
 }
 LABELS = {
     "name": "",
+    "quarter": "",
     "booked": "booked K26",
     "bookings": "bookings K26 [95 %]",
     "pace": "pace K02",
     "gap": "gap to quota",
     "pipeline_due": "pipeline due K08",
+    "coverage": "coverage K09",
+    "needed": "needed K09",
+    "stale": "stale K11",
     "deals_won": "won K25",
     "win_rate": "win rate K03 [95 %]",
     "closed": "closed",
     "booked_4q": "booked 4 Q",
+    "is_new": f"< {NEW_MONTHS} months",
+    "factor": "",
+    "outcome": "what it is about",
+    "mix": "of it mix",
+    "rate": "of it own",
+    "chance": "P (CRM)",
+    "chance_before": "last week",
+    "of_missing": "amount × P of gap",
+    "reasons": "against it",
+    "next_step": "next step",
 }

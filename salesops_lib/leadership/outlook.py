@@ -5,7 +5,9 @@ Until there is one, nothing here claims to foresee: the range is what past perio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,7 @@ from salesops_lib import stats
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import Facts, quota
 from salesops_lib.kpis import evaluate
+from salesops_lib.periods import Period
 from salesops_lib.present import number
 
 if TYPE_CHECKING:
@@ -65,51 +68,60 @@ def outlook(own: Facts) -> Outlook:
     own
         The deals of the company, a team or a rep, and the period.
     """
-    import pandas as pd
-
     book, period = own.book, own.period
-    calendar = book.calendar
-    rows = own.deals
-    rows = rows[rows["is_won"] & ~rows["is_renewal"]].dropna(subset=["close_date"])
-    days = rows["close_date"].to_numpy()
-    worth = rows["priced"].astype("float64").fillna(0).to_numpy()
-
-    def booked(start: object, last: object) -> float:
-        inside = (days >= np.datetime64(start)) & (days <= np.datetime64(last))
-        return float(worth[inside].sum())
-
-    first = own.deals["created_at"].min()
-    begun = book.day if pd.isna(first) else calendar.day_of(first)
+    calendar, booked = book.calendar, _booked(own)
+    created = own.deals["created_at"].min()
+    begun = book.day if created != created else calendar.day_of(created)
     past = [calendar.shift(period, -k) for k in range(PAST, 0, -1)]
     past = [span for span in past if span.start > begun]
-    ends = [
-        min(week.last_day, period.last_day) for week in calendar.between("week", period.start, period.last_day)
-    ]
-    grid = np.array([[booked(span.start, calendar.same_progress(period, end, span).last_day) for end in ends]
-                     for span in past]).reshape(len(past), len(ends))  # fmt: skip
-    enough = len(past) >= LEAST
-    bands = np.quantile(grid, [0, 0.5, 1], axis=0) if enough else np.full((3, len(ends)), np.nan)
+
+    def until(span: Period, day: date) -> float:
+        return booked(span.start, calendar.same_progress(period, day, span).last_day)
+
     now = booked(period.start, book.day)
-    rest = [booked(span.start, span.last_day) - booked(span.start, calendar.same_progress(period, book.day, span).last_day)
-            for span in past]  # fmt: skip
-    low, mid, high = (now + np.quantile(rest, [0, 0.5, 1])) if enough else [np.nan] * 3
+    rest = [booked(span.start, span.last_day) - until(span, book.day) for span in past]
+    low, mid, high = now + _spread(rest)
     weighted = evaluate(own, "K08", "weighted")["weighted"]
-    weeks = pd.DataFrame({
-        "week": range(1, len(ends) + 1),
-        "end": pd.to_datetime(ends),
-        "booked": [booked(period.start, end) if end <= book.day or end - book.day < (ends[0] - period.start) else np.nan
-                   for end in ends],
-        "low": bands[0], "mid": bands[1], "high": bands[2],
-    })  # fmt: skip
+    short = InsufficientData("Range of past periods", needed=LEAST, got=len(past), of="whole periods before")
     return Outlook(
-        label=LABEL.format(n=len(past), kind=period.kind) if enough
-        else str(InsufficientData("Range of past periods", needed=LEAST, got=len(past), of="whole periods before")),
-        booked=now, quota=quota(own), weighted=weighted.value if weighted.status == stats.OK else stats.NONE,
-        ends_low=float(low), ends_mid=float(mid), ends_high=float(high), n=len(past), weeks=weeks,
-    )  # fmt: skip
+        label=LABEL.format(n=len(past), kind=period.kind) if len(past) >= LEAST else str(short),
+        booked=now,
+        quota=quota(own),
+        weighted=weighted.value if weighted.status == stats.OK else stats.NONE,
+        ends_low=low,
+        ends_mid=mid,
+        ends_high=high,
+        n=len(past),
+        weeks=_weeks(own, past, booked, until),
+    )
 
 
-def describe(found: Outlook, period: object, currency: str) -> str:
+def _booked(own: Facts) -> Callable[[date, date], float]:
+    """Return what sums the bookings between two days, both included."""
+    rows = own.deals
+    rows = rows[rows["is_won"] & ~rows["is_renewal"]].dropna(subset=["close_date"])
+    days, worth = rows["close_date"].to_numpy(), rows["priced"].astype("float64").fillna(0).to_numpy()
+    return lambda first, last: float(worth[(days >= np.datetime64(first)) & (days <= np.datetime64(last))].sum())
+
+
+def _spread(values: list[float]) -> np.ndarray:
+    """Least, median and most; empty for fewer than four."""
+    return np.quantile(values, [0, 0.5, 1]) if len(values) >= LEAST else np.full(3, np.nan)
+
+
+def _weeks(own: Facts, past: list[Period], booked: Callable, until: Callable) -> pd.DataFrame:
+    import pandas as pd
+
+    period, day, rows = own.period, own.book.day, []
+    for k, week in enumerate(own.book.calendar.between("week", period.start, period.last_day), start=1):
+        end = min(week.last_day, period.last_day)
+        low, mid, high = _spread([until(span, end) for span in past])
+        so_far = booked(period.start, min(end, day)) if week.start <= day else np.nan
+        rows.append({"week": k, "end": end, "booked": so_far, "low": low, "mid": mid, "high": high})
+    return pd.DataFrame(rows).assign(end=lambda frame: pd.to_datetime(frame["end"]))
+
+
+def describe(found: Outlook, period: Period, currency: str) -> str:
     """Say in one sentence where the period stands."""
     said = f"{period}: {number(found.booked, 'money')} {currency} booked"
     if found.quota > 0:

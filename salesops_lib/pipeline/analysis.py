@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +13,9 @@ from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import Facts, quota
 from salesops_lib.kpis.pipeline import due, same_week
 from salesops_lib.periods import Period
-from salesops_lib.pipeline.attention import clumps, owners, reasons, watch
+from salesops_lib.pipeline.attention import REASONS, clumps, owners, reasons, watch
 from salesops_lib.pipeline.movement import Waterfall, waterfall
-from salesops_lib.present import interval, number
+from salesops_lib.present import fitted, interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +42,9 @@ class Review:
     created
         Pipeline created per week: `week`, `start`, `amount`, `low`, `high`, `n`, `is_partial`.
     ahead
-        The next periods: `period`, `quota`, `basis`, `needed`, `needed_low`, `needed_high`, `open`, `to_create`,
-        `weeks`, `per_week`, `created` (a week for that period, mean of the last four).
+        The next periods: `period`, `quota` (this period's where the next one has none yet: `is_set` says so),
+        `needed`, `needed_low`, `needed_high`, `open`, `to_create`, `per_week`, `created` (a week for that period,
+        mean of the last four).
     deals
         One row an open deal that needs somebody: `opportunity_id`, `name`, `rep`, `team`, `stage`, `amount`,
         `expected_close_date`, `idle_days`, `pushes`, `reasons` (text), and a flag for each of `attention.REASONS`.
@@ -69,15 +69,18 @@ class Review:
     clumps: pd.DataFrame
     owners: pd.DataFrame
 
+    @property
+    def buckets(self) -> pd.DataFrame | InsufficientData:
+        """Buckets of the waterfall."""
+        return self.waterfall if isinstance(self.waterfall, InsufficientData) else self.waterfall.buckets
 
-def review(
-    book: Book,
-    *,
-    period: str = "quarter",
-    since: str | None = None,
-    by: str | None = None,
-    segment: str | None = None,
-) -> Review:
+    @property
+    def moved(self) -> pd.DataFrame:
+        """The deals behind each bucket; none where nobody can tell what moved."""
+        return self.deals.iloc[:0] if isinstance(self.waterfall, InsufficientData) else self.waterfall.deals
+
+
+def review(book: Book, *, period: str = "quarter", since: str = "", by: str = "team", segment: str = "") -> Review:
     """Look at the pipeline of the period that the as-of day lies in.
 
     Parameters
@@ -89,25 +92,24 @@ def review(
     since
         Day the waterfall starts from; a week before the as-of day by default.
     by, segment
-        ``team`` or ``rep`` and one of its values; the whole company by default.
+        ``team`` or ``rep``, and the name or id of one; the whole company where `segment` is empty.
 
     Raises
     ------
     ParameterError
-        For an unknown period or dimension, or a day after the as-of one.
+        For an unknown period, dimension, team or rep, or a day that is not before the as-of one.
     InsufficientData
         Where no deal was known at the as-of instant.
     """
     if facts.deals(book).empty:
         raise InsufficientData(f"Pipeline as of {book.day}", needed=1, got=0, of="deals known by then")
-    window = facts.resolve_period(book, period)
-    rows = facts.deals(book)
-    own = Facts(book, window, rows if by is None else rows[rows[by].eq(segment)], by or "", segment or "")
-    moved = _or_refusal(
-        lambda: waterfall(
-            book.at(since or book.day - timedelta(days=7)), book, period=window, by=by, segment=segment
-        )
-    )
+    window, day = facts.resolve_period(book, period), facts.day_before(book, since)
+    rows, part = facts.deals(book), {}
+    if segment:
+        part = {"by": by, "segment": facts.find(book, by, segment)}
+        rows = rows[rows[by].eq(part["segment"])]
+    own = Facts(book, window, rows, **part)
+    moved = _or_refusal(lambda: waterfall(book.at(day), book, period=window, **part))
     attention, untold = watch(own)
     coverage = _coverage(own)
     return Review(
@@ -206,9 +208,9 @@ def _ahead(own: Facts) -> pd.DataFrame:
     recent = days > pd.Timestamp(book.day) - pd.Timedelta(weeks=4)
     for step in range(1, AHEAD + 1):
         span = book.calendar.shift(window, step)
-        target, basis = quota(Facts(book, span, own.deals, own.by, own.segment)), "quota of the period"
-        if target <= 0:
-            target, basis = current, f"no quota yet, that of {window}"
+        target = quota(Facts(book, span, own.deals, own.by, own.segment))
+        is_set = target > 0
+        target = target if is_set else current
         if target <= 0:
             raise InsufficientData("Pipeline to create", needed=1, got=0, of="quotas for this or the next period")
         past = same_week(book, span)
@@ -223,13 +225,12 @@ def _ahead(own: Facts) -> pd.DataFrame:
             {
                 "period": span.label,
                 "quota": target,
-                "basis": basis,
+                "is_set": is_set,
                 "needed": needed.value,
                 "needed_low": needed.low,
                 "needed_high": needed.high,
                 "open": there,
                 "to_create": missing,
-                "weeks": round(weeks, 1),
                 "per_week": missing / weeks,
                 "created": float(stats.exact_sum(rows.loc[expected & recent, "priced"])) / 4,
             }
@@ -254,3 +255,50 @@ def _headline(
         f"{first}. It covers what is missing {number(company['coverage'], 'times')}; past periods needed "
         f"{number(company['needed'], 'times')} {bounds} at this week: {company['verdict']}."
     )
+
+
+def describe_ahead(result: Review) -> str:
+    """Say in one sentence what the next period takes; why it cannot be said, where it cannot."""
+    if isinstance(result.ahead, InsufficientData):
+        return str(result.ahead)
+    row = result.ahead.iloc[0]
+    quota_said = "" if row["is_set"] else f" (no quota set yet, that of {result.period} taken)"
+    if not row["to_create"]:
+        return f"{row['period']}{quota_said} has what past periods began with."
+    return (
+        f"{row['period']}{quota_said}: {number(row['per_week'], 'money')} {result.currency} of pipeline a week until "
+        f"it begins; the last four weeks made {number(row['created'], 'money')} a week due in it."
+    )
+
+
+def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
+    """Say how a table of the page is shown: arguments of `present.table`."""
+    return fitted(frame, units=UNITS, labels=LABELS, ranges={"needed": ("needed_low", "needed_high")})
+
+
+UNITS = {
+    **dict.fromkeys(("amount", "open", "left", "quota", "to_create", "per_week", "created"), "amount"),
+    **dict.fromkeys(("amount_before", "amount_after"), "amount"),
+    **dict.fromkeys(("coverage", "needed"), "times"),
+    **dict.fromkeys(("n", "deals", "pushes", "idle_days", *REASONS), "count"),
+    **dict.fromkeys(("expected_close_date", "expected_close_date_before", "expected_close_date_after"), "date"),
+    "share": "percent",
+    "is_set": "flag",
+}
+LABELS = {
+    "name": "",
+    "n": "deals",
+    "left": "quota left",
+    "coverage": "coverage K09",
+    "needed": "needed [95 %]",
+    "is_set": "quota set",
+    "verdict": "",
+    "open": "pipeline due",
+    "to_create": "still to create",
+    "per_week": "a week",
+    "created": "created a week",
+    "expected_close_date": "expected close",
+    "idle_days": "days idle",
+    "share": "of open",
+    "note": "",
+}

@@ -1,0 +1,218 @@
+"""Why bookings moved (C), which deals can hurt or help (D), and what has to be decided (G)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from salesops_lib import facts, kpis, stats
+from salesops_lib.decompose import BookingsChange, bookings_change
+from salesops_lib.facts import Facts, quota
+from salesops_lib.kpis.pipeline import due
+from salesops_lib.kpis.selling import chances
+from salesops_lib.present import number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOP_DEALS = 7
+DECISIONS = 3
+TOP_SHARE = 3
+FACTOR = {
+    "volume": "deals closed",
+    "win rate": "win rate",
+    "size": "average deal",
+    "priced share": "share with a price",
+}
+
+
+def why(own: Facts, ago: Facts, by: str = "segment") -> tuple[pd.DataFrame, str]:
+    """Split the change of bookings on the same point of last year into its factors, exactly.
+
+    Returns
+    -------
+    tuple
+        One row a factor: `factor`, `before`, `after` (text), `effect`, `mix`, `rate` (money; the last two where
+        the segments tell them apart); and the sentence.
+
+    Raises
+    ------
+    InsufficientData
+        Where either period has no won deal with an amount.
+    """
+    import pandas as pd
+
+    before, after = (part.closed().assign(amount=lambda rows: rows["priced"]) for part in (ago, own))
+    found = bookings_change(before, after, by=by)
+    effects = found.effects.pivot(index="factor", columns="part", values="amount")
+    effects = effects.reindex(columns=["total", "mix", "rate"])
+    rows = []
+    for factor in found.effects["factor"].unique():
+        old, new = (_factor(part, factor) for part in (before, after))
+        rows.append({"factor": FACTOR[factor], "before": old, "after": new, "effect": effects.loc[factor, "total"],
+                     "mix": effects.loc[factor, "mix"], "rate": effects.loc[factor, "rate"]})  # fmt: skip
+    rows.append({"factor": "bookings", "before": number(found.start, "money"), "after": number(found.end, "money"),
+                 "effect": found.change, "mix": np.nan, "rate": np.nan})  # fmt: skip
+    return pd.DataFrame(rows), _because(found, own, ago, by)
+
+
+def _factor(closed: pd.DataFrame, factor: str) -> str:
+    won = closed[closed["is_won"]]
+    if factor == "volume":
+        return number(len(closed), "count")
+    if factor == "win rate":
+        return number(len(won) / len(closed), "share")
+    if factor == "size":
+        return number(won["priced"].astype("float64").mean(), "money")
+    return number(won["priced"].notna().mean(), "percent")
+
+
+def _because(found: BookingsChange, own: Facts, ago: Facts, by: str) -> str:
+    totals = found.effects[found.effects["part"].eq("total")].set_index("factor")["amount"]
+    factor = totals.abs().idxmax()
+    split = found.effects[found.effects["factor"].eq(factor)].set_index("part")["amount"]
+    parts = ""
+    if "mix" in split:
+        parts = (
+            f" ({number(split['mix'], 'money', signed=True)} from the mix of {by}s, "
+            f"{number(split['rate'], 'money', signed=True)} within them)"
+        )
+    said = (
+        f"Bookings {number(found.change, 'money', signed=True)} {own.book.currency} on the same part of "
+        f"{ago.period}; largest: {FACTOR[factor]} {number(totals[factor], 'money', signed=True)}{parts}."
+    )
+    cycles = [kpis.evaluate(part, "K05", "median")["median"] for part in (own, ago)]
+    gap = stats.difference(*cycles)
+    if gap.status != stats.OK:
+        return said
+    noise = " n.s." if gap.is_noise else ""
+    return f"{said} Sales cycle {number(gap.value, 'days', signed=True)}{noise} (median)."
+
+
+def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd.DataFrame, str]:
+    """List the deals of the period with the most expected money on them, and what speaks against each.
+
+    Until there is a forecast the chance is the CRM's own, and what hangs on a deal is amount × chance.
+
+    Parameters
+    ----------
+    own, last
+        The deals now and at the last report.
+    flagged
+        Deals that need somebody, with `opportunity_id` and `reasons`, from the pipeline review.
+
+    Returns
+    -------
+    tuple
+        At most seven rows: `deal`, `amount`, `chance`, `chance_before`, `of_missing` (amount × chance as a share
+        of the quota still missing; absent without one), `reasons`, `owner`, `next_step` (absent where none is
+        known); and a sentence on concentration.
+    """
+    import pandas as pd
+
+    rows = due(own).set_index("opportunity_id")
+    rows = rows.assign(chance=chances(own.book, rows), worth=rows["priced"].astype("float64"))
+    rows = rows.assign(expected=rows["worth"] * rows["chance"])
+    then = last.open().set_index("opportunity_id")
+    told = own.book.opportunities.set_index("opportunity_id")[["name", "next_step"]].reindex(rows.index)
+    reasons = pd.Series(dtype=str) if flagged is None else flagged.set_index("opportunity_id")["reasons"]
+    left = quota(own) - float(stats.exact_sum(own.won()["priced"]))
+    frame = pd.DataFrame({
+        "deal": told["name"].fillna(pd.Series(rows.index, rows.index)),
+        "amount": rows["worth"],
+        "chance": rows["chance"],
+        "chance_before": chances(last.book, then).reindex(rows.index),
+        "of_missing": rows["expected"] / left if left > 0 else np.nan,
+        "reasons": reasons.reindex(rows.index).fillna(""),
+        "owner": rows["rep"].map(facts.names(own.book, "rep")).fillna(rows["rep"]),
+        "next_step": told["next_step"],
+        "expected": rows["expected"],
+    })  # fmt: skip
+    ranked = frame.sort_values(["expected", "amount"], ascending=False, kind="stable")
+    whole = ranked["expected"].sum()
+    shown = ranked.drop(columns="expected").head(TOP_DEALS).reset_index(drop=True)
+    shown = shown.drop(columns=[c for c in ("of_missing", "next_step") if shown[c].isna().all()])
+    if not whole > 0:
+        return shown, "The CRM sets no chances, so nothing can be weighed."
+    top = ranked["expected"].head(TOP_SHARE).sum() / whole
+    said = (
+        f"The largest {TOP_SHARE} of {len(ranked):,} deals hold {number(top, 'percent')} of the amount × P "
+        f"of {number(whole, 'money')} {own.book.currency}, overdue deals included."
+    )
+    return shown, said
+
+
+def decisions(
+    own: Facts, segments: pd.DataFrame, review: Any, asked: list[dict[str, str]] | None = None
+) -> pd.DataFrame:
+    """Propose at most three decisions, each with its effect, owner and day; those asked for by hand come first.
+
+    Parameters
+    ----------
+    segments
+        The teams or reps of the page: `name`, `gap`, `coverage`, `needed`.
+    review
+        The pipeline review; none where there is none.
+    asked
+        Entries of `decision`, `outcome`, `owner`, `by`.
+    """
+    import pandas as pd
+
+    columns = ["decision", "outcome", "owner", "by"]
+    rows = [{column: entry.get(column, "") for column in columns} for entry in asked or []]
+    rows += [*_shortfall(own, segments), *_overdue(own, review), *_to_create(own, review)]
+    return pd.DataFrame(rows[:DECISIONS], columns=columns)
+
+
+def _in_a_week(own: Facts) -> str:
+    day: date = own.book.day + timedelta(days=7)
+    return f"{day:%d %b %Y}"
+
+
+def _shortfall(own: Facts, segments: pd.DataFrame) -> list[dict]:
+    """The part of the company whose gap is largest and whose pipeline does not cover it."""
+    if "gap" not in segments or "needed" not in segments:
+        return []
+    short = segments[(segments["gap"] > 0) & (segments["coverage"] < segments["needed"])]
+    if short.empty:
+        return []
+    row = short.iloc[0]
+    return [{
+        "decision": f"Help {row['name']}: move deals or people to it, or lower what is expected of it",
+        "outcome": f"{number(row['gap'], 'money')} missing, covered {number(row['coverage'], 'times')} where "
+                  f"{number(row['needed'], 'times')} were needed",
+        "owner": str(row["name"]),
+        "by": _in_a_week(own),
+    }]  # fmt: skip
+
+
+def _overdue(own: Facts, review: Any) -> list[dict]:
+    if review is None or review.deals.empty:
+        return []
+    rows = review.deals[review.deals["overdue"]]
+    if rows.empty:
+        return []
+    owner = rows.groupby("rep")["amount"].sum().idxmax()
+    return [{
+        "decision": "Close, re-date or drop every deal past its expected close",
+        "outcome": f"{len(rows):,} deals, {number(rows['amount'].sum(), 'money')}, gone or believable again",
+        "owner": f"all; most with {owner}",
+        "by": _in_a_week(own),
+    }]  # fmt: skip
+
+
+def _to_create(own: Facts, review: Any) -> list[dict]:
+    if review is None or isinstance(review.ahead, Exception):
+        return []
+    row = review.ahead.iloc[0]
+    if not row["per_week"] > row["created"]:
+        return []
+    return [{
+        "decision": f"Raise pipeline creation for {row['period']}",
+        "outcome": f"{number(row['per_week'], 'money')} a week needed, {number(row['created'], 'money')} a week "
+                  "created in the last four",
+        "owner": own.segment or "marketing and team leads",
+        "by": _in_a_week(own),
+    }]  # fmt: skip

@@ -1,0 +1,182 @@
+"""The six key figures, each beside the last report and the same week of last year."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from salesops_lib import kpis, stats
+from salesops_lib.book import Book
+from salesops_lib.facts import quota, resolve_period
+from salesops_lib.leadership.outlook import Outlook, outlook
+from salesops_lib.leadership.scope import Scope
+from salesops_lib.periods import Period
+from salesops_lib.present import fitting, interval, number
+from salesops_lib.stats import OK, Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROLLING = "4 quarters"
+# label, KPI, variant, whether over the last four quarters instead of the current period
+TILES = {
+    "booked": ("Booked", "K26", "new business", False),
+    "pace": ("Quota at this pace", "K02", "pace", False),
+    "coverage": ("Coverage of what is missing", "K09", "open", False),
+    "win rate": ("Win rate, 4 quarters", "K03", "count", True),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A figure now, at the last report and at the same point of last year."""
+
+    now: Estimate
+    last: Estimate
+    year: Estimate
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every tile reads: the part of the company, the period, and the two earlier days."""
+
+    book: Book
+    scope: Scope
+    period: Period
+    since: date
+
+    def read(self, kpi_id: str, variant: str, rolling: bool = False) -> Reading:
+        """Evaluate one figure at the three instants."""
+        window = resolve_period(self.book, ROLLING) if rolling else self.period
+        day, ago = kpis.before(self.book, window)["year"]
+        last = self.book.at(self.since)
+        same = resolve_period(last, ROLLING) if rolling else self.period
+        estimates = [self._at(self.book, window, kpi_id, variant)]
+        estimates.append(
+            self._at(last, same, kpi_id, variant) if same.start <= self.since
+            else Estimate.none(stats.NO_DATA, 0, "the period had not begun")
+        )  # fmt: skip
+        return Reading(*estimates, self._at(self.book.at(day), ago, kpi_id, variant))
+
+    def _at(self, book: Book, window: Period, kpi_id: str, variant: str) -> Estimate:
+        return kpis.evaluate(self.scope.facts(book, window), kpi_id, variant)[variant]
+
+    def outlook(self) -> tuple[Outlook, Outlook | None]:
+        """Where the period stands now and stood at the last report."""
+        last = self.book.at(self.since)
+        then = outlook(self.scope.facts(last, self.period)) if self.period.start <= self.since else None
+        return outlook(self.scope.facts(self.book, self.period)), then
+
+
+def tiles(desk: Desk) -> pd.DataFrame:
+    """Build the tiles: `label`, `kpi_id`, `value`, `range`, `change`, `tone` (text), and the raw `estimate`."""
+    import pandas as pd
+
+    read = {name: desk.read(kpi_id, variant, rolling) for name, (_, kpi_id, variant, rolling) in TILES.items()}
+    rows = [_tile(desk, *TILES[name][:2], reading) for name, reading in read.items()]
+    gone = number(desk.book.calendar.elapsed(desk.period, desk.book.day), "percent")
+    for row, name in zip(rows, read, strict=True):
+        now = read[name].now
+        if name == "booked" and now.status == OK:
+            target = quota(desk.scope.facts(desk.book, desk.period))
+            share = (
+                f"{number(now.value / target, 'percent')} of quota {number(target, 'money')}, "
+                if target > 0
+                else ""
+            )
+            row["range"] = f"{share}n = {now.n:,}"
+        if name == "pace" and now.status == OK:
+            row["tone"] = "good" if now.value >= 1 else "bad"
+            row["range"] += f", {gone} of days gone"
+        if name == "coverage" and now.status == OK:
+            row |= _needed(desk, now)
+    rows.insert(1, _range(desk))
+    rows.append(_at_quota(desk))
+    return pd.DataFrame(rows)
+
+
+def _tile(desk: Desk, label: str, kpi_id: str, reading: Reading) -> dict:
+    unit = kpis.REGISTRY[kpi_id].unit
+    now = reading.now
+    return {
+        "label": f"{label}, {desk.book.currency}" if unit == "money" else label,
+        "kpi_id": kpi_id,
+        "value": shown(now, unit) if now.status == OK else now.status,
+        "range": spread(now, unit) if now.status == OK else now.note,
+        "change": changes(reading, unit) if now.status == OK else "",
+        "tone": "",
+        "estimate": now,
+    }
+
+
+def _range(desk: Desk) -> dict:
+    """The forecast's place: what past periods still booked after this week."""
+    now, then = desk.outlook()
+    enough = now.ends_mid == now.ends_mid
+    moved = number(now.ends_mid - then.ends_mid, "money", signed=True) if enough and then else ""
+    return {
+        "label": f"Ends at, if like past {desk.period.kind}s",
+        "kpi_id": "K26",
+        "value": number(now.ends_mid, "money") if enough else stats.TOO_FEW,
+        "range": f"{interval(now.ends_low, now.ends_high, 'money')} no forecast, last {now.n}"
+        if enough
+        else now.label,
+        "change": f"{moved} w/w" if moved else "",
+        "tone": "",
+        "estimate": Estimate(now.ends_mid, now.ends_low, now.ends_high, now.n, OK if enough else stats.TOO_FEW),
+    }
+
+
+def _needed(desk: Desk, now: Estimate) -> dict:
+    needed = kpis.evaluate(desk.scope.facts(desk.book, desk.period), "K09", "needed")["needed"]
+    if needed.status != OK:
+        return {"range": f"n = {now.n:,}; {needed.note}"}
+    bounds = interval(needed.low, needed.high, "times")
+    tone = "bad" if now.value < needed.low else "good" if now.value > needed.high else ""
+    return {"range": f"past {desk.period.kind}s needed {number(needed.value, 'times')} {bounds}", "tone": tone}
+
+
+def _at_quota(desk: Desk) -> dict:
+    """Reps at quota, or the average deal where the page is one rep's or nobody has a quota."""
+    if "K01" in kpis.REGISTRY and desk.scope.audience != "rep":
+        variant = "on pace" if desk.book.day < desk.period.last_day else kpis.REGISTRY["K01"].default
+        reading = desk.read("K01", variant)
+        if reading.now.status == OK:
+            label = "Reps on pace for quota" if variant == "on pace" else "Reps at quota"
+            tile = _tile(desk, label, "K01", reading)
+            reached = round(reading.now.value * reading.now.n)
+            return tile | {"value": f"{reached} of {reading.now.n}", "range": spread(reading.now, "share")}
+    return _tile(desk, "Average deal, 4 quarters", "K06", desk.read("K06", "won", rolling=True))
+
+
+def shown(found: Estimate, unit: str) -> str:
+    """Write a figure with no more digits than its interval bears."""
+    return number(found.value, fitting(unit, found.low, found.high))
+
+
+def spread(found: Estimate, unit: str) -> str:
+    """Write the interval and n of a figure."""
+    return f"{interval(found.low, found.high, fitting(unit, found.low, found.high))} n = {found.n:,}".strip()
+
+
+def changes(reading: Reading, unit: str) -> str:
+    """Say how a figure moved since the last report (w/w) and since last year (y/y)."""
+    last, year = change(reading.now, reading.last, unit, test=False), change(reading.now, reading.year, unit)
+    return ", ".join(f"{said} {words}" for said, words in ((last, "w/w"), (year, "y/y")) if said)
+
+
+def change(now: Estimate, before: Estimate, unit: str, *, test: bool = True) -> str:
+    """Say how a figure changed: relative for money, days and counts, in points for shares; n.s. inside noise.
+
+    Empty where there is no earlier figure. Without `test` nothing is said of noise: the two share most cases.
+    """
+    gap = stats.difference(now, before)
+    if gap.status != OK or (unit != "share" and not before.value):
+        return ""
+    said = (
+        number(gap.value, "points", signed=True)
+        if unit == "share"
+        else number(gap.value / before.value, "percent", signed=True)
+    )
+    return f"{said}{' n.s.' if test and gap.is_noise else ''}"
