@@ -99,8 +99,9 @@ def test_the_public_surface_is_documented(tmp_path):
 
 
 COMPUTE = [
-    "kpis", "stats", "fx", "facts", "gate", "history", "book", "store", "workspace", "tables", "periods",
-    "sources", "export", "report.parameters", "leadership.analysis", "benchmark.analysis", "health.analysis",
+    "kpis", "stats", "decompose", "fx", "facts", "gate", "history", "book", "store", "workspace", "tables",
+    "periods", "sources", "export", "report.parameters", "leadership.analysis", "benchmark.analysis",
+    "health.analysis", "funnel.analysis",
 ]  # fmt: skip
 
 
