@@ -74,6 +74,16 @@ class Book:
         """Return the same company in constant currency; what was read is shared."""
         return replace(self, rates="plan")
 
+    def earlier(self, as_of: object) -> Book:
+        """Return the same company as known at an earlier instant.
+
+        Raises
+        ------
+        ParameterError
+            For an instant after this book's own.
+        """
+        return replace(self, as_of=self._not_later(as_of), _read={})
+
     @property
     def snapshot_id(self) -> str:
         """Id of the snapshot."""
@@ -169,9 +179,7 @@ class Book:
         ParameterError
             For an instant after this book's own.
         """
-        instant = self.calendar.instant(as_of)
-        if instant > self.as_of:
-            raise ParameterError(f"{as_of} lies after this book's as-of {self.as_of:%Y-%m-%d %H:%M} UTC.")
+        instant = self._not_later(as_of)
         present = [n for n in ("opportunities", "opportunity_history", "stages") if n in self.snapshot.tables]
         files = {name: self.snapshot.file(name) for name in present}
         if "opportunities" not in files:
@@ -215,6 +223,12 @@ class Book:
                 ) where stage_id is not null group by all
             """)
         return self._read["passed"]
+
+    def _not_later(self, as_of: object) -> pd.Timestamp:
+        instant = self.calendar.instant(as_of)
+        if instant > self.as_of:
+            raise ParameterError(f"{as_of} lies after this book's as-of {self.as_of:%Y-%m-%d %H:%M} UTC.")
+        return instant
 
     def _load(self, name: str) -> pd.DataFrame:
         if name == "opportunities":
