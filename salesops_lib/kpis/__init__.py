@@ -14,7 +14,7 @@ from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import Facts, deals, members, names, resolve_period
-from salesops_lib.kpis import reps, results, selling  # noqa: F401 - importing them registers their KPIs
+from salesops_lib.kpis import growth, reps, results, selling  # noqa: F401 - importing them registers their KPIs
 from salesops_lib.kpis.registry import REGISTRY, Kpi
 from salesops_lib.periods import Period
 from salesops_lib.stats import NO_DATA, Estimate
