@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from salesops_lib import kpis
+from salesops_lib.errors import ParameterError
 from salesops_lib.kpis import reps
 from salesops_lib.tables import conform
 from tests.test_kpis import make_book, make_tables, value
@@ -297,6 +298,9 @@ def test_half_time_people_are_compared_per_fte(tmp_path):
 def test_what_was_known_then_is_what_counts(book, sample_ws):
     """The pipeline of the sample company's people as another book shows it on the day the quarter ended."""
     then = sample_ws.book("2026-04-30")
+    assert book.earlier("2026-04-30") == then
+    with pytest.raises(ParameterError, match="lies after this book's as-of"):
+        then.earlier("2026-05-01")
     pipeline = kpis.compute(then, "K08", by="rep", variants=["all"]).set_index("segment")["value"]
     quarter = book.calendar.period("quarter", "2026-05-01")
     booked = kpis.compute(book, "K26", quarter, by="rep", variants="default").set_index("segment")["value"]
