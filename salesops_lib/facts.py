@@ -72,8 +72,8 @@ def deals(book: Book) -> pd.DataFrame:
     DataFrame
         The columns `KEPT` of `opportunities`, and `rep`, `team`, `region`, `segment`, `product`, `source`
         (never empty), `priced` (amount in corporate currency at the rates of the book, rounded to cents; empty
-        where there is no amount or no rate), `is_renewal`, `is_disqualified` (closed before the qualification
-        stage), `is_lost`. Treat it as read-only.
+        where there is no amount or no rate), `is_renewal`, `is_qualified` (reached the qualification stage),
+        `is_disqualified` (closed before it), `is_lost`. Treat it as read-only.
     """
     return prepare(book, book.opportunities)
 
@@ -126,7 +126,8 @@ def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
         out[column] = out[column].astype("string[pyarrow]").fillna(NOT_ASSIGNED)
     out["priced"] = at_rates(book, frame["amount"], frame["currency"], frame["close_date"])
     out["is_renewal"] = frame["type"].eq("renewal").fillna(False)
-    out["is_disqualified"] = out["is_closed"] & ~out["is_won"] & ~_qualified(book, out)
+    out["is_qualified"] = _qualified(book, out)
+    out["is_disqualified"] = out["is_closed"] & ~out["is_won"] & ~out["is_qualified"]
     out["is_lost"] = out["is_closed"] & ~out["is_won"] & ~out["is_disqualified"]
     return out
 
@@ -165,8 +166,6 @@ def _without_rate(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _qualified(book: Book, frame: pd.DataFrame) -> pd.Series:
     """Mark deals that passed qualification; without a stage history nobody can tell, so all count as passed."""
-    if not frame["is_closed"].any():
-        return frame["is_closed"] | True
     passed = book.passed_stages()
     if passed.empty:
         return frame["is_closed"] | True
@@ -197,18 +196,23 @@ class Facts:
     segment: str = ""
 
     @cached_property
-    def _closed(self) -> pd.DataFrame:
-        rows = self.deals
-        return rows[(rows["is_won"] | rows["is_lost"]) & self.period.contains(rows["close_date"])]
+    def _taken(self) -> dict[tuple[str, bool], pd.DataFrame]:
+        return {}  # many KPIs of one segment ask for the same rows
 
     def closed(self, *, renewals: bool = False) -> pd.DataFrame:
         """Won or lost (not disqualified) by close date in the period; new business unless `renewals`."""
-        return self._closed[self._closed["is_renewal"].eq(renewals)]
+        if ("closed", renewals) not in self._taken:
+            rows = self.deals
+            shut = (rows["is_won"] | rows["is_lost"]) & self.period.contains(rows["close_date"])
+            self._taken["closed", renewals] = rows[shut & rows["is_renewal"].eq(renewals)]
+        return self._taken["closed", renewals]
 
     def won(self, *, renewals: bool = False) -> pd.DataFrame:
         """Won by close date in the period."""
-        rows = self.closed(renewals=renewals)
-        return rows[rows["is_won"]]
+        if ("won", renewals) not in self._taken:
+            rows = self.closed(renewals=renewals)
+            self._taken["won", renewals] = rows[rows["is_won"]]
+        return self._taken["won", renewals]
 
     def open(self, *, renewals: bool = False) -> pd.DataFrame:
         """Open at the as-of instant; new business unless `renewals`."""
@@ -386,6 +390,12 @@ def priced_sum(facts: Facts, rows: pd.DataFrame) -> Estimate:
     if len(rows) and rows["priced"].isna().all():
         return Estimate.none(NO_DATA, len(rows), f"none of {len(rows)} deals has a price{facts.wanting(rows)}")
     return stats.total(rows["priced"]).noted(facts.unpriced(rows))
+
+
+@lru_cache(maxsize=16)
+def records_begin(book: Book) -> pd.Timestamp:
+    """Return the day the first known deal closed: before it, nothing sold does not mean that nothing was."""
+    return deals(book)["close_date"].min()
 
 
 def so_far(facts: Facts) -> str:

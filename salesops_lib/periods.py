@@ -232,6 +232,7 @@ class FiscalCalendar:
         """Whether `day` is neither Saturday, Sunday nor a public holiday of `holiday_country`."""
         return day.weekday() < 5 and day not in self._holidays
 
+    @lru_cache(maxsize=4096)  # noqa: B019 - as above; every KPI row asks it
     def working_days(self, start: date, end: date) -> int:
         """Count the working days in ``[start, end)``."""
         return sum(map(self.is_working_day, days(start, end)))

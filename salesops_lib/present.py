@@ -338,12 +338,16 @@ def columns(*blocks: Shown) -> Shown:
     return Shown(f'<div class="columns">{cells}</div>', "\n".join(block.text for block in there))
 
 
-def section(shown: bool, title: str, *blocks: Shown | str) -> Shown:
-    """Show a heading and what stands below it, text as notes; nothing where the page has no such section."""
+def section(shown: bool, title: str, *blocks: Shown | str, aside: bool = False) -> Shown:
+    """Show a heading and what stands below it, text as notes; nothing where the page has no such section.
+
+    What is `aside` is for the screen, not for paper.
+    """
     if not shown:
         return Shown("", "")
     parts = stack(*(note(block) if isinstance(block, str) else block for block in blocks))
-    return Shown(f"<section><h2>{html.escape(title)}</h2>{parts.markup}</section>", f"{title}\n{parts.text}")
+    look = ' class="aside"' if aside else ""
+    return Shown(f"<section{look}><h2>{html.escape(title)}</h2>{parts.markup}</section>", f"{title}\n{parts.text}")
 
 
 def drill(

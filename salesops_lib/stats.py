@@ -65,13 +65,16 @@ class Estimate:
         return replace(self, note="; ".join(note for note in (self.note, *notes) if note))
 
 
-def proportion(k: int, n: int, *, level: float = LEVEL) -> Estimate:
-    """Share `k` of `n` with the Wilson score interval (Wilson 1927; Brown, Cai and DasGupta 2001)."""
+def proportion(k: int, n: int, *, level: float = LEVEL, exact: bool = False) -> Estimate:
+    """Share `k` of `n` with the Wilson score interval (Wilson 1927; Brown, Cai and DasGupta 2001).
+
+    `exact` takes that of Clopper and Pearson (1934), which never covers less than it says, however few there are.
+    """
     from statsmodels.stats.proportion import proportion_confint
 
     if n == 0:
         return Estimate.none(NOT_DEFINED, 0, "no cases")
-    low, high = proportion_confint(int(k), int(n), alpha=1 - level, method="wilson")
+    low, high = proportion_confint(int(k), int(n), alpha=1 - level, method="beta" if exact else "wilson")
     return Estimate(k / n, float(low), float(high), int(n))
 
 
@@ -208,6 +211,44 @@ def difference(after: Estimate, before: Estimate) -> Estimate:
     low = value - np.hypot(after.value - after.low, before.high - before.value)
     high = value + np.hypot(after.high - after.value, before.value - before.low)
     return Estimate(value, float(low), float(high), n)
+
+
+def ratio(after: Estimate, before: Estimate) -> Estimate:
+    """Ratio of two independent estimates above zero, its interval recovered from theirs on the log scale.
+
+    Zou and Donner (2008). Where either is without two numbers or `before` is not above zero there is no ratio.
+    """
+    n = min(after.n, before.n)
+    if not after.status == before.status == OK:
+        missing = after if after.status != OK else before
+        return Estimate.none(missing.status, n, missing.note)
+    if before.value <= 0:
+        return Estimate.none(NOT_DEFINED, n, "the denominator is not above zero")
+    value = after.value / before.value
+    if min(after.value, after.low, before.low) > 0:
+        down = np.hypot(np.log(after.value / after.low), np.log(before.high / before.value))
+        up = np.hypot(np.log(after.high / after.value), np.log(before.value / before.low))
+        return Estimate(value, float(value * np.exp(-down)), float(value * np.exp(up)), n)
+    return Estimate(value, NONE, NONE, n)
+
+
+def rank_correlation(x: pd.Series, y: pd.Series, *, level: float = LEVEL, least: int = 10) -> Estimate:
+    """Spearman's rank correlation with Fisher's z interval, its error after Bonett and Wright (2000).
+
+    Cases paired by position; where all of either are alike there is none.
+    """
+    from scipy.stats import norm, rankdata
+
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < least:
+        return _too_few(len(x), least)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Estimate.none(NOT_DEFINED, len(x), "all cases are alike")
+    value = float(np.clip(np.corrcoef(rankdata(x), rankdata(y))[0, 1], -1, 1))
+    reach = norm.ppf((1 + level) / 2) * np.sqrt((1 + value**2 / 2) / (len(x) - 3))
+    with np.errstate(divide="ignore"):  # a perfect order has no error on this scale
+        centre = np.arctanh(value)
+    return Estimate(value, float(np.tanh(centre - reach)), float(np.tanh(centre + reach)), len(x))
 
 
 def to_float(values: pd.Series | np.ndarray) -> np.ndarray:

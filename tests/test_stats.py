@@ -39,6 +39,48 @@ def test_difference_of_proportions_published():
     assert stats.difference(stats.proportion(5, 10), stats.proportion(4, 10)).is_noise
 
 
+def test_exact_interval_published():
+    """Newcombe (1998), table I, method 5 (Clopper–Pearson): 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
+    for k, n, low, high in ((81, 263, 0.2527, 0.3676), (15, 148, 0.0578, 0.1617), (0, 20, 0, 0.1684),
+                            (1, 29, 0.0009, 0.1776)):  # fmt: skip
+        found = stats.proportion(k, n, exact=True)
+        assert (found.value, found.low, found.high) == pytest.approx((k / n, low, high), abs=6e-5)
+
+
+def test_rank_correlation_published():
+    """The textbook's ten people by intelligence and hours of television: −29/165; tied ranks are shared."""
+    iq, hours = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110], [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
+    found = stats.rank_correlation(pd.Series(iq), pd.Series(hours))
+    assert found.value == pytest.approx(-29 / 165)
+    reach = 1.959964 * math.sqrt((1 + (29 / 165) ** 2 / 2) / 7)
+    assert found.low == pytest.approx(math.tanh(math.atanh(-29 / 165) - reach))
+    assert found.is_noise
+    tied = stats.rank_correlation(pd.Series([1, 1, 2, 3]), pd.Series([1, 2, 3, 4]), least=4)
+    assert tied.value == pytest.approx(4.5 / math.sqrt(4.5 * 5))
+    perfect = stats.rank_correlation(pd.Series(range(10)), pd.Series(range(10)))
+    assert (perfect.value, perfect.high) == pytest.approx((1, 1))
+
+
+def test_interval_of_a_ratio_of_sums_covers_what_chance_does():
+    """Of 600 simulated pairs of periods, the second a third larger, 93 to 98.5 % hold the true ratio."""
+    rng, hits = np.random.default_rng(4), 0
+    for _ in range(600):
+        before, after = (stats.total(pd.Series(rng.lognormal(8, 0.8, rng.poisson(n)))) for n in (60, 80))
+        found = stats.ratio(after, before)
+        hits += found.low <= 80 / 60 <= found.high
+    assert 0.93 <= hits / 600 <= 0.985
+
+
+def test_a_ratio_needs_two_numbers_and_something_to_divide_by():
+    some, none = stats.total(pd.Series([5.0, 5.0])), stats.total(pd.Series([], dtype=float))
+    assert stats.ratio(some, some).value == 1
+    assert stats.ratio(some, none).status == "not defined"
+    assert (stats.ratio(none, some).value, math.isnan(stats.ratio(none, some).low)) == (0, True)
+    missing = stats.Estimate.none("no data", 3, "none of 3 has a price")
+    for pair in ((missing, some), (some, missing)):
+        assert (stats.ratio(*pair).status, stats.ratio(*pair).note) == ("no data", "none of 3 has a price")
+
+
 def test_median_remission_of_the_6mp_arm():
     """Freireich (1963): median 23 weeks, from Kaplan and Meier's estimate."""
     found = stats.survival_median(pd.Series(WEEKS), pd.Series(RELAPSE), least=5)
@@ -123,6 +165,9 @@ def test_ratio_is_of_sums_never_a_mean_of_ratios():
         (stats.ratio_of_sums(pd.Series([0.0]), pd.Series([0.0])), "not defined", "zero"),
         (stats.incidence(pd.Series([5.0]), pd.Series([0]), 10), "too few", "needs 30"),
         (stats.survival_median(pd.Series([5.0] * 20), pd.Series([0] * 20)), "too few", "needs 10 closed"),
+        (stats.proportion(0, 0, exact=True), "not defined", "no cases"),
+        (stats.rank_correlation(pd.Series(range(9)), pd.Series(range(9))), "too few", "needs 10 cases, has 9"),
+        (stats.rank_correlation(pd.Series([1] * 10), pd.Series(range(10))), "not defined", "alike"),
     ],
 )
 def test_too_little_data_is_said_and_never_a_number(found, status, says):

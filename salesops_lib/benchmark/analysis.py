@@ -9,13 +9,13 @@ from salesops_lib import kpis
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import NOT_ASSIGNED, Facts, deals, quota, resolve_period
+from salesops_lib.kpis.reps import RAMPING_DAYS
 from salesops_lib.periods import Period
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAST_REPS, LEAST_EXPECTED, DRAWS = 2, 5, 4_999
-NEW_HIRE_DAYS = 183
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def summarize(book: Book, *, period: str = "4 quarters") -> Reps:
             "win_high": rate["high"],
             "start_date": users["start_date"],
             "end_date": users["end_date"],
-            "is_new": (pd.Timestamp(book.day) - users["start_date"]).dt.days.lt(NEW_HIRE_DAYS),
+            "is_new": (pd.Timestamp(book.day) - users["start_date"]).dt.days.lt(RAMPING_DAYS),
         }
     )
     reps = reps.rename_axis("user_id").reset_index().sort_values(["name", "user_id"], ignore_index=True)

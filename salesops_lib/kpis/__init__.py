@@ -15,7 +15,7 @@ from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import Facts, before_records, deals, members, names, resolve_period
-from salesops_lib.kpis import pipeline, results, selling  # noqa: F401 - importing them registers their KPIs
+from salesops_lib.kpis import growth, pipeline, reps, results, selling  # noqa: F401 - importing them registers their KPIs
 from salesops_lib.kpis.registry import REGISTRY, Kpi
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.stats import NO_DATA, Estimate

@@ -88,3 +88,8 @@ def kpi(kpi_id: str, *, least: int = 1, **told) -> Callable:
         return function
 
     return register
+
+
+def refuse(kpi_id: str, status: str, n: int, note: str) -> Variants:
+    """Yield every variant of a KPI without a number, with one reason."""
+    yield from ((variant, Estimate.none(status, n, note)) for variant in REGISTRY[kpi_id].variants)

@@ -10,6 +10,7 @@ from salesops_lib import facts, kpis
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import deals, quota, resolve_period
+from salesops_lib.kpis.reps import RAMPING_DAYS
 from salesops_lib.leadership.blocks import decisions, watchlist, why
 from salesops_lib.leadership.outlook import Outlook, describe
 from salesops_lib.leadership.scope import Scope, scope
@@ -20,8 +21,6 @@ from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NEW_MONTHS = 6  # since a start that still explains a gap
 
 
 @dataclass(frozen=True)
@@ -277,7 +276,7 @@ def _own_people(book: Book, out: pd.DataFrame, part: Scope) -> pd.DataFrame:
 
     users = book.users.drop_duplicates("user_id").set_index("user_id")
     started = users["start_date"].reindex(out.index)
-    out = out.assign(is_new=(started > pd.Timestamp(book.day) - pd.DateOffset(months=NEW_MONTHS)).fillna(False))
+    out = out.assign(is_new=(pd.Timestamp(book.day) - started).dt.days.lt(RAMPING_DAYS).fillna(False))
     if part.by == "team":
         out = out[users["team_id"].reindex(out.index).eq(part.segment).fillna(False)]
     return out[out.index == part.segment] if part.by == "rep" else out
@@ -315,7 +314,7 @@ LABELS = {
     "win_rate": "win rate K03 [95 %]",
     "closed": "closed",
     "booked_4q": "booked 4 Q",
-    "is_new": f"< {NEW_MONTHS} months",
+    "is_new": "< 6 months",
     "factor": "",
     "outcome": "what it is about",
     "mix": "of it mix",

@@ -14,7 +14,7 @@ import numpy as np
 
 from salesops_lib import stats
 from salesops_lib.errors import InsufficientData
-from salesops_lib.facts import Facts, quota
+from salesops_lib.facts import Facts, quota, records_begin
 from salesops_lib.kpis import evaluate
 from salesops_lib.periods import Period
 from salesops_lib.present import number
@@ -68,12 +68,13 @@ def outlook(own: Facts) -> Outlook:
     own
         The deals of the company, a team or a rep, and the period.
     """
+    import pandas as pd
+
     book, period = own.book, own.period
     calendar, booked = book.calendar, _booked(own)
-    created = own.deals["created_at"].min()
-    begun = book.day if created != created else calendar.day_of(created)
+    begun = records_begin(book)
     past = [calendar.shift(period, -k) for k in range(PAST, 0, -1)]
-    past = [span for span in past if span.start > begun]
+    past = [span for span in past if begun <= pd.Timestamp(span.start)]
 
     def until(span: Period, day: date) -> float:
         return booked(span.start, calendar.same_progress(period, day, span).last_day)

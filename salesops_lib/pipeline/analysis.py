@@ -42,9 +42,9 @@ class Review:
     created
         Pipeline created per week: `week`, `start`, `amount`, `low`, `high`, `n`, `is_partial`.
     ahead
-        The next periods: `period`, `quota` (this period's where the next one has none yet: `is_set` says so),
-        `needed`, `needed_low`, `needed_high`, `open`, `to_create`, `per_week`, `created` (a week for that period,
-        mean of the last four).
+        The next periods: `period`, `quota`, `quota_of` (this period where the next one has none yet), `needed`,
+        `needed_low`, `needed_high`, `open`, `to_create`, `per_week`, `created` (a week for that period, mean of
+        the last four).
     deals
         One row an open deal that needs somebody: `opportunity_id`, `name`, `rep`, `team`, `stage`, `amount`,
         `expected_close_date`, `idle_days`, `pushes`, `reasons` (text), and a flag for each of `attention.REASONS`.
@@ -209,8 +209,8 @@ def _ahead(own: Facts) -> pd.DataFrame:
     for step in range(1, AHEAD + 1):
         span = book.calendar.shift(window, step)
         target = quota(Facts(book, span, own.deals, own.by, own.segment))
-        is_set = target > 0
-        target = target if is_set else current
+        quota_of = span.label if target > 0 else window.label
+        target = target if target > 0 else current
         if target <= 0:
             raise InsufficientData("Pipeline to create", needed=1, got=0, of="quotas for this or the next period")
         past = same_week(book, span)
@@ -225,7 +225,7 @@ def _ahead(own: Facts) -> pd.DataFrame:
             {
                 "period": span.label,
                 "quota": target,
-                "is_set": is_set,
+                "quota_of": quota_of,
                 "needed": needed.value,
                 "needed_low": needed.low,
                 "needed_high": needed.high,
@@ -262,11 +262,11 @@ def describe_ahead(result: Review) -> str:
     if isinstance(result.ahead, InsufficientData):
         return str(result.ahead)
     row = result.ahead.iloc[0]
-    quota_said = "" if row["is_set"] else f" (no quota set yet, that of {result.period} taken)"
+    borrowed = f" (no quota yet, that of {row['quota_of']} taken)" if row["quota_of"] != row["period"] else ""
     if not row["to_create"]:
-        return f"{row['period']}{quota_said} has what past periods began with."
+        return f"{row['period']}{borrowed} has what past periods began with."
     return (
-        f"{row['period']}{quota_said}: {number(row['per_week'], 'money')} {result.currency} of pipeline a week until "
+        f"{row['period']}{borrowed}: {number(row['per_week'], 'money')} {result.currency} a week of pipeline till "
         f"it begins; the last four weeks made {number(row['created'], 'money')} a week due in it."
     )
 
@@ -283,7 +283,6 @@ UNITS = {
     **dict.fromkeys(("n", "deals", "pushes", "idle_days", *REASONS), "count"),
     **dict.fromkeys(("expected_close_date", "expected_close_date_before", "expected_close_date_after"), "date"),
     "share": "percent",
-    "is_set": "flag",
 }
 LABELS = {
     "name": "",
@@ -291,7 +290,7 @@ LABELS = {
     "left": "quota left",
     "coverage": "coverage K09",
     "needed": "needed [95 %]",
-    "is_set": "quota set",
+    "quota_of": "quota of",
     "verdict": "",
     "open": "pipeline due",
     "to_create": "still to create",
