@@ -154,8 +154,9 @@ class Book:
             if not self.tracks(name, at=at):
                 known = self.snapshot.coverage.get(name) or self.snapshot.extracted_at
                 what, day = name.replace("_", " "), self.calendar.day_of(known)
+                since = "when tracking it began" if name in self.snapshot.coverage else "the day of the export"
                 raise InsufficientData(
-                    f"{what} of deals before {day}, when tracking it began",
+                    f"{what.capitalize()} of deals before {day}, {since}",
                     needed=max((known - self.calendar.instant(at or self.as_of)).days, 1),
                     got=0,
                     of="more days of tracked history",

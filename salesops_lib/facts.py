@@ -5,6 +5,7 @@ Every join is keyed and left: no deal is lost for want of an owner, company or p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
@@ -92,6 +93,7 @@ def day_before(book: Book, since: str = "", days: int = 7) -> date:
     return day
 
 
+@lru_cache(maxsize=64)
 def before_records(book: Book, period: Period) -> str:
     """Say so where a period ended before the first deal: nothing recorded is not nothing sold; else nothing."""
     import pandas as pd
@@ -216,7 +218,10 @@ class Facts:
 
     def open(self, *, renewals: bool = False) -> pd.DataFrame:
         """Open at the as-of instant; new business unless `renewals`."""
-        return self.deals[~self.deals["is_closed"] & self.deals["is_renewal"].eq(renewals)]
+        if ("open", renewals) not in self._taken:
+            rows = self.deals
+            self._taken["open", renewals] = rows[~rows["is_closed"] & rows["is_renewal"].eq(renewals)]
+        return self._taken["open", renewals]
 
     def created(self) -> pd.DataFrame:
         """Created in the period, new business."""
@@ -236,17 +241,21 @@ class Facts:
 
     def carriers(self) -> pd.DataFrame:
         """People who carry a quota (of the rep or team, where it is one); `share` is FTE × share of days there."""
-        import pandas as pd
+        users = _carriers(self.book, self.period)
+        if self.by in PEOPLE:
+            users = users[users["user_id" if self.by == "rep" else "team_id"].eq(self.segment)]
+        return users
 
-        users = self.book.users
-        users = users[users["is_quota_carrying"]]
-        if self.by == "rep":
-            users = users[users["user_id"].eq(self.segment)]
-        elif self.by == "team":
-            users = users[users["team_id"].eq(self.segment)]
-        last = min(pd.Timestamp(self.period.last_day), pd.Timestamp(self.book.day))
-        there = presence(users, pd.Timestamp(self.period.start), last)
-        return users.assign(share=there * users["fte"].fillna(1.0).astype(float))[there > 0]
+
+@lru_cache(maxsize=64)
+def _carriers(book: Book, period: Period) -> pd.DataFrame:
+    import pandas as pd
+
+    users = book.users
+    users = users[users["is_quota_carrying"]]
+    last = min(pd.Timestamp(period.last_day), pd.Timestamp(book.day))
+    there = presence(users, pd.Timestamp(period.start), last)
+    return users.assign(share=there * users["fte"].fillna(1.0).astype(float))[there > 0]
 
 
 def presence(users: pd.DataFrame, first: pd.Timestamp | pd.Series, last: pd.Timestamp | pd.Series) -> pd.Series:
@@ -390,6 +399,11 @@ def priced_sum(facts: Facts, rows: pd.DataFrame) -> Estimate:
     if len(rows) and rows["priced"].isna().all():
         return Estimate.none(NO_DATA, len(rows), f"none of {len(rows)} deals has a price{facts.wanting(rows)}")
     return stats.total(rows["priced"]).noted(facts.unpriced(rows))
+
+
+def marked(book: Book, ids: Iterable[str]) -> pd.Series:
+    """Say of each row of `deals(book)` whether it is one of `ids`: made once, looked up by any segment's rows."""
+    return deals(book)["opportunity_id"].isin(list(ids))
 
 
 @lru_cache(maxsize=16)

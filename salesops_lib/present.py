@@ -192,7 +192,9 @@ def headline(text: str) -> Shown:
 
 
 def note(text: str) -> Shown:
-    """Show a sentence on how to read what stands above, or why something is missing."""
+    """Show a sentence on how to read what stands above, or why something is missing; nothing for no text."""
+    if not text:
+        return Shown("", "")
     return Shown(f'<p class="note">{html.escape(text)}</p>', text)
 
 
@@ -250,6 +252,8 @@ def table(
     """
     if isinstance(frame, SalesOpsError):
         return note(str(frame))
+    if frame.empty:
+        return note(f"{caption} None.".strip())
     units, labels, ranges = dict(units or {}), dict(labels or {}), dict(ranges or {})
     for column in (*units, *labels, *ranges, *(bound for pair in ranges.values() for bound in pair)):
         if column not in frame:
@@ -351,9 +355,16 @@ def section(shown: bool, title: str, *blocks: Shown | str, aside: bool = False) 
 
 
 def drill(
-    frame: pd.DataFrame, by: str, *, of: str = "row", units: Mapping[str, str] | None = None, limit: int = 50
+    frame: pd.DataFrame | SalesOpsError,
+    by: str,
+    *,
+    of: str = "row",
+    units: Mapping[str, str] | None = None,
+    limit: int = 50,
 ) -> Shown:
     """Show a frame as one folded table for each value of a column: a number opens to its rows."""
+    if isinstance(frame, SalesOpsError):
+        return Shown("", "")
     parts = []
     for value, rows in frame.groupby(by, sort=False):
         summary = f"{value}: {len(rows):,} {of}{'' if len(rows) == 1 else 's'}"
@@ -362,7 +373,7 @@ def drill(
     return stack(*parts)
 
 
-def download(sheets: Mapping[str, pd.DataFrame], name: str) -> Shown:
+def download(sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str) -> Shown:
     """Offer frames as an Excel file that travels inside the page; text in it is never a formula.
 
     Beyond `DOWNLOAD_ROWS` rows a sheet is cut, and the link says so.
@@ -371,6 +382,9 @@ def download(sheets: Mapping[str, pd.DataFrame], name: str) -> Shown:
 
     from salesops_lib.export import write_xlsx
 
+    sheets = {sheet: rows for sheet, rows in sheets.items() if not isinstance(rows, SalesOpsError)}
+    if not sheets:
+        return Shown("", "")
     with TemporaryDirectory() as folder:
         path = write_xlsx({sheet: rows.head(DOWNLOAD_ROWS) for sheet, rows in sheets.items()}, Path(folder) / name)
         data = base64.b64encode(path.read_bytes()).decode()

@@ -118,9 +118,13 @@ def test_win_rate_is_won_of_closed(hand):
 
 
 def test_value_win_rate_is_of_sums(hand):
-    frame = kpis.compute(hand, "K03", "quarter", variants=["value"])
-    assert frame.iloc[0]["status"] == "too few"  # four closed deals: needs five
-    assert "needs 5" in frame.iloc[0]["note"]
+    row = kpis.compute(hand, "K03", "quarter", variants=["value"]).iloc[0]
+    assert row["value"] == 300 / 700
+    assert (row["low"], row["high"], row["n"]) == (0, 1, 4)  # four deals say next to nothing
+    assert "1 without a price" in row["note"]
+    alone = kpis.compute(hand, "K03", "quarter", by="rep", variants=["value"]).set_index("segment")
+    assert alone.loc["ann", "value"] == 1  # two wins, no loss
+    assert alone.loc["ann", "low"] < 0.5
 
 
 def test_value_win_rate_is_not_defined_where_lost_amounts_are_blank(tmp_path):

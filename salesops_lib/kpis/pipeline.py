@@ -11,7 +11,7 @@ from salesops_lib import facts as ground
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
-from salesops_lib.facts import PEOPLE, Facts, deals, priced_sum, quota
+from salesops_lib.facts import PEOPLE, Facts, deals, marked, priced_sum, quota
 from salesops_lib.kpis.registry import Variants, kpi
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, OK, TOO_FEW, Estimate
@@ -157,25 +157,25 @@ def _yield(facts: Facts) -> Estimate:
     if not book.tracks(*ground.OPEN, at=day):
         return Estimate.none(NO_DATA, 0, f"deals were not tracked on {day:%d %b %Y}")
     started = at_start(book, period)
-    closed = facts.closed()
-    had = facts.deals[facts.deals["opportunity_id"].isin(started)]
-    came = due(facts)
-    rows = facts.deals.loc[had.index.union(closed.index).union(came.index)]
-    rows = rows[~rows["is_renewal"] & ~rows["is_disqualified"]]
+    rows = facts.deals
+    inside = period.contains(rows["close_date"]) | (
+        ~rows["is_closed"] & period.contains(rows["expected_close_date"])
+    )
+    rows = rows[(started.loc[rows.index] | inside) & ~rows["is_renewal"] & ~rows["is_disqualified"]]
     worth = rows["priced"].astype("float64").fillna(0)
     won = worth.where(rows["is_won"] & period.contains(rows["close_date"]), 0)
     return stats.ratio_of_sums(won, worth, least=5).noted(facts.unpriced(rows))
 
 
 @lru_cache(maxsize=32)
-def at_start(book: Book, period: Period) -> frozenset[str]:
-    """Ids of the deals open and due in the period as it began."""
+def at_start(book: Book, period: Period) -> pd.Series:
+    """Which deals were open and due in the period as it began, by row of `deals(book)`."""
     import pandas as pd
 
     before = pd.Timestamp(period.start) - pd.Timedelta(days=1)
     ((_, frame),) = book.deals_over([before.date()], ["opportunity_id", "is_closed", "expected_close_date"])
     rows = frame[~frame["is_closed"] & period.contains(frame["expected_close_date"])]
-    return frozenset(rows["opportunity_id"])
+    return marked(book, rows["opportunity_id"])
 
 
 def _stale(facts: Facts) -> Estimate:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from salesops_lib import stats
+from salesops_lib import stats, tables
 from salesops_lib.book import Book
-from salesops_lib.facts import Facts, deals, priced_sum
+from salesops_lib.facts import Facts, at_rates, deals, marked, priced_sum
 from salesops_lib.kpis.registry import Variants, kpi
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     direction="up",
     variants={
         "count": "won ÷ (won + lost)",
-        "value": "Σ won amount ÷ Σ won and lost amount; not defined where lost amounts are blank",
+        "value": "Σ won amount ÷ Σ won and lost amount, lost ones at their last; not defined where most are blank",
         "created cohort": "share of the deals created in the period won within a fixed time; open deals censored",
         "won of all": "won ÷ every deal touched; mixes in open deals, shown only because others publish it",
         "from last open stage": "won ÷ closed among deals that had reached the last open stage",
@@ -100,7 +100,8 @@ def cycle_length(facts: Facts) -> Variants:
     unit="money",
     direction="up",
     variants={
-        "open": "due in the period",
+        "open": "due in the period, not overdue",
+        "due": "due in the period, overdue in it included",
         "weighted": "each amount times the CRM's probability of its deal or stage, then summed",
         "overdue": "expected close already past; never moved to today",
         "no date": "no expected close date",
@@ -121,9 +122,10 @@ def open_pipeline(facts: Facts) -> Variants:
     due = rows[facts.period.contains(due_date) & ~overdue]
     if len(rows) and due_date.isna().all():
         undated = Estimate.none(NO_DATA, len(rows), "no open deal has an expected close date")
-        yield from ((variant, undated) for variant in ("open", "weighted", "overdue"))
+        yield from ((variant, undated) for variant in ("open", "due", "weighted", "overdue"))
     else:
         yield "open", priced_sum(facts, due)
+        yield "due", priced_sum(facts, rows[facts.period.contains(due_date)])
         yield "weighted", partial(_weighted, facts, due)
         yield "overdue", priced_sum(facts, rows[overdue])
     yield "no date", priced_sum(facts, rows[due_date.isna()])
@@ -159,23 +161,43 @@ def _cycle(estimator: Callable[..., Estimate], close: pd.Series, start: pd.Serie
 
 
 def _value_win_rate(facts: Facts, closed: pd.DataFrame) -> Estimate:
-    lost = closed[~closed["is_won"]]
-    if len(lost) and lost["priced"].isna().mean() > 0.5:
+    """Count a lost deal whose amount was blanked at the loss with the last one its history shows."""
+    worth, lost = closed["priced"], ~closed["is_won"]
+    blanked = worth.isna() & closed["amount"].isna() & lost
+    worth = worth.fillna(before_blanked(facts.book).reindex(closed.index).where(blanked))
+    if lost.any() and worth[lost].isna().mean() > 0.5:
         blank = "amounts of lost deals are blank in the source"
-        return Estimate.none(NOT_DEFINED, len(closed), f"{blank}{facts.wanting(lost)}")
-    amounts = closed["priced"].fillna(0)
-    rate = stats.ratio_of_sums(amounts.where(closed["is_won"], 0), amounts)
-    blank = int(closed["priced"].isna().sum())
-    return rate.noted(f"{blank} without a price count as nothing{facts.wanting(closed)}" if blank else "")
+        return Estimate.none(NOT_DEFINED, len(closed), f"{blank}{facts.wanting(closed[lost])}")
+    n, blank = int((blanked & worth.notna()).sum()), int(worth.isna().sum())
+    amounts = worth.fillna(0)
+    if closed["is_won"].nunique() == 1 and amounts.any():  # resampling cannot see what never happened
+        rate = stats.proportion(int(closed["is_won"].sum()), len(closed))
+    else:
+        rate = stats.ratio_of_sums(amounts.where(closed["is_won"], 0), amounts, least=2)
+    return rate.noted(
+        f"{n} lost at the amount before it was blanked" if n else "",
+        f"{blank} without a price count as nothing{facts.wanting(closed)}" if blank else "",
+    )
+
+
+@lru_cache(maxsize=16)
+def before_blanked(book: Book) -> pd.Series:
+    """Last amount that the history shows of the lost deals without one, priced, by row of `deals(book)`."""
+    rows = deals(book)
+    rows = rows[rows["amount"].isna() & rows["is_closed"]]
+    found = book.query("""
+        select opportunity_id, arg_max(coalesce(new_value, old_value), (changed_at, seq)) last
+        from opportunity_history where field = 'amount' and coalesce(new_value, old_value) is not null group by all
+    """).set_index("opportunity_id")["last"]
+    amounts = tables.money(rows["opportunity_id"].map(found).astype(object))
+    return at_rates(book, amounts, rows["currency"], rows["close_date"])
 
 
 def _cohort_win_rate(facts: Facts) -> Estimate:
     """Share won within twice the median cycle, deals created in the period, open ones censored."""
     import numpy as np
 
-    everything = deals(facts.book)
-    won = everything[everything["is_won"] & ~everything["is_renewal"]]
-    typical = stats.median(_days(won["closed_at"], won["created_at"]).clip(lower=0), least=30)
+    typical = _typical_cycle(facts.book)
     if typical.status != stats.OK:
         return typical
     horizon = round(2 * typical.value)
@@ -187,19 +209,32 @@ def _cohort_win_rate(facts: Facts) -> Estimate:
     return rate.noted(f"within {horizon} days of creation")
 
 
+@lru_cache(maxsize=16)
+def _typical_cycle(book: Book) -> Estimate:
+    rows = deals(book)
+    won = rows[rows["is_won"] & ~rows["is_renewal"]]
+    return stats.median(_days(won["closed_at"], won["created_at"]).clip(lower=0), least=30)
+
+
 def _from_last_stage(facts: Facts, closed: pd.DataFrame) -> Estimate:
-    passed = facts.book.passed_stages()
-    if passed.empty:
+    if facts.book.passed_stages().empty:
         return Estimate.none(NO_DATA, 0, "the source keeps no stage history")
-    stages = facts.book.stages
+    name, there = _last_stage(facts.book)
+    if not name:
+        return Estimate.none(NO_DATA, 0, "the stage table has no open stage")
+    reached = closed[there.loc[closed.index]]
+    return stats.proportion(int(reached["is_won"].sum()), len(reached)).noted(f"from {name}")
+
+
+@lru_cache(maxsize=16)
+def _last_stage(book: Book) -> tuple[str, pd.Series]:
+    """Name of the last open stage, and which deals ever were in it."""
+    passed, stages = book.passed_stages(), book.stages
     still_open = stages[~stages["is_closed"]].sort_values("stage_order")
     if still_open.empty:
-        return Estimate.none(NO_DATA, 0, "the stage table has no open stage")
+        return "", marked(book, ())
     last = still_open.iloc[-1]
-    reached = closed[
-        closed["opportunity_id"].isin(passed.loc[passed["stage_id"].eq(last["stage_id"]), "opportunity_id"])
-    ]
-    return stats.proportion(int(reached["is_won"].sum()), len(reached)).noted(f"from {last['stage_name']}")
+    return last["stage_name"], marked(book, passed.loc[passed["stage_id"].eq(last["stage_id"]), "opportunity_id"])
 
 
 def _weighted(facts: Facts, due: pd.DataFrame) -> Estimate:

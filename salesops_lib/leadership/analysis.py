@@ -113,9 +113,9 @@ def summarize(
     now, part = resolve_period(book, period), scope(book, audience, who)
     last = facts.day_before(book, since)
     desk = Desk(book, part, now, last)
-    own, (ago_day, ago) = part.facts(book, now), kpis.before(book, now)["year"]
+    own = part.facts(book, now)
     figures, (stands, _) = tiles(desk), desk.outlook()
-    reason, because = _or_refusal(lambda: why(own, part.facts(book.at(ago_day), ago)))
+    reason, because = _why(desk, own)
     watched, concentration = watchlist(
         own, part.facts(book.at(last), now), None if review is None else review.deals
     )
@@ -143,11 +143,16 @@ def summarize(
     )
 
 
-def _or_refusal(part) -> tuple[Any, str]:
-    try:
-        return part()
-    except InsufficientData as error:
-        return error, str(error)
+def _why(desk: Desk, own: facts.Facts) -> tuple[pd.DataFrame | InsufficientData, str]:
+    """Explain the change on the year before, or on the period before where the records do not reach so far."""
+    refusal = None
+    for name in ("year", "last"):
+        day, span = kpis.before(desk.book, desk.period)[name]
+        try:
+            return why(own, desk.scope.facts(desk.book.at(day), span))
+        except InsufficientData as error:
+            refusal = refusal or error
+    return refusal, ""
 
 
 def _headline(desk: Desk, figures: pd.DataFrame, review: Any) -> str:

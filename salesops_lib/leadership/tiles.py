@@ -30,11 +30,12 @@ TILES = {
 
 @dataclass(frozen=True)
 class Reading:
-    """A figure now, at the last report and at the same point of last year."""
+    """A figure now, at the last report, and at the same point of last year or else of the period before."""
 
     now: Estimate
     last: Estimate
-    year: Estimate
+    before: Estimate
+    words: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,6 @@ class Desk:
     def read(self, kpi_id: str, variant: str, rolling: bool = False) -> Reading:
         """Evaluate one figure at the three instants."""
         window = resolve_period(self.book, ROLLING) if rolling else self.period
-        day, ago = kpis.before(self.book, window)["year"]
         last = self.book.at(self.since)
         same = resolve_period(last, ROLLING) if rolling else self.period
         estimates = [self._at(self.book, window, kpi_id, variant)]
@@ -57,7 +57,12 @@ class Desk:
             self._at(last, same, kpi_id, variant) if same.start <= self.since
             else Estimate.none(stats.NO_DATA, 0, "the period had not begun")
         )  # fmt: skip
-        return Reading(*estimates, self._at(self.book.at(day), ago, kpi_id, variant))
+        for name in ("year", "last"):
+            day, span = kpis.before(self.book, window)[name]
+            before = self._at(self.book.at(day), span, kpi_id, variant)
+            if before.status == OK and (before.value or name == "year"):
+                break
+        return Reading(*estimates, before, "y/y" if name == "year" else "on period before")
 
     def _at(self, book: Book, window: Period, kpi_id: str, variant: str) -> Estimate:
         return kpis.evaluate(self.scope.facts(book, window), kpi_id, variant)[variant]
@@ -161,9 +166,9 @@ def spread(found: Estimate, unit: str) -> str:
 
 
 def changes(reading: Reading, unit: str) -> str:
-    """Say how a figure moved since the last report (w/w) and since last year (y/y)."""
-    last, year = change(reading.now, reading.last, unit, test=False), change(reading.now, reading.year, unit)
-    return ", ".join(f"{said} {words}" for said, words in ((last, "w/w"), (year, "y/y")) if said)
+    """Say how a figure moved since the last report (w/w) and since last year (y/y), else on the period before."""
+    last, before = change(reading.now, reading.last, unit, test=False), change(reading.now, reading.before, unit)
+    return ", ".join(f"{said} {words}" for said, words in ((last, "w/w"), (before, reading.words)) if said)
 
 
 def change(now: Estimate, before: Estimate, unit: str, *, test: bool = True) -> str:

@@ -75,9 +75,9 @@ class Review:
         return self.waterfall if isinstance(self.waterfall, InsufficientData) else self.waterfall.buckets
 
     @property
-    def moved(self) -> pd.DataFrame:
-        """The deals behind each bucket; none where nobody can tell what moved."""
-        return self.deals.iloc[:0] if isinstance(self.waterfall, InsufficientData) else self.waterfall.deals
+    def moved(self) -> pd.DataFrame | InsufficientData:
+        """The deals behind each bucket."""
+        return self.waterfall if isinstance(self.waterfall, InsufficientData) else self.waterfall.deals
 
 
 def review(book: Book, *, period: str = "quarter", since: str = "", by: str = "team", segment: str = "") -> Review:
@@ -157,7 +157,7 @@ def _coverage(own: Facts) -> pd.DataFrame:
         out.append(
             {
                 "name": names.get(scope.segment, scope.segment or "company"),
-                "open": float(stats.exact_sum(rows["priced"])),
+                "open": kpis.evaluate(scope, "K08", "due")["due"].value,
                 "left": target - booked if target > 0 else np.nan,
                 "coverage": here.value,
                 "needed": needed.value,
@@ -212,7 +212,7 @@ def _ahead(own: Facts) -> pd.DataFrame:
         quota_of = span.label if target > 0 else window.label
         target = target if target > 0 else current
         if target <= 0:
-            raise InsufficientData("Pipeline to create", needed=1, got=0, of="quotas for this or the next period")
+            raise InsufficientData("Pipeline to create", needed=1, got=0, of="quota of this or the next period")
         past = same_week(book, span)
         past = past[past[own.by].eq(own.segment)] if own.by else past
         sums = past.groupby("period")[["opened", "booked_after"]].sum()
@@ -244,7 +244,8 @@ def _headline(
     """Say what moved the pipeline, and whether there is enough of it."""
     if isinstance(moved, InsufficientData):
         whole, n = attention["amount"].sum(), len(attention)
-        first = f"{n:,} deals worth {number(whole, 'money')} {book.currency} are open"
+        worth = f"worth {number(whole, 'money')} {book.currency}" if whole else "without an amount"
+        first = f"{n:,} deals {worth} are open"
     else:
         first = moved.headline.rstrip(".")
     company = coverage.iloc[0]
@@ -258,9 +259,9 @@ def _headline(
 
 
 def describe_ahead(result: Review) -> str:
-    """Say in one sentence what the next period takes; why it cannot be said, where it cannot."""
+    """Say in one sentence what the next period takes; nothing where the data cannot tell."""
     if isinstance(result.ahead, InsufficientData):
-        return str(result.ahead)
+        return ""
     row = result.ahead.iloc[0]
     borrowed = f" (no quota yet, that of {row['quota_of']} taken)" if row["quota_of"] != row["period"] else ""
     if not row["to_create"]:
