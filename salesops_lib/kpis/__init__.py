@@ -2,7 +2,8 @@
 
 `compute` returns one tidy frame for any KPIs, period and segment. Ids (K02 …) are stable and printed beside each
 number. Every row has n and a 95 % interval, or a status that says why there is none. The definitions stand in
-`results` (bookings, quota, size) and `selling` (win rate, cycle, pipeline).
+`results` (bookings, quota, size), `selling` (win rate, cycle, pipeline), `leads` (response, qualification,
+customers), `distribution` (who gets which leads), `activity` (calls, meetings, time, entries) and `proposals`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import NOT_ASSIGNED, Facts, deals, members, names, resolve_period
-from salesops_lib.kpis import results, selling  # noqa: F401 - importing them registers their KPIs
+from salesops_lib.kpis import (  # noqa: F401 - importing them registers their KPIs
+    leads,
+    results,
+    selling,
+)
 from salesops_lib.kpis.registry import REGISTRY, Kpi
 from salesops_lib.periods import Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
