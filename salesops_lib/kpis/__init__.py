@@ -17,6 +17,7 @@ from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import NOT_ASSIGNED, Facts, deals, members, names, resolve_period
 from salesops_lib.kpis import (  # noqa: F401 - importing them registers their KPIs
     activity,
+    distribution,
     leads,
     results,
     selling,
