@@ -19,6 +19,7 @@ from salesops_lib.kpis import (  # noqa: F401 - importing them registers their K
     activity,
     distribution,
     leads,
+    proposals,
     results,
     selling,
 )
