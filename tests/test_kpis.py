@@ -276,7 +276,7 @@ def test_disqualified_deals_are_neither_won_nor_lost(book):
 
 def test_unknown_names_show_the_near_miss(hand):
     for arguments, says in (
-        ({"ids": "K3"}, "Did you mean 'K03'"),
+        ({"ids": "k03"}, "Did you mean 'K03'"),
         ({"by": "teams"}, "Did you mean 'team'"),
         ({"period": "quater"}, "Did you mean 'quarter'"),
         ({"ids": "K03", "variants": ["cont"]}, "Did you mean 'count'"),
