@@ -235,10 +235,10 @@ class Book:
         names = ("opportunities", "opportunity_history", "stages")
         return {name: self.snapshot.file(name) for name in names if name in self.snapshot.tables}
 
-    def query(self, statement: str) -> pd.DataFrame:
+    def query(self, statement: str, **frames: pd.DataFrame) -> pd.DataFrame:
         """Aggregate `opportunity_history` and `activities`, as known then, with DuckDB.
 
-        A table the snapshot lacks is an empty view.
+        A table the snapshot lacks is an empty view; `frames` are there under their names.
         """
         import duckdb
 
@@ -253,6 +253,8 @@ class Book:
                     db.read_parquet(str(self.snapshot.file(name))).filter(seen).create_view(name)
                 else:
                     db.from_arrow(_nothing(name)).create_view(name)
+            for name, frame in frames.items():
+                db.register(name, frame)
             return db.sql(statement).df()
 
     def passed_stages(self) -> pd.DataFrame:
@@ -313,7 +315,7 @@ class Book:
         if self.as_of < self.snapshot.extracted_at:
             for column in AT_EXPORT.get(name, ()):
                 if column in frame:
-                    frame[column] = frame[column].mask([True] * len(frame))
+                    frame[column] = frame[column].iloc[:0].reindex(frame.index)
             if name in ("leads", "accounts") and "is_deleted" in frame:
                 frame["is_deleted"] = False  # nobody knows when it was deleted, only that it is at export
         return frame

@@ -51,6 +51,11 @@ class Estimate:
         """Say that there is no number, and why."""
         return cls(NONE, NONE, NONE, int(n), status, note)
 
+    @classmethod
+    def untold(cls, words: str) -> Estimate:
+        """Say that the source never tells of something: it is unknown, not zero."""
+        return cls.none(NO_DATA, 0, f"the source tells of no {words}")
+
     @property
     def is_noise(self) -> bool:
         """Whether the interval holds zero: for a difference, that chance alone may explain it."""
@@ -83,11 +88,11 @@ def count(n: int, *, level: float = LEVEL) -> Estimate:
 
     The count itself is certain; the interval says how far chance alone moves a period of the same pace.
     """
-    from scipy.stats import chi2
+    from scipy.special import gammaincinv
 
     tail = (1 - level) / 2
-    low = chi2.ppf(tail, 2 * n) / 2 if n else 0.0
-    return Estimate(float(n), float(low), float(chi2.ppf(1 - tail, 2 * n + 2) / 2), int(n))
+    low = gammaincinv(n, tail) if n else 0.0
+    return Estimate(float(n), float(low), float(gammaincinv(n + 1, 1 - tail)), int(n))
 
 
 def total(amounts: pd.Series, *, level: float = LEVEL) -> Estimate:
@@ -178,24 +183,45 @@ def incidence(
     return Estimate(value, float(low), float(high), len(days))
 
 
-def survival_median(days: pd.Series, closed: pd.Series, *, level: float = LEVEL, least: int = 10) -> Estimate:
-    """Median time to closing, open cases censored.
+def within(
+    event: pd.Series, rival: pd.Series, seen: pd.Series, horizon: float, *, level: float = LEVEL, least: int = 30
+) -> Estimate:
+    """`incidence` from days: the share whose `event` came within `horizon`.
 
-    Kaplan and Meier (1958); interval of Brookmeyer and Crowley (1982).
+    Where there is none, a day in `rival` says that it cannot come any more; the others are open on the day `seen`.
+    """
+    event, rival, seen = (np.maximum(np.asarray(days, dtype=float), 0) for days in (event, rival, seen))
+    came, barred = ~np.isnan(event), ~np.isnan(rival)
+    days, outcome = np.select([came, barred], [event, rival], seen), np.select([came, barred], [1, 2], 0)
+    return incidence(days, outcome, horizon, level=level, least=least)
+
+
+def survival_median(days: pd.Series, closed: pd.Series, *, level: float = LEVEL, least: int = 10) -> Estimate:
+    """Median time to closing, open cases censored: `survival_quantile` at one half."""
+    return survival_quantile(days, closed, 0.5, level=level, least=least)
+
+
+def survival_quantile(
+    times: pd.Series, ended: pd.Series, q: float, *, level: float = LEVEL, least: int = 10, of: str = "closed"
+) -> Estimate:
+    """Time by which a share `q` of the cases has ended, the others censored.
+
+    Kaplan and Meier (1958); interval of Brookmeyer and Crowley (1982). `of` is the word for a case that has ended.
     """
     from statsmodels.duration.survfunc import SurvfuncRight
 
-    days, closed = to_float(days), np.asarray(closed, dtype=int)
-    if closed.sum() < least:
-        return _too_few(int(closed.sum()), least, "closed cases")
+    times, ended = to_float(times), np.asarray(ended, dtype=int)
+    if ended.sum() < least:
+        return _too_few(int(ended.sum()), least, f"{of} cases")
     with np.errstate(divide="ignore", invalid="ignore"):
-        curve = SurvfuncRight(np.maximum(days, 1e-6), closed)
-    value = curve.quantile(0.5)
-    if not np.isfinite(value):
-        return Estimate.none(TOO_FEW, len(days), "half of the cases are still open")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = curve.quantile_ci(0.5, alpha=1 - level)
-    return Estimate(float(value), float(low), float(high), len(days))
+        curve = SurvfuncRight(np.maximum(times, 1e-6), ended)
+        value = curve.quantile(q)
+        if not np.isfinite(value):
+            return Estimate.none(TOO_FEW, len(times), f"{q:.0%} of the cases {of} is not reached yet")
+        low, high = curve.quantile_ci(q, alpha=1 - level)
+    if np.isnan(low):  # ties: the curve falls through the whole band in one step
+        low = high = value
+    return Estimate(float(value), float(low), float(high), len(times))
 
 
 def difference(after: Estimate, before: Estimate) -> Estimate:

@@ -236,6 +236,8 @@ ANALYSES = {
     "all KPIs": lambda book: kpis.compute(book, period="4 quarters"),
     "KPIs by team": lambda book: kpis.compute(book, period="quarter", by="team"),
     "KPIs by rep": lambda book: kpis.compute(book, period="quarter", by="rep", variants="default"),
+    "leads and activities by rep": lambda book: kpis.compute(book, ["K04", "K15", "K17", "K20"], by="rep"),
+    "leads by source": lambda book: kpis.compute(book, ["K21", "K22", "K24", "K38", "K39"], "year", by="source"),
     "KPIs by product": lambda book: kpis.compute(book, period="month", by="product", variants="default"),
     "leadership": leadership.summarize,
     "reps": benchmark.summarize,

@@ -131,3 +131,16 @@ def test_no_final_amount_shows_before_its_deal_closed(maven_ws):
     assert half.loc[~half["is_closed"], "amount"].isna().all()
     assert (half["closed_at"].dropna() <= maven_ws.book("2017-06-30").as_of).all()
     assert half.loc[half["is_won"], "amount"].sum() == QUARTERS[0] + QUARTERS[1]
+
+
+def test_without_leads_and_activities_their_kpis_have_no_data(maven):
+    wanted = [f"K{n:02}" for n in (4, 15, 16, 18, 19, 20, 21, 22, 23, 24, 38, 39)]
+    for by in (None, "rep"):
+        frame = kpis.compute(maven, wanted, "4 quarters", by=by)
+        assert set(frame["status"]) == {"no data"}
+        assert frame["note"].str.contains("the source has no").all()
+    entries = kpis.compute(maven, "K17", "4 quarters").set_index("variant")
+    assert entries["status"].to_dict() == {
+        "leads": "no data", "deal changes": "no data", "fields filled": "ok", "complete deals": "ok",
+    }  # fmt: skip
+    assert "never filled, so left out: source, close date" in entries.loc["fields filled", "note"]

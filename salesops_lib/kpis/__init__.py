@@ -2,7 +2,8 @@
 
 `compute` returns one tidy frame for any KPIs, period and segment. Ids (K02 …) are stable and printed beside each
 number. Every row has n and a 95 % interval, or a status that says why there is none. The definitions stand in
-`results` (bookings, quota, size) and `selling` (win rate, cycle, pipeline).
+`results` (bookings, quota, size), `selling` (win rate, cycle, pipeline), `leads` (response, qualification,
+customers), `distribution` (who gets which leads), `activity` (calls, meetings, time, entries) and `proposals`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,21 @@ from typing import TYPE_CHECKING
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
-from salesops_lib.facts import Facts, before_records, deals, members, names, resolve_period
-from salesops_lib.kpis import growth, pipeline, reps, results, selling  # noqa: F401 - importing them registers their KPIs
+from salesops_lib.facts import NOT_ASSIGNED, Facts, before_records, deals, members, names, resolve_period
+from salesops_lib.kpis import (  # noqa: F401 - importing them registers their KPIs
+    activity,
+    distribution,
+    growth,
+    leads,
+    pipeline,
+    proposals,
+    reps,
+    results,
+    selling,
+)
 from salesops_lib.kpis.registry import REGISTRY, Kpi
 from salesops_lib.periods import KINDS, Period
-from salesops_lib.stats import NO_DATA, Estimate
+from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,9 +90,12 @@ def compute(
             raise ParameterError(unknown("KPI", name, REGISTRY))
     wanted = {name: _wanted(REGISTRY[name], variants) for name in chosen}
     window = resolve_period(book, period)
+    listed = _listed(book, window, by, chosen)
     rows = []
-    for facts, shown in _segments(book, window, by):
+    for facts, shown in _segments(book, window, by, set().union(*listed.values())):
         for name in chosen:
+            if by and facts.segment not in listed[name]:
+                continue
             entry = REGISTRY[name]
             for variant, estimate in _evaluate(entry, facts, wanted[name]):
                 rows.append(_row(entry, variant, facts, shown, estimate))
@@ -183,7 +197,7 @@ def catalogue() -> pd.DataFrame:
                 "formula": k.formula,
                 "population": k.population,
                 "attribution": k.attribution,
-                "unit": k.unit,
+                "unit": k.unit_of(variant),
                 "better": k.direction,
                 "interval": k.interval,
                 "least": k.least,
@@ -196,15 +210,27 @@ def catalogue() -> pd.DataFrame:
     )
 
 
-def _segments(book: Book, period: Period, by: str | None) -> Iterator[tuple[Facts, str]]:
+def _listed(book: Book, period: Period, by: str | None, chosen: list[str]) -> dict[str, set[str]]:
+    """Name the segments each KPI is shown for: those of the deals and those it has beside them."""
+    if by is None:
+        return {}
+    common = set(members(book, by, period))
+    listed = dict.fromkeys(chosen, common)
+    for name in chosen:
+        entry = REGISTRY[name]
+        if entry.members and by in (entry.dimensions or (by,)) and all(map(book.has, entry.needs)):
+            listed[name] = common.union(entry.members(book, by, period))
+    return listed
+
+
+def _segments(book: Book, period: Period, by: str | None, listed: set[str]) -> Iterator[tuple[Facts, str]]:
     rows = deals(book)
     if by is None:
         yield Facts(book, period, rows), "company"
         return
     shown = names(book, by)
-    listed = members(book, by, period)
     groups = dict(list(rows.groupby(by, observed=True)))
-    for member in listed:
+    for member in sorted(listed, key=lambda value: (value == NOT_ASSIGNED, value)):
         own = groups.get(member)
         yield Facts(book, period, rows.iloc[:0] if own is None else own, by, member), shown.get(member, member)
 
@@ -224,9 +250,15 @@ def _wanted(entry: Kpi, variants: str | Iterable[str]) -> set[str]:
 def _evaluate(entry: Kpi, facts: Facts, wanted: set[str]) -> Iterator[tuple[str, Estimate]]:
     """Yield the wanted variants; the dear ones come as calls, made only here."""
     missing = [name for name in entry.needs if not facts.book.has(name)]
-    note = f"the source has no {' and no '.join(missing)}" if missing else before_records(facts.book, facts.period)
-    if note:
-        yield from ((v, Estimate.none(NO_DATA, 0, note)) for v in entry.variants if v in wanted)
+    refused = None
+    if missing:
+        refused = Estimate.none(NO_DATA, 0, f"the source has no {' and no '.join(missing)}")
+    elif facts.by and facts.by not in (entry.dimensions or (facts.by,)):
+        refused = Estimate.none(NOT_DEFINED, 0, f"by {', '.join(entry.dimensions)} only, not by {facts.by}")
+    elif "opportunities" in entry.needs and (note := before_records(facts.book, facts.period)):
+        refused = Estimate.none(NO_DATA, 0, note)
+    if refused:
+        yield from ((variant, refused) for variant in entry.variants if variant in wanted)
         return
     for variant, estimate in entry.compute(facts):
         if variant in wanted:
@@ -242,6 +274,6 @@ def _row(entry: Kpi, variant: str, facts: Facts, shown: str, estimate: Estimate)
         "period": facts.period.label,
         "segment": facts.segment or "company",
         "segment_name": shown,
-        "unit": entry.unit,
+        "unit": entry.unit_of(variant),
         **{field: getattr(estimate, field) for field in kept},
     }

@@ -70,7 +70,7 @@ def sales_velocity(facts: Facts) -> Variants:
 def sales_growth(facts: Facts) -> Variants:
     """Compare bookings with those of an earlier period of the same length."""
     if facts.book.day < facts.period.start:
-        yield from refuse("K28", NOT_DEFINED, 0, "the period has not begun")
+        yield from refuse("K28", Estimate.none(NOT_DEFINED, 0, "the period has not begun"))
         return
     won = facts.deals
     won = won.loc[won["is_won"] & ~won["is_renewal"], ["rep", "close_date", "amount", "currency", "priced"]]
@@ -132,7 +132,7 @@ def lever_sensitivity(facts: Facts) -> Variants:
     booked, closed = priced_sum(facts, facts.won()), _measured(facts.closed())
     lacking = _lacking(closed)
     if lacking:
-        yield from refuse("K43", TOO_FEW, booked.n, lacking)
+        yield from refuse("K43", Estimate.none(TOO_FEW, booked.n, lacking))
         return
     levers = _levers(closed)
     n, k, cycle = levers.closed, len(levers.size_pull), levers.cycle

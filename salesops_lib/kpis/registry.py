@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
+from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import Facts
+from salesops_lib.periods import Period
 from salesops_lib.stats import Estimate
 
 # what a value counts, by the name `present.number` writes it by
@@ -51,6 +53,12 @@ class Kpi:
         Cases below which the default variant has the status ``too few``.
     interval, source
         Method of the interval, and where the definition comes from.
+    units
+        Unit of each variant that counts something else than `unit`.
+    dimensions
+        Dimensions the metric can be told apart by; all where none is named.
+    members
+        Segments of a dimension in a period that belong beside those of the deals: people who own leads, say.
     """
 
     id: str
@@ -66,15 +74,26 @@ class Kpi:
     source: str
     least: int
     compute: Callable[[Facts], Variants]
+    units: Mapping[str, str] = field(default_factory=dict)
+    dimensions: tuple[str, ...] = ()
+    members: Callable[[Book, str, Period], Iterable[str]] | None = None
 
     def __post_init__(self):
-        if self.unit not in UNITS:
-            raise ParameterError(unknown(f"unit of {self.id}", self.unit, UNITS))
+        for unit in (self.unit, *self.units.values()):
+            if unit not in UNITS:
+                raise ParameterError(unknown(f"unit of {self.id}", unit, UNITS))
+        for variant in self.units:
+            if variant not in self.variants:
+                raise ParameterError(unknown(f"variant of {self.id}", variant, self.variants))
 
     @property
     def default(self) -> str:
         """Name of the default variant."""
         return next(iter(self.variants))
+
+    def unit_of(self, variant: str) -> str:
+        """Unit of a variant."""
+        return self.units.get(variant, self.unit)
 
 
 REGISTRY: dict[str, Kpi] = {}
@@ -90,6 +109,6 @@ def kpi(kpi_id: str, *, least: int = 1, **told) -> Callable:
     return register
 
 
-def refuse(kpi_id: str, status: str, n: int, note: str) -> Variants:
-    """Yield every variant of a KPI without a number, with one reason."""
-    yield from ((variant, Estimate.none(status, n, note)) for variant in REGISTRY[kpi_id].variants)
+def refuse(kpi_id: str, estimate: Estimate) -> Variants:
+    """Give every variant of a KPI the same refusal."""
+    yield from ((variant, estimate) for variant in REGISTRY[kpi_id].variants)

@@ -49,7 +49,7 @@ def reps_at_quota(facts: Facts) -> Variants:
     refused = _not_for(facts, "one person is no share; see quota attainment K02")
     refused = refused or (wrong if "cover" in wrong else "")
     if refused:
-        yield from refuse("K01", NOT_DEFINED, 0, refused)
+        yield from refuse("K01", Estimate.none(NOT_DEFINED, 0, refused))
         return
     rows = _own(facts, attained(book, period))
     carriers = rows[rows["is_carrying"]]
@@ -93,7 +93,7 @@ def ramp_time(facts: Facts) -> Variants:
     """Follow starters until they sell like the tenured."""
     refused = _not_for(facts, "one person has no median")
     if refused:
-        yield from refuse("K35", NOT_DEFINED, 0, refused)
+        yield from refuse("K35", Estimate.none(NOT_DEFINED, 0, refused))
         return
     rows = ramps(facts.book, min(facts.period.last_day, facts.book.day))
     rows = rows if not facts.by else rows[rows["team"].eq(facts.segment)]
@@ -125,7 +125,7 @@ def ramp_time(facts: Facts) -> Variants:
 def attainment_consistency(facts: Facts) -> Variants:
     """Look at the quarters behind: how many made it, and how far they scatter."""
     if facts.by and facts.by not in PEOPLE:
-        yield from refuse("K41", NOT_DEFINED, 0, f"people do not belong to a {facts.by}")
+        yield from refuse("K41", Estimate.none(NOT_DEFINED, 0, f"people do not belong to a {facts.by}"))
         return
     quarters = completed_quarters(facts, MOST_QUARTERS)
     pairs = [_booked_and_quota(facts, quarter) for quarter in quarters]
@@ -163,7 +163,7 @@ def predictive_validity(facts: Facts) -> Variants:
     """Compare the order of people by a KPI with their order by what they booked a quarter later."""
     refused = _not_for(facts, "one person has no rank")
     if refused:
-        yield from refuse("K42", NOT_DEFINED, 0, refused)
+        yield from refuse("K42", Estimate.none(NOT_DEFINED, 0, refused))
         return
     pair = completed_quarters(facts, 2)
     rows = foretold(facts.book, *pair)

@@ -169,14 +169,15 @@ def _value_win_rate(facts: Facts, closed: pd.DataFrame) -> Estimate:
         blank = "amounts of lost deals are blank in the source"
         return Estimate.none(NOT_DEFINED, len(closed), f"{blank}{facts.wanting(closed[lost])}")
     n, blank = int((blanked & worth.notna()).sum()), int(worth.isna().sum())
-    amounts = worth.fillna(0)
-    if closed["is_won"].nunique() == 1 and amounts.any():  # resampling cannot see what never happened
-        rate = stats.proportion(int(closed["is_won"].sum()), len(closed))
+    worth = worth.dropna()
+    won = closed["is_won"].loc[worth.index]
+    if won.nunique() == 1 and worth.any():  # resampling cannot see what never happened
+        rate = stats.proportion(int(won.sum()), len(won))
     else:
-        rate = stats.ratio_of_sums(amounts.where(closed["is_won"], 0), amounts, least=2)
+        rate = stats.ratio_of_sums(worth.where(won, 0), worth, least=2)
     return rate.noted(
         f"{n} lost at the amount before it was blanked" if n else "",
-        f"{blank} without a price count as nothing{facts.wanting(closed)}" if blank else "",
+        f"{blank} without a price left out{facts.wanting(closed)}" if blank else "",
     )
 
 
