@@ -425,9 +425,22 @@ def kpi_table(frame: pd.DataFrame, *, caption: str = "") -> Shown:
             "note": frame["note"].to_numpy(),
         }
     )
+    for name, label in (("last", "on period before"), ("year", "on year ago")):
+        if f"{name}_change" in frame:
+            shown.insert(shown.columns.get_loc("n"), label, [_change(row, name) for row in rows])
     if frame["segment"].eq("company").all():
         shown = shown.drop(columns="segment")
     return table(shown, units={"n": "count", "value": "shown", "95 % interval": "shown"}, caption=caption)
+
+
+def _change(row: Mapping[str, Any], name: str) -> str:
+    """Write a change with its interval, in points for shares; n.s. where the interval holds zero."""
+    value, low, high = (row[f"{name}_change{end}"] for end in ("", "_low", "_high"))
+    if math.isnan(value):
+        return EMPTY
+    unit = "points" if row["unit"] == "share" else _unit(row)
+    noise = " n.s." if low <= 0 <= high else ""
+    return f"{number(value, unit, signed=True)} {interval(low, high, unit)}{noise}".strip()
 
 
 def _unit(row: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
-from salesops_lib import stats
+from salesops_lib import stats, tables
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import NOT_ASSIGNED, Facts, before_records, deals, members, names, resolve_period
@@ -27,13 +27,18 @@ from salesops_lib.kpis import (  # noqa: F401 - importing them registers their K
     results,
     selling,
 )
-from salesops_lib.kpis.registry import REGISTRY, Kpi
+from salesops_lib.kpis.drill import rows as rows_behind
+from salesops_lib.kpis.registry import REGISTRY, RESERVED, Kpi
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "REGISTRY", "RESERVED", "before", "catalogue", "compute", "describe", "evaluate", "over_time", "rows_behind",
+    "sources",
+]  # fmt: skip
 COLUMNS = [
     "kpi_id", "name", "variant", "period", "segment", "segment_name",
     "value", "low", "high", "n", "unit", "status", "note",
@@ -86,8 +91,10 @@ def compute(
 
     chosen = [ids] if isinstance(ids, str) else list(ids or sorted(REGISTRY))
     for name in chosen:
-        if name not in REGISTRY:
+        if name not in REGISTRY and name not in RESERVED:
             raise ParameterError(unknown("KPI", name, REGISTRY))
+    reserved = [name for name in chosen if name in RESERVED]
+    chosen = [name for name in chosen if name in REGISTRY]
     wanted = {name: _wanted(REGISTRY[name], variants) for name in chosen}
     window = resolve_period(book, period)
     listed = _listed(book, window, by, chosen)
@@ -99,6 +106,7 @@ def compute(
             entry = REGISTRY[name]
             for variant, estimate in _evaluate(entry, facts, wanted[name]):
                 rows.append(_row(entry, variant, facts, shown, estimate))
+    rows += [_reserved(name, window) for name in reserved]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     if not compare:
         return frame
@@ -136,6 +144,39 @@ def before(book: Book, window: Period) -> dict[str, tuple[date, Period]]:
                end if n == 1 else calendar.trailing(kind, n, end.start))
         for name, end in steps.items()
     }  # fmt: skip
+
+
+def _reserved(kpi_id: str, window: Period) -> dict:
+    name, awaited = RESERVED[kpi_id]
+    told = {"kpi_id": kpi_id, "name": name, "variant": "", "period": window.label, "segment": "company"}
+    none = {"value": stats.NONE, "low": stats.NONE, "high": stats.NONE, "n": 0, "unit": ""}
+    return told | none | {"segment_name": "company", "status": NO_DATA, "note": f"waits for {awaited}"}
+
+
+def sources(book: Book) -> pd.DataFrame:
+    """Say of each KPI which tables it needs and how much of them there is.
+
+    Returns
+    -------
+    DataFrame
+        `kpi_id`, `name`, `needs` (tables), `rows` (of the smallest of them as known to the book), `status` (``ok``
+        or what is missing); ids kept for later come last.
+    """
+    import pandas as pd
+
+    counts = {name: len(book.table(name, [tables.table(name).key[0]])) for name in _needed() if book.has(name)}
+    out = []
+    for entry in (REGISTRY[name] for name in sorted(REGISTRY)):
+        missing = [name for name in entry.needs if not counts.get(name)]
+        status = f"no {', no '.join(missing)}" if missing else stats.OK
+        smallest = min((counts.get(name, 0) for name in entry.needs), default=0)
+        out.append((entry.id, entry.name, ", ".join(entry.needs), smallest, status))
+    out += [(key, name, awaited, 0, "waits for it") for key, (name, awaited) in RESERVED.items()]
+    return pd.DataFrame(out, columns=["kpi_id", "name", "needs", "rows", "status"])
+
+
+def _needed() -> set[str]:
+    return {name for entry in REGISTRY.values() for name in entry.needs}
 
 
 def _differences(frame: pd.DataFrame, earlier: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -53,8 +53,8 @@ def leads(book: Book) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `rep` (owner), `team` (the owner's), `segment`, `source`, none of them empty; `created_day`, `reached_day`
-        (first outreach); `is_gone` (merged or deleted), `is_bulk` (imported), `is_dated` (created on a day without
+        `lead_id`, `rep` (owner), `team` (the owner's), `segment`, `source`, none of them empty; `created_day`,
+        `reached_day` (first outreach); `is_gone` (merged or deleted), `is_bulk` (imported), `is_dated` (created on a day without
         a time), `has_deal`. Days from creation, empty where it never came: `qualified` (conversion qualifies too),
         `disqualified`, `won` (its first deal), `lost` (all of its deals closed, none won), `seen` (the end of what
         is known). `is_answered` by a person, and the hours from creation to that or to the end of what is known:
@@ -70,7 +70,7 @@ def leads(book: Book) -> pd.DataFrame:
     local, minute = created.dt.tz_convert(calendar.timezone), created.dt.floor("min")
     dated = (local == local.dt.normalize()) | (created == created.dt.normalize())
     answered = rows["touched_at"].fillna(until)
-    out = rows[["segment", "source"]].assign(
+    out = rows[["lead_id", "segment", "source"]].assign(
         rep=rows["owner_id"],
         team=rows["owner_id"].map(teams),
         created_day=calendar.business_date(created),

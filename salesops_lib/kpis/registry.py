@@ -97,6 +97,24 @@ class Kpi:
 
 
 REGISTRY: dict[str, Kpi] = {}
+# ids kept for what no table of today can tell: name, and what it waits for
+RESERVED = {
+    "K07": ("ACV / TCV per contract", "contracts"),
+    "K12": ("Channel efficiency", "costs"),
+    "K13": ("Forecast accuracy, error and bias", "forecast submissions"),
+    "K14": ("Revenue and activity forecast", "the forecast"),
+    "K29": ("Contribution margin", "invoices and costs"),
+    "K31": ("CAC", "costs"),
+    "K32": ("CLV", "contracts"),
+    "K33": ("Churn", "contracts"),
+    "K34": ("NPS", "survey responses"),
+    "K36": ("Renewal rate", "contracts"),
+    "K37": ("Contract-phase ageing", "contracts"),
+    "K40": ("Territory potential and workload balance", "territories"),
+    "K44": ("Rep effect", "the benchmark model"),
+    "K45": ("Incentive cost ratio", "compensation plans"),
+    "K46": ("Tool adoption", "tool usage and costs"),
+}
 
 
 def kpi(kpi_id: str, *, least: int = 1, **told) -> Callable:
