@@ -54,8 +54,9 @@ def leads(book: Book) -> pd.DataFrame:
     -------
     DataFrame
         `lead_id`, `rep` (owner), `team` (the owner's), `segment`, `source`, none of them empty; `created_day`,
-        `reached_day` (first outreach); `is_gone` (merged or deleted), `is_bulk` (imported), `is_dated` (created on a day without
-        a time), `has_deal`. Days from creation, empty where it never came: `qualified` (conversion qualifies too),
+        `reached_day` (first outreach); `is_gone` (merged or deleted), `is_bulk` (imported), `is_dated` (created on
+        a day without a time), `has_deal`. Days from creation, empty where it never came: `qualified` (conversion
+        qualifies too),
         `disqualified`, `won` (its first deal), `lost` (all of its deals closed, none won), `seen` (the end of what
         is known). `is_answered` by a person, and the hours from creation to that or to the end of what is known:
         `wait`, `business_wait`. Hours from the first outreach, sequences included: `reply` (first inbound), `mark`
