@@ -76,7 +76,11 @@ def deals(book: Book) -> pd.DataFrame:
         where there is no amount or no rate), `is_renewal`, `is_qualified` (reached the qualification stage),
         `is_disqualified` (closed before it), `is_lost`. Treat it as read-only.
     """
-    return prepare(book, book.opportunities)
+    out = prepare(book, book.opportunities)
+    out["is_qualified"] = _qualified(book, out)
+    out["is_disqualified"] = out["is_closed"] & ~out["is_won"] & ~out["is_qualified"]
+    out["is_lost"] = out["is_closed"] & ~out["is_won"] & ~out["is_disqualified"]
+    return out
 
 
 def day_before(book: Book, since: str = "", days: int = 7) -> date:
@@ -109,7 +113,7 @@ def before_records(book: Book, period: Period) -> str:
 
 
 def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
-    """Do for some opportunities of a book, with the columns `NEEDED`, what `deals` does for all."""
+    """Do for some opportunities of a book, with the columns `NEEDED`, what `deals` does, but for how they ended."""
     users = book.table("users", ["user_id", "team_id"]).drop_duplicates("user_id").set_index("user_id")["team_id"]
     regions = book.table("teams", ["team_id", "region"]).drop_duplicates("team_id").set_index("team_id")["region"]
     accounts = book.table("accounts", ["account_id", "segment", "region"])
@@ -128,9 +132,6 @@ def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
         out[column] = out[column].astype("string[pyarrow]").fillna(NOT_ASSIGNED)
     out["priced"] = at_rates(book, frame["amount"], frame["currency"], frame["close_date"])
     out["is_renewal"] = frame["type"].eq("renewal").fillna(False)
-    out["is_qualified"] = _qualified(book, out)
-    out["is_disqualified"] = out["is_closed"] & ~out["is_won"] & ~out["is_qualified"]
-    out["is_lost"] = out["is_closed"] & ~out["is_won"] & ~out["is_disqualified"]
     return out
 
 

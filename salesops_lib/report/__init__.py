@@ -22,7 +22,7 @@ from salesops_lib.errors import ParameterError, RenderError, ReportBlocked, unkn
 from salesops_lib.gate.findings import sentence
 from salesops_lib.periods import RELATIVE_DAYS, as_date
 from salesops_lib.progress import track
-from salesops_lib.report.definition import Definition, definitions, plain, read_definition
+from salesops_lib.report.definition import Definition, Page, definitions, plain, read_definition
 from salesops_lib.report.execute import FINDINGS, PageRun, run_page
 from salesops_lib.report.parameters import Parameter, check, declared
 from salesops_lib.report.publish import publish, write_catalogue
@@ -212,8 +212,10 @@ def _resolve(as_of: str, today: str | None, book: Book) -> str:
     return as_of
 
 
-def _jobs(definition: Definition, asked: dict[str, Any], ws: Workspace) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Pair each notebook with its checked parameters: the report's, the page's over them, those asked for on top.
+def _jobs(
+    definition: Definition, asked: dict[str, Any], ws: Workspace
+) -> Iterator[tuple[Path, Page, dict[str, Any]]]:
+    """Give each page its notebook and checked parameters: the report's, its own over them, those asked for on top.
 
     Raises
     ------
@@ -233,7 +235,7 @@ def _jobs(definition: Definition, asked: dict[str, Any], ws: Workspace) -> Itera
         names |= set(known)
         used |= set(asked) & set(known)
         shared, own = (_only(values, known) for values in (definition.parameters, asked))
-        yield source, check(shared | page.parameters | own, known, page.notebook)
+        yield source, page, check(shared | page.parameters | own, known, page.notebook)
     unused = set(asked) - used
     if unused:
         raise ParameterError(f"{unknown('parameter', sorted(unused)[0], names)}; no notebook declares it.")
@@ -244,7 +246,7 @@ def _only(values: dict[str, Any], known: dict[str, Parameter]) -> dict[str, Any]
 
 
 def _make(
-    jobs: list[tuple[Path, dict[str, Any]]],
+    jobs: list[tuple[Path, Page, dict[str, Any]]],
     place: Path,
     record: dict[str, Any],
     findings: gate.Findings,
@@ -259,7 +261,7 @@ def _make(
     try:
         (work / FINDINGS).write_text(json.dumps(findings.to_dict()), encoding="utf-8")
         shared = (root, record["details"], timeout_s, record["health"])
-        pages = _run_all([(source, work, values, *shared) for source, values in jobs], workers)
+        pages = _run_all([(source, work, page, values, *shared) for source, page, values in jobs], workers)
         publish(pages, work, place, record)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -278,7 +280,7 @@ def _result(future: Future, job: tuple) -> PageRun:
     try:
         return future.result()
     except BrokenProcessPool:
-        return PageRun(job[0].stem, error="the worker process was killed; out of memory, perhaps")
+        return PageRun(job[2].file, error="the worker process was killed; out of memory, perhaps")
 
 
 def code_version(root: Path) -> str:

@@ -20,11 +20,21 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
 Parameters = Annotated[dict[str, Any], AfterValidator(plain)]
 
 
-class Page(Strict):
-    """One notebook of a report, with parameters of its own."""
+NAME = r"^[A-Za-z0-9_]+$"
 
-    notebook: str = Field(pattern=r"^[A-Za-z0-9_]+$")
+
+class Page(Strict):
+    """One page of a report: a notebook, with parameters of its own, under a name and a title of its own."""
+
+    notebook: str = Field(pattern=NAME)
+    name: str = Field(default="", pattern=rf"{NAME}|^$")
+    title: str = ""
     parameters: Parameters = {}
+
+    @property
+    def file(self) -> str:
+        """Name of its files."""
+        return self.name or self.notebook
 
 
 class Definition(Strict):
@@ -39,9 +49,9 @@ class Definition(Strict):
     @field_validator("notebooks")
     @classmethod
     def _once(cls, value: tuple[Page, ...]) -> tuple[Page, ...]:
-        names = [page.notebook for page in value]
+        names = [page.file for page in value]
         if doubled := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"notebook {sorted(doubled)[0]!r} stands twice; one page a notebook")
+            raise ValueError(f"page {sorted(doubled)[0]!r} stands twice; give one of them another `name`")
         return value
 
     @field_validator("notebooks", mode="before")

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 from salesops_lib.errors import RenderError
 from salesops_lib.gate import FOUND
+from salesops_lib.report.definition import Page
 from salesops_lib.report.parameters import tagged
 from salesops_lib.workspace import PINNED
 
@@ -106,6 +107,7 @@ def title_of(notebook: NotebookNode, fallback: str) -> str:
 def run_page(
     source: Path,
     work: Path,
+    page: Page,
     parameters: dict[str, Any],
     root: Path,
     details: dict[str, str],
@@ -118,6 +120,8 @@ def run_page(
     ----------
     source, work
         The notebook, and a private folder to write to.
+    page
+        What the page is called.
     parameters
         Checked values to inject.
     root
@@ -132,18 +136,19 @@ def run_page(
     from papermill.exceptions import PapermillExecutionError
 
     began = time.perf_counter()
-    run = PageRun(source.stem, parameters=parameters)
-    executed = work / f"{source.stem}.ipynb"
-    if health and health["link"] == f"{source.stem}.html":
+    name = page.file
+    run = PageRun(name, parameters=parameters)
+    executed = work / f"{name}.ipynb"
+    if health and health["link"] == f"{name}.html":
         health = health | {"more": 0, "link": ""}  # this very page shows the rest
     try:
         notebook = nbformat.read(source, as_version=4)
-        run.title = title_of(notebook, source.stem)
-        _execute(prune(notebook, source.stem), executed, parameters, root, details, timeout_s)
+        run.title = page.title or title_of(notebook, name)
+        _execute(prune(notebook, name), executed, parameters, root, details, timeout_s)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
-        page = to_html(done, run.title, details | {"Parameters": _shown(parameters)}, health)
-        (work / f"{source.stem}.html").write_text(page, encoding="utf-8")
+        made = to_html(done, run.title, details | {"Parameters": _shown(parameters)}, health)
+        (work / f"{name}.html").write_text(made, encoding="utf-8")
         run.status = "ok"
     except PapermillExecutionError as failure:
         run.error = f"{failure.ename}: {failure.evalue}"
