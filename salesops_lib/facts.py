@@ -113,7 +113,7 @@ def before_records(book: Book, period: Period) -> str:
 
 
 def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
-    """Do for some opportunities of a book, with the columns `NEEDED`, what `deals` does, but for how they ended."""
+    """Do for some opportunities of a book, with the columns `NEEDED`, what `deals` does, save how they ended."""
     users = book.table("users", ["user_id", "team_id"]).drop_duplicates("user_id").set_index("user_id")["team_id"]
     regions = book.table("teams", ["team_id", "region"]).drop_duplicates("team_id").set_index("team_id")["region"]
     accounts = book.table("accounts", ["account_id", "segment", "region"])

@@ -88,8 +88,10 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
     if unit in ("", "text", "long", "severity", "shown"):
         return str(value)
     value = float(value)
-    sign = "−" if value < 0 else "+" if signed and value > 0 else ""
-    return sign + _magnitude(abs(value), unit)
+    said = _magnitude(abs(value), unit)
+    if not any(digit in said for digit in "123456789"):
+        return said  # a sign before a zero says nothing
+    return f"{'−' if value < 0 else '+' if signed and value > 0 else ''}{said}"
 
 
 def _magnitude(value: float, unit: str) -> str:
@@ -211,9 +213,10 @@ def tiles(frame: pd.DataFrame) -> Shown:
     for row in frame.to_dict("records"):
         safe = {key: html.escape(str(value)) for key, value in row.items()}
         tone = row.get("tone") or ""
+        mark_of = f'<span class="kpi">{safe["kpi_id"]}</span>' if row["kpi_id"] else ""
         cells.append(
             f'<div class="tile {html.escape(tone)}">'
-            f'<dt>{safe["label"]} <span class="kpi">{safe["kpi_id"]}</span></dt>'
+            f"<dt>{safe['label']} {mark_of}</dt>"
             f"<dd><b>{safe['value']}</b><span>{safe['range']}</span>"
             f"<span>{mark.get(tone, '')} {safe['change']}</span></dd></div>"
         )

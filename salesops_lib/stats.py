@@ -101,16 +101,16 @@ def total(amounts: pd.Series, *, level: float = LEVEL) -> Estimate:
     The sum is certain; the interval says how far chance alone moves a period of the same pace, with deals of such
     number and size. Where there is no amount above zero there is no range.
     """
-    from scipy.stats import gamma
+    from scipy.special import gammaincinv
 
     values = to_float(amounts)
     value, square = float(exact_sum(amounts)), float(np.square(values).sum())
     if value <= 0 or (values < 0).any():
         return Estimate(value, NONE, NONE, len(values), note="" if len(values) else "no deals, so no range")
     tail, largest = (1 - level) / 2, float(values.max())
-    low = gamma.ppf(tail, value**2 / square, scale=square / value)
+    low = gammaincinv(value**2 / square, tail) * square / value
     more, wider = value + largest, square + largest**2
-    high = gamma.ppf(1 - tail, more**2 / wider, scale=wider / more)
+    high = gammaincinv(more**2 / wider, 1 - tail) * wider / more
     return Estimate(value, float(low), float(high), len(values))
 
 

@@ -133,9 +133,10 @@ def test_pictures_draw_the_result_they_are_given(book):
 
     present.theme()
     result = leadership.summarize(book)
-    axes = charts.plot_months(result)
-    heights = [bar.get_height() for bar in axes.patches[: len(result.months)]]
-    assert heights == result.months["bookings"].tolist()
+    axes = charts.plot_outlook(result)
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    drawn, told = lines["booked"].get_ydata(), result.outlook.weeks["booked"].to_numpy()
+    assert (drawn[~pd.isna(drawn)] == told[~pd.isna(told)]).all()
     given = plt.subplots()[1]
     reps = benchmark.summarize(book)
     assert rep_charts.plot_win_rate(reps, ax=given) is given
@@ -156,7 +157,7 @@ def test_the_headline_is_computed_from_the_tiles(book):
     assert f"{booked.n} deals" in result.headline
     assert "Q3 FY27" in result.headline
     assert len(re.findall(r"[.] [A-Z]", result.headline)) <= 1, "at most two sentences"
-    assert result.teams["gap"].is_monotonic_decreasing
+    assert result.people["gap"].is_monotonic_decreasing
 
 
 def test_a_book_after_the_export_says_so(sample_ws, book):

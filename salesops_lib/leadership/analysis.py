@@ -237,8 +237,10 @@ def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
     import pandas as pd
 
     year = resolve_period(book, "4 quarters")
-    variants = ["to date", "pace", "open", "needed", "stale", "new business"]
-    current = kpis.compute(book, ["K02", "K08", "K09", "K11", "K25", "K26"], now, by=by, variants=variants)
+    ids, variants = ["K08", "K25", "K26"], ["open", "new business", "pace", "needed", "stale"]
+    if by in facts.PEOPLE:
+        ids += ["K02", "K09", "K11"]
+    current = kpis.compute(book, ids, now, by=by, variants=variants)
     rolling = kpis.compute(book, ["K03", "K26"], year, by=by, variants="default")
 
     def pick(frame: pd.DataFrame, kpi_id: str, variant: str, column: str = "value") -> pd.Series:

@@ -173,7 +173,7 @@ def _in_a_week(own: Facts) -> str:
 
 def _shortfall(own: Facts, segments: pd.DataFrame) -> list[dict]:
     """The part of the company whose gap is largest and whose pipeline does not cover it."""
-    if "gap" not in segments or "needed" not in segments:
+    if not {"gap", "coverage", "needed"} <= set(segments):
         return []
     short = segments[(segments["gap"] > 0) & (segments["coverage"] < segments["needed"])]
     if short.empty:

@@ -122,7 +122,7 @@ def _range(desk: Desk) -> dict:
     moved = number(now.ends_mid - then.ends_mid, "money", signed=True) if enough and then else ""
     return {
         "label": f"Ends at, if like past {desk.period.kind}s",
-        "kpi_id": "K26",
+        "kpi_id": "",
         "value": number(now.ends_mid, "money") if enough else stats.TOO_FEW,
         "range": f"{interval(now.ends_low, now.ends_high, 'money')} no forecast, last {now.n}"
         if enough
