@@ -122,7 +122,9 @@ def test_people_without_a_deal_are_there_for_what_they_do_and_nowhere_else(book)
 
 def test_a_source_without_leads_or_activities_has_none_of_it(tmp_path):
     frame = kpis.compute(make_book(tmp_path), NEW)
-    frame = frame[~frame["variant"].isin(["fields filled", "complete deals"])]
+    entries = frame["variant"].isin(["fields filled", "complete deals"])
+    assert frame.loc[entries, "note"].str.contains("never filled, so left out: company, source").all()
+    frame = frame[~entries]
     assert set(frame["status"]) == {"no data"}
     notes = frame.groupby("kpi_id")["note"].first()
     assert notes[LEAD_KPIS].str.startswith("the source has no leads").all()
@@ -196,6 +198,7 @@ def funnel(tmp_path_factory):
     lost = [row | {"loss_reason": reason} for row, reason in zip(LOST, reasons, strict=True)]
     rows = [{"qualified_at": at(5)}] * 40 + [{"disqualified_at": at(4)}] * 10
     rows[1] = {"converted_at": at(40)}  # converted is qualified, though late
+    rows[2] = rows[2] | {"disqualified_at": at(10)}  # qualified before that
     return make_book(
         tmp_path_factory.mktemp("funnel"),
         leads=leads(*rows),
@@ -234,6 +237,19 @@ def test_leads_too_young_are_censored_and_not_counted_as_failed(tmp_path):
     assert value(book, "K22", field="n") == 60
     assert value(book, "K22", "disqualified", field="status") == "no data"
     assert value(book, "K22", "later win rate", field="note") == "needs 30 leads won so far, has 0"
+
+
+def test_a_disqualified_lead_with_an_open_deal_may_still_be_won(tmp_path):
+    """Fifteen of thirty are won after 18 days; thirty more are fifteen days old and back at work."""
+    young = {"created_at": pd.Timestamp("2026-03-16T20:00Z"), "source": "fresh",
+             "disqualified_at": pd.Timestamp("2026-03-20T20:00Z")}  # fmt: skip
+    rows = [{}] * 30 + [{"source": "fresh", "created_at": at(1)}] * 30 + [young] * 30
+    deals = [{"lead_id": f"lead{k}", "days": 10, "is_won": True} for k in range(30)]
+    deals += [{"lead_id": f"lead{k}", "days": 19, "is_won": True} for k in range(30, 45)]
+    deals += [{"lead_id": f"lead{k}"} for k in range(60, 90)]
+    book = make_book(tmp_path, leads=leads(*rows), opportunities=deal_rows(*deals))
+    found = shown(book, "K04", "within fixed time", by="source", segment="fresh")
+    assert (found["value"], found["note"]) == (pytest.approx(15 / 30), "within 20 days")
 
 
 def test_few_followed_leads_give_no_rate(tmp_path):
@@ -830,6 +846,13 @@ def test_the_prior_is_the_likeliest_one(worth):
         return betabinom.logpmf([40, 5], [100, 100], 0.225 * size, 0.775 * size).sum()
 
     assert likelihood(prior) >= max(likelihood(prior * 1.05), likelihood(prior / 1.05))
+
+
+def test_leads_too_young_say_nothing_of_the_rate(tmp_path):
+    rows = [{"created_at": at(-100 + k / 1440)} for k in range(100)] + [{"created_at": at(-5)}] * 50
+    deals = [{"lead_id": f"lead{k}", "created_at": at(-100), "days": -90, "is_won": True} for k in range(40)]
+    book = make_book(tmp_path, as_of="2026-01-08", leads=leads(*rows), opportunities=deal_rows(*deals))
+    assert base_rates(book, resolve_period(book, "quarter")).overall == 40 / 100
 
 
 def test_fairness_of_worth_differs_from_that_of_counts(worth):
