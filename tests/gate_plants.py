@@ -26,6 +26,7 @@ class Plant:
     inspect: dict = field(default_factory=dict)
     save: dict = field(default_factory=dict)
     manifest: dict = field(default_factory=dict)
+    earlier: tuple = ()  # rows of an earlier export, and its instant
 
 
 def edit(rows, table, *keys, **changes):
@@ -645,6 +646,77 @@ def _(rows):
         change("x:d20", at + days(2), "stage", "x:s2", "x:s3"),
     ]  # fmt: skip
     return Plant(1, worth(20), deal(20))
+
+
+@plant("G98")
+def _(rows):
+    at = EXPORTED - days(3)
+    rows["opportunity_history"] += [
+        change("x:d20", at, "amount", "1200.00", "1300.00", 0),
+        change("x:d20", at, "amount", "1200.00", "1400.00", 1),
+        # one after the other, written twice, and only spelt otherwise
+        change("x:d21", at, "amount", "1210.00", "1300.00", 0),
+        change("x:d21", at, "amount", "1300", "1400.00", 1),
+        change("x:d22", at, "stage", "x:s3", "x:s2", 0), change("x:d22", at, "stage", "x:s3", "x:s2", 1),
+    ]  # fmt: skip
+    return Plant(1, ids=(said("x:d20", at),))
+
+
+@plant("G99")
+def _(rows):
+    at, later = EXPORTED - days(3), EXPORTED - days(2)
+    rows["opportunity_history"] += [
+        change("x:d20", at, "stage", "x:s2", "x:s3"), change("x:d20", at, "amount", None, "1200.00"),
+        change("x:d21", at, "expected_close_date", "2026-08-19", "2026-08-20"),
+        # the same amount and date written otherwise, an owner by id and by name, and one that was emptied
+        change("x:d22", at, "amount", "1220", "1300.00"), change("x:d22", later, "amount", "1300.0", None),
+        change("x:d22", EXPORTED - days(1), "amount", None, "1220.00"),
+        change("x:d23", at, "expected_close_date", "2026-08-20T00:00:00", "2026-08-20"),
+        change("x:d24", at, "owner", REP, OTHER, 0), change("x:d24", at, "owner", "Bo", "Cy", 1),
+        change("x:d24", later, "owner", OTHER, REP, 0), change("x:d24", later, "owner", "Cy", "Bo", 1),
+        # two that contradict each other at one instant are of another check, a second creation too
+        change("x:d19", at, "amount", "1190.00", "1.00", 0),
+        change("x:d19", at, "amount", "1190.00", "1190.00", 1),
+        change("x:d18", at, "stage", None, "x:s3"),
+    ]  # fmt: skip
+    for row in rows["opportunity_history"]:  # a field of which nobody keeps the value before
+        if row["field"] == "forecast_category":
+            row["old_value"] = None
+    return Plant(3, ids=(said("x:d20", at), said("x:d20", at), said("x:d21", at)))
+
+
+@plant("G100")
+def _(rows):
+    at = EXPORTED - days(3)
+    closed = next(row["closed_at"] for row in rows["opportunities"] if row["opportunity_id"] == "x:d02")
+    rows["opportunity_history"] += [
+        change("x:d20", at, "stage", None, "x:s1"), change("x:d20", at + days(1), "stage", None, "x:s3"),
+        change("x:d21", FIRST + timedelta(days=63, minutes=21), "stage", None, "x:s1", 99),  # as it was created
+        change("x:d02", closed + days(1), "stage", None, "x:won"),  # once it had closed
+        change("x:d22", at, "amount", None, "1220.00"),
+    ]  # fmt: skip
+    return Plant(1, worth(20), deal(20))
+
+
+@plant("G101")
+def _(rows):
+    exported, created = EXPORTED - days(7), FIRST + days(40)
+    held = again(rows, opportunity_history=list(rows["opportunity_history"]))
+    held["opportunities"] = [row for row in rows["opportunities"] if row["opportunity_id"] != "x:d24"]
+    rows["opportunity_history"] += [
+        change("x:d20", exported - days(1), "amount", "1200.00", "1200.00"),
+        change("x:d20", exported - days(1), "stage", "x:s3", "x:s3"),
+        change("x:d21", exported, "amount", "1210.00", "1210.00"),  # on the day of the export
+        change("x:d22", exported + days(1), "amount", "1220.00", "1220.00"),  # after it
+        change("x:d24", exported - days(1), "amount", "1240.00", "1240.00"),  # of a deal it did not hold
+        change("x:d23", created, "probability", "0.5", "0.6"),  # a field it did not track
+    ]
+    earlier = (held, exported)
+    return Plant(2, ids=(said("x:d20", exported - days(1)),) * 2, earlier=earlier)
+
+
+def said(key, at):
+    return f"{key} | {at:%Y-%m-%d %H:%M:%S}+00"
 
 
 # -- activities and leads ------------------------------------------------------------------------------

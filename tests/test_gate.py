@@ -14,6 +14,7 @@ from openpyxl import load_workbook
 from salesops_lib import gate, present, tables
 from salesops_lib.config import CompanySettings, ControlTotal
 from salesops_lib.errors import ConfigError, ParameterError, SnapshotError
+from salesops_lib.gate.findings import ordered
 from salesops_lib.workspace import open_workspace
 from tests.conftest import make_workspace
 from tests.gate_company import COMPANY, EXPORTED, OTHER, REP, clean, days, inspect, odd, save
@@ -32,7 +33,8 @@ def clean_findings(tmp_path_factory):
     snapshot = save(clean(), tmp_path_factory.mktemp("clean"))
     snapshot.manifest["coverage"] = {"stage": None}
     totals = {"opportunities": ControlTotal(rows=24, amount=Decimal("27000"))}
-    return inspect(snapshot, today=TODAY, control_totals=totals)
+    earlier = save(clean(), tmp_path_factory.mktemp("earlier"), exported=EXPORTED - days(7))
+    return inspect(snapshot, today=TODAY, control_totals=totals, earlier=earlier)
 
 
 def test_nothing_is_found_where_nothing_is_wrong_and_every_check_looked(clean_findings):
@@ -47,6 +49,9 @@ def test_a_planted_defect_is_found(check, tmp_path):
     expected = PLANTS[check](rows)
     snapshot = save(rows, tmp_path, **expected.save)
     snapshot.manifest.update(expected.manifest)
+    if expected.earlier:
+        held, exported = expected.earlier
+        expected.inspect["earlier"] = save(held, tmp_path, exported=exported)
     found = inspect(snapshot, **{"only": [check], **expected.inspect})
     assert len(found.table) == 1, found.not_looked_at
     row = found.table.iloc[0]
@@ -292,6 +297,7 @@ def test_the_sample_company_has_nothing_red(sample_ws):
     assert found.blocking.empty
     assert not found.table["severity"].eq("red").any()
     assert {"G63", "G76"} <= set(found.table["check"])
+    assert not {"G98", "G99", "G100", "G101"} & set(found.table["check"])
 
 
 def test_what_is_found_does_not_depend_on_the_order_of_rows(tmp_path):
@@ -405,6 +411,30 @@ def test_findings_are_written_to_a_file(tmp_path, ending):
         assert pd.read_csv(out)["check"].iloc[0] == "G60"
     else:
         assert json.loads(out.read_text(encoding="utf-8"))["findings"][0]["check"] == "G60"
+
+
+def test_changes_that_arrived_late_are_told_against_the_export_before_only(tmp_path):
+    ws, _ = company_workspace(tmp_path)
+    rows = clean()
+    PLANTS["G101"](rows)
+    earlier = save(clean(), ws.store.root, exported=EXPORTED - days(7))
+    current = save(rows, ws.store.root)
+    late = gate.check_workspace(ws, only=["G101"])
+    assert (late.table["n"].tolist(), late.compared_with) == ([3], earlier.id)  # this one held x:d24 too
+    assert gate.check_workspace(ws, snapshot=earlier, only=["G101"], against=current.id).not_looked_at[
+        "why"
+    ].tolist() == ["no earlier export to compare with"]
+
+
+def test_ids_are_ordered_by_their_number():
+    listed = [line.split(" ")[1] for line in gate.catalogue().splitlines() if line.startswith("| G")]
+    assert [int(name[1:]) for name in listed] == sorted(int(name[1:]) for name in gate.CHECKS)
+    assert ids_in_order(["G100", "G99", "G101", "G09"]) == ["G09", "G99", "G100", "G101"]
+
+
+def ids_in_order(ids):
+    check = {"severity": "amber", "n": 1, "of": 1, "share": 1.0, "amount": None}
+    return ordered(pd.DataFrame([{"check": name, **check} for name in ids]))["check"].tolist()
 
 
 def test_a_damaged_load_before_is_no_reason_to_stop(tmp_path):

@@ -6,6 +6,8 @@ from salesops_lib.gate.check import Check
 
 HISTORY = ("opportunity_history",)
 FOLLOWED = """(values ('stage'), ('amount'), ('expected_close_date'), ('forecast_category'), ('owner')) f(field)"""
+CHANGE = "concat_ws(' | ', opportunity_id, changed_at)"
+BEFORE, OLD, NEW = (f"coalesce({column}, 'nothing')" for column in ("before_value", "old_value", "new_value"))
 
 CHECKS = (
     Check(
@@ -140,5 +142,53 @@ CHECKS = (
         sql="""
         select opportunity_id id, value amount, concat('moves back: ', back) detail
         from deals join digest using (opportunity_id) where back > 0""",
+    ),
+    Check(
+        "G98", (15,), "amber", "Contradicting changes of one field at one instant", "opportunity_history",
+        meaning="They do not follow on from each other: the last by `seq` holds, the others held for no time.",
+        mend="See which automation or import writes them; keep one change an instant.",
+        sql=f"""
+        select {CHANGE} id, null::decimal(18,2) amount, concat(field, ' to ', {BEFORE},
+            ', then from ', {OLD}, ' to ', {NEW}, ', which holds unless another follows') detail
+        from jumps
+        where changed_at = before_at and field <> 'owner' and new_value is distinct from before_value""",
+    ),
+    Check(
+        "G99", (15, 16), "amber", "Changes that do not follow on from the one before", "opportunity_history",
+        meaning="What was changed in between is not known: each value holds until the next change that is.",
+        mend="Export the history in full; see who may write without its being tracked.",
+        sql=f"""
+        select {CHANGE} id, null::decimal(18,2) amount, concat(field, ' ', {BEFORE}, ' since ', before_at,
+            ', then from ', {OLD}, ' to ', {NEW}) detail
+        from jumps where changed_at > before_at and not again and not (field = 'owner' and exists (
+            from opportunity_history h where h.opportunity_id = jumps.opportunity_id and h.field = 'owner'
+                and h.changed_at = jumps.before_at and h.new_value = jumps.old_value))""",
+    ),
+    Check(
+        "G100", (15, 16), "amber", "Deals that begin again while they are open", "opportunities",
+        meaning="They count as one attempt: only leaving a closed stage begins another.",
+        mend="See whether two deals were merged or an import created them anew; remove the second creation.",
+        needs=("history:stage", "stages"),
+        sql=f"""
+        select opportunity_id id, any_value(value) amount, concat('open in ', string_agg(
+            concat({BEFORE}, ' since ', before_at, ', begun again ', changed_at, ' in ', {NEW}), '; '
+            order by changed_at, seq)) detail
+        from deals join jumps using (opportunity_id) where again group by opportunity_id""",
+    ),
+    Check(
+        "G101", (16,), "amber", "Changes that arrived late", "opportunity_history",
+        meaning="Pages of earlier days differ from those made then: what was reported is in the earlier snapshot.",
+        mend="Ask who writes changes with a past date; state in the report which snapshot it stands on.",
+        needs=("earlier",),
+        sql=f"""
+        select {CHANGE} id, null::decimal(18,2) amount, concat(field, ' from ', {OLD}, ' to ', {NEW},
+            ', not in the export of ', earlier_day()) detail
+        from (
+            from opportunity_history where on_day(changed_at) < earlier_day()
+        ) late
+        semi join earlier_opportunities using (opportunity_id)
+        semi join (select distinct field from earlier_opportunity_history) using (field)
+        anti join earlier_opportunity_history e on e.opportunity_id = late.opportunity_id and e.field = late.field
+            and e.changed_at = late.changed_at and e.new_value is not distinct from late.new_value""",
     ),
 )  # fmt: skip

@@ -75,6 +75,11 @@ class Check:
         return "red" if limit is not None and share is not None and share >= limit else self.severity
 
 
+def by_number(check_id: str) -> tuple[int, str]:
+    """Order ids by their number: G100 comes after G99."""
+    return len(check_id), check_id
+
+
 def deals(where: str, detail: str, source: str = "deals") -> str:
     """Write the SQL of a check whose offenders are deals; `detail` lists what to join into one text."""
     return f"select opportunity_id id, value amount, concat({detail}) detail from {source} where {where}"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from salesops_lib.gate.check import SEVERITIES
+from salesops_lib.gate.check import SEVERITIES, by_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,12 @@ class Findings:
         rows = rows[rows["severity"].eq("red") | rows["accepted"].eq("")]
         ranked = sorted(
             rows.to_dict("records"),
-            key=lambda row: (SEVERITIES.index(row["severity"]), -(row["amount"] or 0), -row["n"], row["check"]),
+            key=lambda row: (
+                SEVERITIES.index(row["severity"]),
+                -(row["amount"] or 0),
+                -row["n"],
+                by_number(row["check"]),
+            ),
         )
         blocking = set(self.blocking["check"])
         red = [sentence(row) for row in ranked if row["check"] in blocking]
@@ -168,8 +173,9 @@ def brief(samples: Iterable[dict[str, Any]]) -> str:
 
 def ordered(table: pd.DataFrame) -> pd.DataFrame:
     """Sort findings, red first, then by id, and give the columns their types."""
-    rank = table["severity"].map(SEVERITIES.index)
-    table = table.assign(rank=rank).sort_values(["rank", "check"], ignore_index=True).drop(columns="rank")
+    rank, place = table["severity"].map(SEVERITIES.index), table["check"].map(by_number)
+    table = table.assign(rank=rank, place=place).sort_values(["rank", "place"], ignore_index=True)
+    table = table.drop(columns=["rank", "place"])
     return table.astype({"n": "int64", "of": "Int64", "share": "float64", "amount": object})
 
 

@@ -9,9 +9,13 @@ ever aggregated, never loaded.
 `flags`         the stage table as it holds at export: one row a pipeline and stage
 `digest`        one row a deal with history: first and last change, last values, closings, reopenings
 `tracked`       one row a history field: changes after creation
+`jumps`         changes whose old value is not what the change before left; `again` where a deal begins while open
 `idle`          open deals with the day something last happened
 `quarters`      fiscal quarters; `month_starts` the first days of fiscal months
 =============== ==================================================================================================
+
+Where an earlier export is given, `earlier_opportunities` and `earlier_opportunity_history` are its tables, and
+`earlier_day()` is the day it was made.
 
 Macros: `exported_at()`, `export_day()`, `corporate()`, `stale_days()`, `year_start()` (of the last four quarters),
 `on_day(instant)` (its business date).
@@ -104,6 +108,27 @@ TRACKED = """
     create temp table tracked as
     select field, count(*) changes from opportunity_history where old_value is not null group by field
 """
+JUMPS = """
+    create temp macro told(field, value) as case field
+        when 'amount' then coalesce(try_cast(value as decimal(18,2))::varchar, value)
+        when 'expected_close_date' then coalesce(try_cast(value as date)::varchar, value)
+        when 'probability' then coalesce(try_cast(value as double)::varchar, value)
+        else value end;
+    create temp table jumps as
+    with steps as (
+        select opportunity_id, field, changed_at, seq, old_value, new_value,
+            lag(changed_at) over past before_at, lag(new_value) over past before_value
+        from opportunity_history semi join tracked using (field)
+        window past as (partition by opportunity_id, field order by changed_at, seq)
+    )
+    select steps.*, field = 'stage' and old_value is null and changed_at > before_at
+        and not coalesce(closed, false) again
+    from steps left join opportunities o on field = 'stage' and o.opportunity_id = steps.opportunity_id
+    left join flags on flags.stage_id = before_value and flags.pipeline_id = o.pipeline_id
+    where before_at is not null and old_value is distinct from before_value
+        and told(field, old_value) is distinct from told(field, before_value)
+"""
+EARLIER = ("opportunities", "opportunity_history")
 IDLE = """
     create temp view idle as
     with met as (
@@ -167,6 +192,7 @@ def standing_on(
     noted: Mapping[str, list[tuple]],
     today: date | None = None,
     limits: Mapping[str, int],
+    earlier: Snapshot | None = None,
 ) -> Iterator[Ground]:
     """Open a snapshot for checking; the session and what it spilled to disk are gone afterwards.
 
@@ -178,6 +204,8 @@ def standing_on(
         Rows of the tables in `NOTED`: what the load noticed, control totals, coverage.
     limits
         Whole numbers that become macros, e.g. ``stale_days``.
+    earlier
+        An earlier export of the same company.
     """
     import duckdb
 
@@ -189,9 +217,11 @@ def standing_on(
         try:
             _views(ground)
             _macros(ground, calendar, currency, today, limits)
+            if earlier is not None:
+                _earlier(ground, earlier, calendar)
             _noted(ground, noted)
             _calendar(ground, calendar)
-            for statement in (DAY_RATES, DEALS, FLAGS, DIGEST, TRACKED, IDLE):
+            for statement in (DAY_RATES, DEALS, FLAGS, DIGEST, TRACKED, JUMPS, IDLE):
                 db.execute(statement)
             yield ground
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
@@ -200,15 +230,28 @@ def standing_on(
 
 def _views(ground: Ground) -> None:
     """One view a canonical table, with every canonical column whatever the file holds."""
-    for spec in tables.TABLES.values():
-        columns = [(column.name, tables.sql_type(column.kind)) for column in spec.columns]
-        if spec.name not in ground.snapshot.tables:
-            empty = ", ".join(f"null::{kind} {name}" for name, kind in columns)
-            ground.db.execute(f"create temp view {spec.name} as select {empty} where false")
-            continue
-        file = ground.db.read_parquet(str(ground.snapshot.file(spec.name)))
-        picks = [f"{name if name in file.columns else 'null'}::{kind} as {name}" for name, kind in columns]
-        file.project(", ".join(picks)).create_view(spec.name)
+    for name in tables.TABLES:
+        _view(ground, ground.snapshot, name, name)
+
+
+def _view(ground: Ground, snapshot: Snapshot, name: str, called: str) -> None:
+    columns = [(column.name, tables.sql_type(column.kind)) for column in tables.TABLES[name].columns]
+    if name not in snapshot.tables:
+        empty = ", ".join(f"null::{kind} {column}" for column, kind in columns)
+        ground.db.execute(f"create temp view {called} as select {empty} where false")
+        return
+    file = ground.db.read_parquet(str(snapshot.file(name)))
+    picks = [f"{column if column in file.columns else 'null'}::{kind} as {column}" for column, kind in columns]
+    file.project(", ".join(picks)).create_view(called)
+
+
+def _earlier(ground: Ground, snapshot: Snapshot, calendar: FiscalCalendar) -> None:
+    for name in EARLIER:
+        _view(ground, snapshot, name, f"earlier_{name}")
+    ground.db.execute("set variable earlier_day = ?", [calendar.day_of(snapshot.extracted_at)])
+    ground.db.execute("create temp macro earlier_day() as getvariable('earlier_day')")
+    if "opportunity_history" in snapshot.tables:
+        ground.given.add("earlier")
 
 
 def _macros(ground: Ground, calendar: FiscalCalendar, currency: str | None, today, limits) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.gate import changes, course, deals, load, people, touches
-from salesops_lib.gate.check import Check
+from salesops_lib.gate.check import Check, by_number
 
 CHECKS: dict[str, Check] = {
     check.id: check
@@ -25,7 +25,7 @@ def catalogue() -> str:
         "| id | severity | finds | mend | traps |",
         "|---|---|---|---|---|",
     ]
-    for check in sorted(CHECKS.values(), key=lambda check: check.id):
+    for check in sorted(CHECKS.values(), key=lambda check: by_number(check.id)):
         red = "" if check.red_from is None else f", red from {check.red_from:.0%}"
         cells = (
             check.id,

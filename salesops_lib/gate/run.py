@@ -27,6 +27,7 @@ NEEDS = {
     "today": "today's date was not given",
     "control": "salesops.yaml states no control_totals",
     "coverage": "the source does not say since when it tracks changes",
+    "earlier": "no earlier export to compare with",
     "touches": "neither history nor activities",
 }
 
@@ -43,6 +44,7 @@ def inspect(
     max_age_days: int = MAX_AGE_DAYS,
     today: date | None = None,
     only: Iterable[str] | None = None,
+    earlier: Snapshot | None = None,
 ) -> Findings:
     """Look for every known trap in a snapshot.
 
@@ -60,6 +62,8 @@ def inspect(
         Day the gate is asked on; without it nobody says how old the export is.
     only
         Ids of the checks to run; all by default.
+    earlier
+        An earlier export of the same company, for what only two exports together show.
 
     Raises
     ------
@@ -77,7 +81,8 @@ def inspect(
     days = {"stale_days": stale_days, "max_age_days": max_age_days}
     told, samples, unseen = [], [], []
     noted = _noted(snapshot, control)
-    with standing_on(snapshot, calendar, company.currency, noted=noted, today=today, limits=days) as ground:
+    given = {"noted": noted, "today": today, "limits": days, "earlier": earlier}
+    with standing_on(snapshot, calendar, company.currency, **given) as ground:
         ground.db.execute(f"create temp table breaks as {touches.BREAKS}")
         if any(map(ground.has, ("activities", "opportunity_history", "opportunities.last_activity_at"))):
             ground.given.add("touches")

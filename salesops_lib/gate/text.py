@@ -14,7 +14,7 @@ def as_text(findings: Findings) -> str:
     """Write findings for a terminal: red first, each with its share, status, an example and the mend."""
     lines = [findings.headline, ""]
     for row in findings.table.to_dict("records"):
-        lines.append(f"{row['severity']:6} {row['check']}  {_count(row)}")
+        lines.append(f"{row['severity']:6} {row['check']:4} {_count(row)}")
         if row["sample"]:
             lines.append(_line(f"e.g. {row['sample']}"))
         lines += [f"{INDENT}mend: {row['mend']}"] if row["n"] else []

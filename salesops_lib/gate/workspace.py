@@ -74,17 +74,18 @@ def check_workspace(
         pick(getattr(gate, key), ConfigError, f"{FILE_NAME}: gate.{key}: ")
     current = snapshot or ws.snapshot()
     previous = ws.store.get(against) if against else _before(ws, current)
-    found = _inspect(ws, current, today=today, only=only, control_totals=ws.settings.control_totals)
+    now = {"today": today, "only": only, "control_totals": ws.settings.control_totals}
     if previous is None or previous.id == current.id:
-        return found
+        return _inspect(ws, current, **now)
     try:
         before = _inspect(ws, previous, only=only)  # without control totals: they are those of today's export
     except SnapshotError as error:
         if against:
             raise
         log.warning("not compared with the load before: %s", error)
-        return found
-    return compare(found, before)
+        return _inspect(ws, current, **now)
+    earlier = previous if previous.extracted_at < current.extracted_at else None
+    return compare(_inspect(ws, current, earlier=earlier, **now), before)
 
 
 def _inspect(ws: Workspace, snapshot: Snapshot, **options) -> Findings:
