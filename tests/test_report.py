@@ -12,6 +12,7 @@ import pytest
 
 from salesops_lib import report
 from salesops_lib.errors import ConfigError, ParameterError, RenderError, ReportBlocked
+from salesops_lib.report.definition import Page
 from salesops_lib.report.execute import prune, run_page, to_html
 from salesops_lib.report.parameters import check, declared
 from tests import guards
@@ -137,7 +138,8 @@ def test_whatever_a_cell_prints_is_text_and_no_script_can_run(tmp_path):
     nbformat.write(made, tmp_path / "hostile.ipynb")
     work = tmp_path / "work"
     work.mkdir()
-    run = run_page(tmp_path / "hostile.ipynb", work, {"a": 1}, tmp_path, {"Company": HOSTILE}, 60)
+    page = Page(notebook="hostile")
+    run = run_page(tmp_path / "hostile.ipynb", work, page, {"a": 1}, tmp_path, {"Company": HOSTILE}, 60)
     assert run.status == "ok", run.error
     page = (work / "hostile.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
