@@ -32,7 +32,7 @@ def home(tmp_path_factory):
 
 def test_init_writes_a_workspace_once(home):
     assert (home / "salesops.yaml").exists()
-    assert len(list((home / "notebooks").glob("*.ipynb"))) == 4
+    assert len(list((home / "notebooks").glob("*.ipynb"))) == 5
     again = salesops("init", home, cwd=ROOT, check=2)
     assert "already holds" in again.stderr
 
@@ -51,7 +51,7 @@ def test_maven_from_export_to_pages(home):
         "render", "weekly_leadership", "--as-of", "2017-12-31", "--workers", "2", "--json", cwd=home, check=0
     )
     (run,) = json.loads(done.stdout)["runs"]
-    assert [page["status"] for page in run["pages"]] == ["ok"] * 4
+    assert [page["status"] for page in run["pages"]] == ["ok"] * 6
     folder = home / "reports/out/weekly_leadership/2017-12-31"
     text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.html"))
     for figure in (
@@ -103,4 +103,6 @@ def test_catalogues_list_what_there_is(home):
     assert "maven_crm" in salesops("sources", cwd=home, check=0).stdout
     told = json.loads(salesops("reports", "--json", cwd=home, check=0).stdout)
     schedules = {entry["name"]: entry["schedule"] for entry in told["reports"]}
-    assert schedules == {"data_health": "30 5 * * *", "weekly_leadership": "0 6 * * 1"}
+    assert schedules == {
+        "data_health": "30 5 * * *", "weekly_leadership": "0 6 * * 1", "manager_report": None, "rep_report": None,
+    }  # fmt: skip

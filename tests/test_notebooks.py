@@ -1,5 +1,7 @@
 """Every notebook runs with its defaults on the sample company, live (explore cells too) and as a page."""
 
+import re
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -37,8 +39,12 @@ def pages(sample_ws):
 @pytest.mark.slow
 def test_renders_as_pages_that_ask_for_nothing(pages):
     assert [(p.name, p.status) for p in pages.pages] == [
-        (name, "ok") for name in ("leadership_report", "rep_benchmarking", "kpi_catalogue", "data_health")
-    ]
+        (name, "ok")
+        for name in (
+            "leadership_report", "board_report", "pipeline_movement", "rep_benchmarking", "kpi_catalogue",
+            "data_health",
+        )
+    ]  # fmt: skip
     for path in [*pages.folder.glob("*.html"), pages.folder.parent.parent / "index.html"]:
         text = path.read_text(encoding="utf-8")
         assert guards.external_addresses(text) == [], path.name
@@ -64,6 +70,48 @@ def test_pages_say_what_they_rest_on(pages):
         assert page.headline.replace("<", "&lt;") in text or "&" in page.headline
         for image in text.split("<img ")[1:]:
             assert len(image.split('alt="')[1].split('"')[0]) > 20
+
+
+HEADINGS = {
+    "A": "Will we make it?",
+    "B": "What moved the pipeline since",
+    "C": "Why did bookings change?",
+    "D": "Which deals can hurt or help?",
+    "E": "Who needs help?",
+    "F": "Is there enough for the next periods?",
+    "G": "What is to be decided?",
+    "H": "What is to be done this week?",
+}
+
+
+def blocks_of(page) -> str:
+    text = page.read_text(encoding="utf-8")
+    return "".join(letter for letter, heading in HEADINGS.items() if f"<h2>{heading}" in text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("company", "as_of", "report_name", "who", "blocks"),
+    [
+        ("sample_ws", "2026-09-30", "manager_report", "Central", "ABCDEFGH"),
+        ("sample_ws", "2026-09-30", "rep_report", "Elena Rossi", "ABDH"),
+        ("maven_ws", "2017-12-31", "manager_report", "Melvin Marxen", "ABCDEFGH"),
+        ("maven_ws", "2017-12-31", "rep_report", "Darcel Schlecht", "ABDH"),
+    ],
+)
+def test_a_manager_and_a_rep_have_a_page(request, tmp_path, company, as_of, report_name, who, blocks):
+    ws = request.getfixturevalue(company)
+    run = report.render(report_name, workspace=ws, as_of=as_of, parameters={"who": who}, out=tmp_path)
+    assert [(page.status, page.error) for page in run.pages] == [("ok", "")]
+    page = run.folder / run.pages[0].path
+    assert blocks_of(page) == blocks
+    assert f"{who}: booked" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_leadership_and_board_have_their_blocks(pages):
+    assert blocks_of(pages.folder / "leadership_report.html") == "ABCDEFG"
+    assert blocks_of(pages.folder / "board_report.html") == "ACG"
 
 
 @pytest.mark.slow
@@ -101,6 +149,8 @@ def test_in_a_browser_on_phone_desk_and_paper(pages, tmp_path):
                 assert wide <= width, f"{path.name} is {wide} px wide at {width}"
                 assert tab.locator("h1").count() == 1
                 assert tab.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")
-        paper = tab.pdf(format="A4")
-        assert paper.startswith(b"%PDF")
+        for name in ("leadership_report", "board_report"):
+            tab.goto((pages.folder / f"{name}.html").as_uri())
+            paper = tab.pdf(prefer_css_page_size=True)
+            assert len(re.findall(rb"/Type\s*/Page\b", paper)) == 1, f"{name} is longer than one A4 page"
         browser.close()

@@ -51,7 +51,7 @@ class Leadership:
         `quarter`, `bookings`, `low`, `high`, `deals_won`, `win_rate`, `win_low`, `win_high`, `closed`; the
         last row joins the last four.
     reps, regions, products
-        For the appendix of a page on the whole company, the columns of `people`.
+        For the appendix of the leadership page, the columns of `people`; else empty.
     """
 
     headline: str
@@ -120,7 +120,7 @@ def summarize(
         own, part.facts(book.at(last), now), None if review is None else review.deals
     )
     people = segments(book, "rep" if part.by else "team", now, part)
-    company = not part.by
+    rest = people.iloc[:0]
     return Leadership(
         headline=_headline(desk, figures, review),
         scope=part,
@@ -137,9 +137,9 @@ def summarize(
         people=people,
         decisions=decisions(own, people, review, asked),
         quarters=_quarters(book),
-        reps=segments(book, "rep", now, part) if company else people,
-        regions=segments(book, "region", now, part) if company else people.iloc[:0],
-        products=segments(book, "product", now, part) if company else people.iloc[:0],
+        reps=segments(book, "rep", now, part) if part.shows("I") else rest,
+        regions=segments(book, "region", now, part) if part.shows("I") else rest,
+        products=segments(book, "product", now, part) if part.shows("I") else rest,
     )
 
 

@@ -1,4 +1,4 @@
-"""Whom a page is for: which part of the company it shows, and which blocks."""
+"""Whom a page is for: which part of the company it shows, and which blocks (I is the appendix)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import Facts
 from salesops_lib.periods import Period
 
-AUDIENCES = {"leadership": "ABCDEFG", "board": "ACG", "manager": "ABCDEFGH", "rep": "ABDH"}
+AUDIENCES = {"leadership": "ABCDEFGI", "board": "ACG", "manager": "ABCDEFGH", "rep": "ABDH"}
 PART = {"manager": "team", "rep": "rep"}  # what `who` names
 
 

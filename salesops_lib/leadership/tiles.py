@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from salesops_lib import kpis, stats
@@ -49,6 +50,9 @@ class Desk:
 
     def read(self, kpi_id: str, variant: str, rolling: bool = False) -> Reading:
         """Evaluate one figure at the three instants."""
+        return _read(self, kpi_id, variant, rolling)
+
+    def _read(self, kpi_id: str, variant: str, rolling: bool) -> Reading:
         window = resolve_period(self.book, ROLLING) if rolling else self.period
         last = self.book.at(self.since)
         same = resolve_period(last, ROLLING) if rolling else self.period
@@ -72,6 +76,11 @@ class Desk:
         last = self.book.at(self.since)
         then = outlook(self.scope.facts(last, self.period)) if self.period.start <= self.since else None
         return outlook(self.scope.facts(self.book, self.period)), then
+
+
+@lru_cache(maxsize=64)
+def _read(desk: Desk, kpi_id: str, variant: str, rolling: bool) -> Reading:
+    return desk._read(kpi_id, variant, rolling)
 
 
 def tiles(desk: Desk) -> pd.DataFrame:

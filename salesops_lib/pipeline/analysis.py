@@ -203,6 +203,10 @@ def _ahead(own: Facts) -> pd.DataFrame:
 
     book, window = own.book, own.period
     current, out = quota(own), []
+    past = same_week(book, book.calendar.shift(window, 1))  # as periods begin: the same for all that come
+    past = past[past[own.by].eq(own.segment)] if own.by else past
+    sums = past.groupby("period")[["opened", "booked_after"]].sum()
+    needed = stats.ratio_of_sums(sums["opened"], sums["booked_after"], least=4)
     rows = own.open()
     days = book.calendar.business_date(rows["created_at"])
     recent = days > pd.Timestamp(book.day) - pd.Timedelta(weeks=4)
@@ -213,10 +217,6 @@ def _ahead(own: Facts) -> pd.DataFrame:
         target = target if target > 0 else current
         if target <= 0:
             raise InsufficientData("Pipeline to create", needed=1, got=0, of="quota of this or the next period")
-        past = same_week(book, span)
-        past = past[past[own.by].eq(own.segment)] if own.by else past
-        sums = past.groupby("period")[["opened", "booked_after"]].sum()
-        needed = stats.ratio_of_sums(sums["opened"], sums["booked_after"], least=4)
         expected = span.contains(rows["expected_close_date"])
         there = float(stats.exact_sum(rows.loc[expected, "priced"]))
         weeks = max((span.start - book.day).days / 7, 1)
