@@ -1,6 +1,7 @@
 """The as-of engine against an independent oracle, and: the future is invisible."""
 
 from dataclasses import fields, is_dataclass
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from salesops_lib import benchmark, kpis, leadership
+from salesops_lib import benchmark, kpis, leadership, pipeline
 from salesops_lib.errors import DataContractError, InsufficientData, ParameterError
 from salesops_lib.history import state
 from salesops_lib.sources import sample
@@ -241,6 +242,12 @@ ANALYSES = {
     "KPIs by product": lambda book: kpis.compute(book, period="month", by="product", variants="default"),
     "leadership": leadership.summarize,
     "reps": benchmark.summarize,
+    "coverage and yield": lambda book: kpis.compute(book, ["K09", "K11"], "quarter", by="team"),
+    "pipeline review": pipeline.review,
+    "waterfall": lambda book: pipeline.waterfall(
+        book.at(str(book.day - timedelta(days=10))), book, period="quarter"
+    ),
+    "leadership with its pipeline": lambda book: leadership.summarize(book, review=pipeline.review(book)),
 }
 
 
