@@ -11,16 +11,16 @@ from salesops_lib import kpis
 from tests.conftest import make_workspace
 
 ANN, BOB = "005A00000000001IAA", "005A00000000002IAA"
-DEALS = """Id,OwnerId,Name,StageName,Amount,Probability,CloseDate,IsClosed,IsWon,CreatedDate,Type,ForecastCategory,CurrencyIsoCode
-006A00000000001IAA,{ann},Won one,Closed Won,100,100,2026-02-10,true,true,2026-01-01T09:00:00.000Z,New Business,Closed,EUR
-006A00000000002IAA,{ann},Won two,Closed Won,200,100,2026-02-10,true,true,2026-01-01T09:00:00.000Z,New Business,Closed,EUR
-006A00000000003IAA,{bob},Lost,Closed Lost,400,0,2026-02-20,true,false,2026-01-05T09:00:00.000Z,New Business,Omitted,EUR
-006A00000000004IAA,{ann},Even chance,Proposal,100,50,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,Pipeline,EUR
-006A00000000005IAA,{bob},Most likely,Negotiation,,80,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,MostLikely,EUR
-006A00000000006IAA,{bob},No amount,Proposal,,50,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,Pipeline,EUR
-006A00000000007IAA,{bob},No category,Proposal,,50,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,,EUR
-006A00000000008IAA,{bob},Omitted,Proposal,,50,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,Omitted,EUR
-""".format(ann=ANN, bob=BOB)
+DEALS = f"""Id,OwnerId,Name,StageName,Amount,Probability,CloseDate,IsClosed,IsWon,CreatedDate,Type,ForecastCategory,CurrencyIsoCode
+006A00000000001IAA,{ANN},Won one,Closed Won,100,100,2026-02-10,true,true,2026-01-01T09:00:00.000Z,New Business,Closed,EUR
+006A00000000002IAA,{ANN},Won two,Closed Won,200,100,2026-02-10,true,true,2026-01-01T09:00:00.000Z,New Business,Closed,EUR
+006A00000000003IAA,{BOB},Lost,Closed Lost,400,0,2026-02-20,true,false,2026-01-05T09:00:00.000Z,New Business,Omitted,EUR
+006A00000000004IAA,{ANN},Even chance,Proposal,100,50,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,Pipeline,EUR
+006A00000000005IAA,{BOB},Most likely,Negotiation,,80,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,MostLikely,EUR
+006A00000000006IAA,{BOB},No amount,Proposal,,50,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,Pipeline,EUR
+006A00000000007IAA,{BOB},No category,Proposal,,50,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,,EUR
+006A00000000008IAA,{BOB},Omitted,Proposal,,50,2026-03-20,false,false,2026-02-01T09:00:00.000Z,New Business,Omitted,EUR
+"""
 USERS = f"Id,Name,IsActive,ForecastEnabled\n{ANN},Ann,true,true\n{BOB},Bob,true,true\n"
 
 

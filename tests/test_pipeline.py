@@ -1,7 +1,8 @@
-"""The pipeline on a hand-made company whose every change is known, on the sample company, and on random histories."""
+"""The pipeline on a hand-made company whose every change is known, a sample one, and random histories."""
 
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -319,7 +320,7 @@ def test_every_week_of_two_years_adds_up(two_currencies):
     days = [week.last_day for week in calendar.between("week", first, book.day)][:-1]
     assert len(days) > 80
     previous, seen = None, set()
-    for since, until in zip(days, days[1:], strict=False):
+    for since, until in pairwise(days):
         found = moved(book, since, until)
         told = check(found)
         assert told["unexplained"] == Decimal("0.00"), until
@@ -460,8 +461,9 @@ NOW = {
 def quota_table(first="1000", second=None):
     rows = [("2026-01-01", "2026-04-01", first), ("2026-04-01", "2026-07-01", second)]
     return conform(pd.DataFrame([
-        {"holder_type": "user", "holder_id": "ann", "period_start": start, "period_end": end, "measure": "bookings",
-         "version": 1, "quota_amount": Decimal(amount), "currency": "EUR", "is_overlay": False}
+        {"holder_type": "user", "holder_id": "ann", "period_start": start, "period_end": end,
+         "measure": "bookings", "version": 1, "quota_amount": Decimal(amount), "currency": "EUR",
+         "is_overlay": False}
         for start, end, amount in rows if amount
     ]), "quotas")  # fmt: skip
 
