@@ -387,7 +387,7 @@ def replayed(lives, day):
     return total
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     st.lists(LIFE, min_size=3, max_size=12), st.tuples(st.sampled_from(DAYS), st.sampled_from(DAYS)), st.randoms()
 )
