@@ -1,6 +1,7 @@
 """The as-of engine against an independent oracle, and: the future is invisible."""
 
 from dataclasses import fields, is_dataclass
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from salesops_lib import benchmark, kpis, leadership
 from salesops_lib.errors import DataContractError, InsufficientData, ParameterError
 from salesops_lib.history import state
+from salesops_lib.pipeline import review, waterfall
 from salesops_lib.sources import sample
 from salesops_lib.sources.sample_source import load_sample
 from salesops_lib.store import Store
@@ -215,6 +217,8 @@ def cut_books(company, tmp_path_factory):
         made = load_sample()
         tables = sample.export(company, day)
         at = tables["opportunities"]["extracted_at"].iloc[0]
+        # a next step is known on the day of its export only: of these days the cut one knows more
+        tables["opportunities"]["next_step"] = tables["opportunities"]["next_step"].mask(lambda told: told.notna())
         Store(cut.store.root).save(type(made)(**{**vars(made), "tables": tables, "extracted_at": at}))
         pairs[day] = (whole.book(day), cut.book(day))
     return pairs
@@ -225,7 +229,15 @@ def same(one, other, path="result"):
         for field in fields(one):
             same(getattr(one, field.name), getattr(other, field.name), f"{path}.{field.name}")
     elif isinstance(one, pd.DataFrame):
+        for column in set(one) & set(other):
+            held = [is_dataclass(cell) for cell in one[column]]
+            if any(held) and len(one) == len(other):  # compared field by field: an empty number equals another
+                for k in np.flatnonzero(held):
+                    same(one[column].iloc[k], other[column].iloc[k], f"{path}.{column}")
+                one, other = one.drop(columns=column), other.drop(columns=column)
         pd.testing.assert_frame_equal(one, other, obj=path, check_dtype=False)
+    elif isinstance(one, Exception):
+        assert (type(one), str(one)) == (type(other), str(other)), path
     elif isinstance(one, float):
         assert np.isclose(one, other, equal_nan=True), path
     else:
@@ -241,6 +253,10 @@ ANALYSES = {
     "KPIs by product": lambda book: kpis.compute(book, period="month", by="product", variants="default"),
     "leadership": leadership.summarize,
     "reps": benchmark.summarize,
+    "coverage and yield": lambda book: kpis.compute(book, ["K09", "K11"], "quarter", by="team"),
+    "pipeline review": review,
+    "waterfall": lambda book: waterfall(book.at(str(book.day - timedelta(days=10))), book, period="quarter"),
+    "leadership with its pipeline": lambda book: leadership.summarize(book, review=review(book)),
 }
 
 

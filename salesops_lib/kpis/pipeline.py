@@ -189,9 +189,11 @@ def _stale(facts: Facts) -> Estimate:
 
 @lru_cache(maxsize=16)
 def idle_days(book: Book) -> pd.Series:
-    """Days since the last activity or change (bulk edits aside) of each deal, by `opportunity_id`.
+    """Days since the last activity of a person or change (bulk edits aside) of each deal, by `opportunity_id`.
 
-    Where neither is recorded, days since the creation; empty where the source keeps neither for any deal.
+    The CRM's own date of the last activity counts automated ones and is not kept for past days: it is taken only
+    where the source has no activities. Where nothing is recorded, days since the creation; empty where the source
+    keeps none of it for any deal.
     """
     import pandas as pd
 
@@ -200,10 +202,9 @@ def idle_days(book: Book) -> pd.Series:
         select opportunity_id, max(started_at) happened from activities
         where opportunity_id is not null and not is_automated group by opportunity_id
     """).set_index("opportunity_id")["happened"]
-    seen = pd.DataFrame({
-        "changed": frame["last_changed_at"], "noted": frame["last_activity_at"],
-        "active": active.reindex(frame.index).astype(frame["last_changed_at"].dtype),
-    })  # fmt: skip
+    happened = active.reindex(frame.index).astype(frame["last_changed_at"].dtype)
+    noted = happened if book.has("activities") else frame["last_activity_at"]
+    seen = pd.DataFrame({"changed": frame["last_changed_at"], "noted": noted})
     if seen.isna().all(axis=None):
         return pd.Series(np.nan, frame.index)
     last = seen.max(axis=1).fillna(frame["created_at"])

@@ -107,7 +107,8 @@ def waterfall(
     if book_from.currency != book_to.currency:
         raise ParameterError(f"one book is in {book_from.currency}, the other in {book_to.currency}.")
     for book in (book_from, book_to):
-        book.require(*facts.OPEN)
+        if len(facts.deals(book)):  # before the first deal there is nothing that is not known
+            book.require(*facts.OPEN)
     window = facts.resolve_period(book_to, period)
     both = _both(book_from, book_to, window, by, segment, renewals)
     moves = _moves(both)
