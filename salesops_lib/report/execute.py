@@ -104,6 +104,14 @@ def title_of(notebook: NotebookNode, fallback: str) -> str:
     return fallback
 
 
+def _retitle(notebook: NotebookNode, title: str) -> None:
+    """Give the first heading the page's own title."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("# "):
+            cell.source = "\n".join([f"# {title}", *cell.source.splitlines()[1:]])
+            return
+
+
 def run_page(
     source: Path,
     work: Path,
@@ -144,6 +152,7 @@ def run_page(
     try:
         notebook = nbformat.read(source, as_version=4)
         run.title = page.title or title_of(notebook, name)
+        _retitle(notebook, run.title)
         _execute(prune(notebook, name), executed, parameters, root, details, timeout_s)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
