@@ -52,23 +52,8 @@ class Desk:
         """Evaluate one figure at the three instants."""
         return _read(self, kpi_id, variant, rolling)
 
-    def _read(self, kpi_id: str, variant: str, rolling: bool) -> Reading:
-        window = resolve_period(self.book, ROLLING) if rolling else self.period
-        last = self.book.at(self.since)
-        same = resolve_period(last, ROLLING) if rolling else self.period
-        estimates = [self._at(self.book, window, kpi_id, variant)]
-        estimates.append(
-            self._at(last, same, kpi_id, variant) if same.start <= self.since
-            else Estimate.none(stats.NO_DATA, 0, "the period had not begun")
-        )  # fmt: skip
-        for name in ("year", "last"):
-            day, span = kpis.before(self.book, window)[name]
-            before = self._at(self.book.at(day), span, kpi_id, variant)
-            if before.status == OK and (before.value or name == "year"):
-                break
-        return Reading(*estimates, before, "y/y" if name == "year" else "on period before")
-
-    def _at(self, book: Book, window: Period, kpi_id: str, variant: str) -> Estimate:
+    def at(self, book: Book, window: Period, kpi_id: str, variant: str) -> Estimate:
+        """Evaluate one figure of the part as known to a book."""
         return kpis.evaluate(self.scope.facts(book, window), kpi_id, variant)[variant]
 
     def outlook(self) -> tuple[Outlook, Outlook | None]:
@@ -80,7 +65,19 @@ class Desk:
 
 @lru_cache(maxsize=64)
 def _read(desk: Desk, kpi_id: str, variant: str, rolling: bool) -> Reading:
-    return desk._read(kpi_id, variant, rolling)
+    book, last = desk.book, desk.book.at(desk.since)
+    window = resolve_period(book, ROLLING) if rolling else desk.period
+    same = resolve_period(last, ROLLING) if rolling else desk.period
+    now = desk.at(book, window, kpi_id, variant)
+    then = Estimate.none(stats.NO_DATA, 0, "the period had not begun")
+    if same.start <= desk.since:
+        then = desk.at(last, same, kpi_id, variant)
+    for name, words in (("year", "y/y"), ("last", "on period before")):
+        day, span = kpis.before(book, window)[name]
+        found = Reading(now, then, desk.at(book.at(day), span, kpi_id, variant), words)
+        if found.before.status == OK:
+            break
+    return found
 
 
 def tiles(desk: Desk) -> pd.DataFrame:
