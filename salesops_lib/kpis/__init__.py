@@ -19,6 +19,7 @@ from salesops_lib.facts import NOT_ASSIGNED, Facts, before_records, deals, membe
 from salesops_lib.kpis import (  # noqa: F401 - importing them registers their KPIs
     activity,
     distribution,
+    effects,
     growth,
     leads,
     pipeline,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WON = ("K01", "K02", "K05", "K06", "K25", "K26", "K27", "K28", "K30", "K35", "K41", "K42")
-CLOSED = ("K03", "K10", "K43")
+CLOSED = ("K03", "K10", "K43", "K44")
 LEADS = ("K04", "K20", "K21", "K22", "K24", "K38", "K39")
 ACTIVITIES = ("K15", "K16", "K17", "K18", "K19", "K23")
 

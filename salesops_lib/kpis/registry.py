@@ -111,7 +111,6 @@ RESERVED = {
     "K36": ("Renewal rate", "contracts"),
     "K37": ("Contract-phase ageing", "contracts"),
     "K40": ("Territory potential and workload balance", "territories"),
-    "K44": ("Rep effect", "the benchmark model"),
     "K45": ("Incentive cost ratio", "compensation plans"),
     "K46": ("Tool adoption", "tool usage and costs"),
 }
