@@ -508,6 +508,7 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
     first = table(
         pd.DataFrame({"what": list(facts), "value": list(facts.values())}), labels={"what": "", "value": ""}
     )
+    first = Shown(f'<div class="aside">{first.markup}</div>', first.text)  # on paper the footer says it
     if definitions is None:
         return first
     columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]

@@ -251,17 +251,16 @@ ANALYSES = {
     "leads and activities by rep": lambda book: kpis.compute(book, ["K04", "K15", "K17", "K20"], by="rep"),
     "leads by source": lambda book: kpis.compute(book, ["K21", "K22", "K24", "K38", "K39"], "year", by="source"),
     "KPIs by product": lambda book: kpis.compute(book, period="month", by="product", variants="default"),
-    "leadership": leadership.summarize,
     "reps": benchmark.summarize,
-    "coverage and yield": lambda book: kpis.compute(book, ["K09", "K11"], "quarter", by="team"),
     "pipeline review": review,
     "waterfall": lambda book: waterfall(book.at(str(book.day - timedelta(days=10))), book, period="quarter"),
     "leadership with its pipeline": lambda book: leadership.summarize(book, review=review(book)),
 }
 
 
-@pytest.mark.parametrize("day", CUTS)
-@pytest.mark.parametrize("analysis", ANALYSES)
+@pytest.mark.parametrize(
+    ("day", "analysis"), [(CUTS[0], "all KPIs"), (CUTS[0], "waterfall"), *((CUTS[1], name) for name in ANALYSES)]
+)
 def test_the_future_is_invisible(cut_books, day, analysis):
     whole, cut = cut_books[day]
     same(ANALYSES[analysis](whole), ANALYSES[analysis](cut))
@@ -292,4 +291,5 @@ def test_a_book_before_any_deal_refuses_in_words(sample_ws):
     assert early.opportunities.empty
     with pytest.raises(InsufficientData, match="needs 1 deals known by then, there are 0"):
         leadership.summarize(early)
-    assert set(kpis.compute(early, "K03", variants="default")["status"]) == {"not defined"}
+    found = kpis.compute(early, "K03", variants="default")
+    assert (found["status"].tolist(), found["note"].tolist()) == (["no data"], ["no deal known by then"])

@@ -77,7 +77,7 @@ def history_of(events):
     return frame, last
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(EVENT, max_size=25), st.lists(st.integers(-2, 45), min_size=1, max_size=6), st.randoms())
 def test_one_after_another_they_are_what_each_is_alone(events, days, chance):
     history, last = history_of(events)

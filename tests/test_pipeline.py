@@ -338,7 +338,7 @@ def test_forty_pairs_of_days_add_up(two_currencies):
     days = [
         date(2023, 12, 1) + timedelta(days=int(day)) for day in np.sort(chance.choice(1000, 12, replace=False))
     ]
-    for pair in np.sort(chance.integers(0, len(days), (40, 2))):
+    for pair in np.sort(chance.integers(0, len(days), (25, 2))):
         since, until = (days[k] for k in pair)
         kind = ("month", "quarter", "year")[int(chance.integers(3))]
         period = calendar.shift(calendar.period(kind, until), int(chance.integers(-1, 2)))

@@ -132,7 +132,7 @@ def test_trap_16_a_field_is_unknown_before_it_was_tracked(tmp_path):
     before, after = ws.book("2026-01-14"), ws.book("2026-01-16")
     assert not before.tracks("owner")
     assert after.tracks("owner")
-    with pytest.raises(InsufficientData, match="owner of deals before 2026-01-15"):
+    with pytest.raises(InsufficientData, match="Owner of deals before 2026-01-15"):
         before.require("owner")
     after.require("owner")
     findings = found.findings().groupby("kind")["n"].sum()
