@@ -331,7 +331,7 @@ def test_every_week_of_two_years_adds_up(two_currencies):
     assert seen >= {"new", "pushed out", "won", "lost", "amount up", "amount down", "reopened", "exchange rates"}
 
 
-def test_forty_pairs_of_days_add_up(two_currencies):
+def test_any_pair_of_days_adds_up(two_currencies):
     """Any two of twelve days, whatever lies between, for a month, quarter or year around the second."""
     book, chance = two_currencies, np.random.default_rng(40)
     calendar = book.calendar
