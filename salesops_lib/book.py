@@ -120,7 +120,10 @@ class Book:
         instant = self._earlier(as_of)
         key = f"at {instant} {self.rates}"
         if key not in self._read:
-            self._read[key] = replace(self, as_of=instant, _read={})
+            company = self.company  # what the deals then would suggest may be another currency
+            if not company.currency:
+                company = company.model_copy(update={"currency": self.currency})
+            self._read[key] = replace(self, as_of=instant, company=company, _read={})
         return self._read[key]
 
     def _earlier(self, as_of: object) -> pd.Timestamp:

@@ -254,7 +254,9 @@ def _carriers(book: Book, period: Period) -> pd.DataFrame:
 
     users = book.users
     users = users[users["is_quota_carrying"]]
-    last = min(pd.Timestamp(period.last_day), pd.Timestamp(book.day))
+    # of a period still to come, everybody who is to be there
+    seen = period.last_day if period.start > book.day else min(period.last_day, book.day)
+    last = pd.Timestamp(seen)
     there = presence(users, pd.Timestamp(period.start), last)
     return users.assign(share=there * users["fte"].fillna(1.0).astype(float))[there > 0]
 
@@ -335,6 +337,11 @@ def quota(facts: Facts, *, prorated: bool = True) -> float:
     return float(rows["prorated" if prorated else "agreed"].sum())
 
 
+def whole_quota(facts: Facts) -> float:
+    """Return `quota`, but 0 where the quotas cover only part of the period: a part is no target for the whole."""
+    return 0.0 if "cover" in quotas(facts.book, facts.period)[1] else quota(facts)
+
+
 @lru_cache(maxsize=64)
 def quotas(book: Book, period: Period) -> tuple[pd.DataFrame, str]:
     """Cut every bookings quota to a period.
@@ -411,6 +418,13 @@ def marked(book: Book, ids: Iterable[str]) -> pd.Series:
 def records_begin(book: Book) -> pd.Timestamp:
     """Return the day the first known deal closed: before it, nothing sold does not mean that nothing was."""
     return deals(book)["close_date"].min()
+
+
+def is_recorded(book: Book, period: Period) -> bool:
+    """Whether the records reach back to the start of a period: part of one compares with nothing."""
+    import pandas as pd
+
+    return bool(records_begin(book) <= pd.Timestamp(period.start))
 
 
 def so_far(facts: Facts) -> str:

@@ -44,7 +44,7 @@ def rows(
     Raises
     ------
     ParameterError
-        For an unknown KPI, period or dimension.
+        For an unknown KPI, period or dimension, or one that activities do not have.
     """
     if kpi_id not in REGISTRY:
         raise ParameterError(unknown("KPI", kpi_id, REGISTRY))
@@ -56,7 +56,10 @@ def rows(
     if kpi_id in LEADS:
         return cohort(facts)[0]
     if kpi_id in ACTIVITIES:
-        return activities(book, window)
+        found = activities(book, window)
+        if by not in (None, *ground.PEOPLE):
+            raise ParameterError(f"activities belong to people, not to a {by}.")
+        return found[found[by].eq(segment)] if by else found
     found = facts.won() if kpi_id in WON else facts.closed() if kpi_id in CLOSED else due(facts)
     if kpi_id in ("K08", "K11"):
         found = facts.open()

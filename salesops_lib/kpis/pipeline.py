@@ -11,8 +11,9 @@ from salesops_lib import facts as ground
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
-from salesops_lib.facts import PEOPLE, Facts, deals, marked, priced_sum, quota
+from salesops_lib.facts import PEOPLE, Facts, deals, marked, priced_sum, quotas, whole_quota
 from salesops_lib.kpis.registry import Variants, kpi
+from salesops_lib.kpis.selling import before_blanked
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, OK, TOO_FEW, Estimate
 
@@ -124,11 +125,14 @@ def _told(rows: pd.DataFrame, span: Period, day: object, column: str) -> pd.Data
 
 
 def _coverage(facts: Facts) -> Estimate:
-    target, booked, rows = quota(facts), priced_sum(facts, facts.won()), due(facts)
+    target, booked, rows = whole_quota(facts), priced_sum(facts, facts.won()), due(facts)
     if facts.by and facts.by not in PEOPLE:
         return Estimate.none(NOT_DEFINED, len(rows), f"quotas do not belong to a {facts.by}")
     if target <= 0:
-        return Estimate.none(NOT_DEFINED, len(rows), "no quota in this period")
+        wrong = quotas(facts.book, facts.period)[1]
+        return Estimate.none(NOT_DEFINED, len(rows), wrong or "no quota in this period")
+    if booked.status != OK and booked.n:
+        return booked
     left = target - (booked.value if booked.status == OK else 0)
     if left <= 0:
         return Estimate.none(NOT_DEFINED, len(rows), "target met")
@@ -162,7 +166,7 @@ def _yield(facts: Facts) -> Estimate:
         ~rows["is_closed"] & period.contains(rows["expected_close_date"])
     )
     rows = rows[(started.loc[rows.index] | inside) & ~rows["is_renewal"] & ~rows["is_disqualified"]]
-    worth = rows["priced"].astype("float64").fillna(0)
+    worth = rows["priced"].fillna(before_blanked(book).reindex(rows.index)).astype("float64").fillna(0)
     won = worth.where(rows["is_won"] & period.contains(rows["close_date"]), 0)
     return stats.ratio_of_sums(won, worth, least=5).noted(facts.unpriced(rows))
 

@@ -16,7 +16,7 @@ from salesops_lib.leadership.outlook import Outlook, describe
 from salesops_lib.leadership.scope import Scope, scope
 from salesops_lib.leadership.tiles import Desk, changes, shown, spread, tiles
 from salesops_lib.periods import Period
-from salesops_lib.present import fitted, number
+from salesops_lib.present import fitted, fitting, interval, number
 from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class Leadership:
     watchlist, concentration
         Deals of the period with the most on them; and the sentence.
     people
-        Teams, or a team's reps: `name`, `quota`, `booked`, `gap`, `pace`, `coverage`, `needed`, `stale`,
-        `win_rate` (four quarters), `win_low`, `win_high`, `closed`; sorted by gap to quota, else by name. Reps
-        also `is_new`.
+        Teams, or a team's reps: `name`, `quota`, `booked`, `gap`, `pace`, `coverage`, `needed`, `needed_low`,
+        `needed_high`, `stale`, `win_rate` (four quarters), `win_low`, `win_high`, `closed`; sorted by gap to
+        quota, else by name. Reps also `is_new`.
     decisions
         `decision`, `outcome`, `owner`, `by`; at most three.
     quarters
@@ -148,6 +148,9 @@ def _why(desk: Desk, own: facts.Facts) -> tuple[pd.DataFrame | InsufficientData,
     refusal = None
     for name in ("year", "last"):
         day, span = kpis.before(desk.book, desk.period)[name]
+        if not facts.is_recorded(desk.book, span):
+            refusal = refusal or InsufficientData(f"Bookings of {span}", needed=1, got=0, of="whole records of it")
+            continue
         try:
             return why(own, desk.scope.facts(desk.book.at(day), span))
         except InsufficientData as error:
@@ -176,8 +179,8 @@ def _headline(desk: Desk, figures: pd.DataFrame, review: Any) -> str:
         target = quota(own)
         first += (
             f": {number(booked.value / target, 'percent')} of quota {number(target, 'money')}, on pace for "
-            f"{shown(pace, 'share')} {spread(pace, 'share').rpartition(' n =')[0]}"
-        )
+            f"{shown(pace, 'share')} {interval(pace.low, pace.high, fitting('share', pace.low, pace.high))}"
+        ).rstrip()
     known = book.calendar.day_of(book.known_until)
     if known < book.day:
         first = f"Data end on {known:%d %b %Y}, before the as-of day. {first}"
@@ -237,11 +240,11 @@ def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
     import pandas as pd
 
     year = resolve_period(book, "4 quarters")
-    ids, variants = ["K08", "K25", "K26"], ["open", "new business", "pace", "needed", "stale"]
+    ids, variants = ["K08", "K25", "K26"], ["open", "due", "new business", "pace", "needed", "stale"]
     if by in facts.PEOPLE:
         ids += ["K02", "K09", "K11"]
     current = kpis.compute(book, ids, now, by=by, variants=variants)
-    rolling = kpis.compute(book, ["K03", "K26"], year, by=by, variants="default")
+    rolling = kpis.compute(book, "K03", year, by=by, variants="default")
 
     def pick(frame: pd.DataFrame, kpi_id: str, variant: str, column: str = "value") -> pd.Series:
         rows = frame[frame["kpi_id"].eq(kpi_id) & frame["variant"].eq(variant)]
@@ -251,7 +254,7 @@ def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
     names = names[~names.index.duplicated()]
     booked = pick(current, "K26", "new business").reindex(names.index, fill_value=0)  # without any price: empty
     everyone = deals(book)
-    held = {m: quota(facts.Facts(book, now, everyone, by, m)) for m in booked.index}
+    held = {m: facts.whole_quota(facts.Facts(book, now, everyone, by, m)) for m in booked.index}
     target = pd.Series(held, dtype="float64")
     out = pd.DataFrame({
         "name": names,
@@ -259,20 +262,25 @@ def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
         "booked": booked,
         "gap": (target - booked).where(target > 0),
         "pace": pick(current, "K02", "pace"),
-        "pipeline_due": pick(current, "K08", "open"),
+        "pipeline_due": pick(current, "K08", "due"),
         "coverage": pick(current, "K09", "open"),
         "needed": pick(current, "K09", "needed"),
+        "needed_low": pick(current, "K09", "needed", "low"),
+        "needed_high": pick(current, "K09", "needed", "high"),
         "stale": pick(current, "K11", "stale"),
         "deals_won": pick(current, "K25", "new business").reindex(names.index).fillna(0),
         "win_rate": pick(rolling, "K03", "count"),
         "win_low": pick(rolling, "K03", "count", "low"),
         "win_high": pick(rolling, "K03", "count", "high"),
         "closed": pick(rolling, "K03", "count", "n"),
-        "booked_4q": pick(rolling, "K26", "new business"),
     })  # fmt: skip
     if by == "rep":
         out = _own_people(book, out, part)
-    empty = [c for c in ("quota", "gap", "pace", "coverage", "needed", "stale") if out[c].isna().all()]
+    empty = [
+        c
+        for c in ("quota", "gap", "pace", "coverage", "needed", "needed_low", "needed_high", "stale")
+        if out[c].isna().all()
+    ]
     out = out.drop(columns=empty)  # quotas belong to people and teams; not every source tells the rest
     keys = [key for key in ("gap", "name") if key in out]
     return out.sort_values(keys, ascending=[key == "name" for key in keys]).reset_index(drop=True)
@@ -294,9 +302,11 @@ def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
     return fitted(frame, units=UNITS, labels=LABELS, ranges=RANGES)
 
 
-RANGES = {"bookings": ("low", "high"), "win_rate": ("win_low", "win_high")}
+RANGES = {
+    "bookings": ("low", "high"), "win_rate": ("win_low", "win_high"), "needed": ("needed_low", "needed_high"),
+}  # fmt: skip
 UNITS = {
-    **dict.fromkeys(("quota", "booked", "gap", "pipeline_due", "booked_4q", "bookings", "amount"), "amount"),
+    **dict.fromkeys(("quota", "booked", "gap", "pipeline_due", "bookings", "amount"), "amount"),
     **dict.fromkeys(("effect", "mix", "rate"), "money"),
     **dict.fromkeys(("pace", "stale", "chance", "chance_before", "of_missing"), "percent"),
     **dict.fromkeys(("coverage", "needed"), "times"),
@@ -320,14 +330,13 @@ LABELS = {
     "deals_won": "won K25",
     "win_rate": "win rate K03 [95 %]",
     "closed": "closed",
-    "booked_4q": "booked 4 Q",
     "is_new": "< 6 months",
     "factor": "",
     "outcome": "what it is about",
     "mix": "of it mix",
     "rate": "of it own",
     "chance": "P (CRM)",
-    "chance_before": "last week",
+    "chance_before": "last report",
     "of_missing": "amount × P of gap",
     "reasons": "against it",
     "next_step": "next step",

@@ -9,7 +9,7 @@ import numpy as np
 
 from salesops_lib import facts, kpis, stats
 from salesops_lib.decompose import BookingsChange, bookings_change
-from salesops_lib.facts import Facts, quota
+from salesops_lib.facts import Facts, whole_quota
 from salesops_lib.kpis.pipeline import due
 from salesops_lib.kpis.selling import chances
 from salesops_lib.present import number
@@ -118,12 +118,13 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     then = last.open().set_index("opportunity_id")
     told = own.book.opportunities.set_index("opportunity_id")[["name", "next_step"]].reindex(rows.index)
     reasons = pd.Series(dtype=str) if flagged is None else flagged.set_index("opportunity_id")["reasons"]
-    left = quota(own) - float(stats.exact_sum(own.won()["priced"]))
+    left = whole_quota(own) - float(stats.exact_sum(own.won()["priced"]))
+    known = last.book.tracks("probability") or rows["probability_crm"].isna().all()
     frame = pd.DataFrame({
         "deal": told["name"].fillna(pd.Series(rows.index, rows.index)),
         "amount": rows["worth"],
         "chance": rows["chance"],
-        "chance_before": chances(last.book, then).reindex(rows.index),
+        "chance_before": chances(last.book, then).reindex(rows.index) if known else np.nan,
         "of_missing": rows["expected"] / left if left > 0 else np.nan,
         "reasons": reasons.reindex(rows.index).fillna(""),
         "owner": rows["rep"].map(facts.names(own.book, "rep")).fillna(rows["rep"]),
@@ -133,13 +134,14 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     ranked = frame.sort_values(["expected", "amount"], ascending=False, kind="stable")
     whole = ranked["expected"].sum()
     shown = ranked.drop(columns="expected").head(TOP_DEALS).reset_index(drop=True)
-    shown = shown.drop(columns=[c for c in ("of_missing", "next_step") if shown[c].isna().all()])
+    empty = [c for c in ("of_missing", "next_step", "chance_before") if shown[c].isna().all()]
+    shown = shown.drop(columns=empty)
     if not whole > 0:
-        return shown, "The CRM sets no chances, so nothing can be weighed."
+        return shown, "No deal has both a price and a chance, so nothing can be weighed." if len(ranked) else ""
     top = ranked["expected"].head(TOP_SHARE).sum() / whole
     said = (
-        f"The largest {TOP_SHARE} of {len(ranked):,} deals hold {number(top, 'percent')} of the amount × P "
-        f"of {number(whole, 'money')} {own.book.currency}, overdue deals included."
+        f"The largest {min(TOP_SHARE, len(ranked))} of {len(ranked):,} deals hold {number(top, 'percent')} of the "
+        f"amount × P of {number(whole, 'money')} {own.book.currency}, overdue deals included."
     )
     return shown, said
 
@@ -173,14 +175,14 @@ def _in_a_week(own: Facts) -> str:
 
 def _shortfall(own: Facts, segments: pd.DataFrame) -> list[dict]:
     """The part of the company whose gap is largest and whose pipeline does not cover it."""
-    if not {"gap", "coverage", "needed"} <= set(segments):
+    if not {"gap", "coverage", "needed_low"} <= set(segments):
         return []
-    short = segments[(segments["gap"] > 0) & (segments["coverage"] < segments["needed"])]
+    short = segments[(segments["gap"] > 0) & (segments["coverage"] < segments["needed_low"])]
     if short.empty:
         return []
     row = short.iloc[0]
     return [{
-        "decision": f"Help {row['name']}: move deals or people to it, or lower what is expected of it",
+        "decision": f"Help {row['name']} with more pipeline, or lower what is expected",
         "outcome": f"{number(row['gap'], 'money')} missing, covered {number(row['coverage'], 'times')} where "
                   f"{number(row['needed'], 'times')} were needed",
         "owner": str(row["name"]),
@@ -213,6 +215,6 @@ def _to_create(own: Facts, review: Any) -> list[dict]:
         "decision": f"Raise pipeline creation for {row['period']}",
         "outcome": f"{number(row['per_week'], 'money')} a week needed, {number(row['created'], 'money')} a week "
                   "created in the last four",
-        "owner": own.segment or "marketing and team leads",
+        "owner": facts.names(own.book, own.by).get(own.segment, own.segment) or "marketing and team leads",
         "by": _in_a_week(own),
     }]  # fmt: skip

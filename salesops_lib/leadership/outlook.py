@@ -14,7 +14,7 @@ import numpy as np
 
 from salesops_lib import stats
 from salesops_lib.errors import InsufficientData
-from salesops_lib.facts import Facts, quota, records_begin
+from salesops_lib.facts import Facts, records_begin, whole_quota
 from salesops_lib.kpis import evaluate
 from salesops_lib.periods import Period
 from salesops_lib.present import number
@@ -72,7 +72,7 @@ def outlook(own: Facts) -> Outlook:
 
     book, period = own.book, own.period
     calendar, booked = book.calendar, _booked(own)
-    begun = records_begin(book)
+    begun = own.deals["close_date"].min() if own.by else records_begin(book)
     past = [calendar.shift(period, -k) for k in range(PAST, 0, -1)]
     past = [span for span in past if begun <= pd.Timestamp(span.start)]
 
@@ -87,7 +87,7 @@ def outlook(own: Facts) -> Outlook:
     return Outlook(
         label=LABEL.format(n=len(past), kind=period.kind) if len(past) >= LEAST else str(short),
         booked=now,
-        quota=quota(own),
+        quota=whole_quota(own),
         weighted=weighted.value if weighted.status == stats.OK else stats.NONE,
         ends_low=low,
         ends_mid=mid,

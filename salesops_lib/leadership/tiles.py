@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import kpis, stats
 from salesops_lib.book import Book
-from salesops_lib.facts import quota, resolve_period
+from salesops_lib.facts import is_recorded, resolve_period, whole_quota
 from salesops_lib.leadership.outlook import Outlook, outlook
 from salesops_lib.leadership.scope import Scope
 from salesops_lib.periods import Period
@@ -74,8 +74,11 @@ def _read(desk: Desk, kpi_id: str, variant: str, rolling: bool) -> Reading:
         then = desk.at(last, same, kpi_id, variant)
     for name, words in (("year", "y/y"), ("last", "on period before")):
         day, span = kpis.before(book, window)[name]
-        found = Reading(now, then, desk.at(book.at(day), span, kpi_id, variant), words)
-        if found.before.status == OK:
+        before = Estimate.none(stats.NO_DATA, 0, "the records do not reach so far")
+        if is_recorded(book, span):
+            before = desk.at(book.at(day), span, kpi_id, variant)
+        found = Reading(now, then, before, words)
+        if before.status == OK:
             break
     return found
 
@@ -90,7 +93,7 @@ def tiles(desk: Desk) -> pd.DataFrame:
     for row, name in zip(rows, read, strict=True):
         now = read[name].now
         if name == "booked" and now.status == OK:
-            target = quota(desk.scope.facts(desk.book, desk.period))
+            target = whole_quota(desk.scope.facts(desk.book, desk.period))
             share = (
                 f"{number(now.value / target, 'percent')} of quota {number(target, 'money')}, "
                 if target > 0
@@ -145,7 +148,8 @@ def _needed(desk: Desk, now: Estimate) -> dict:
         return {"range": f"n = {now.n:,}; {needed.note}"}
     bounds = interval(needed.low, needed.high, "times")
     tone = "bad" if now.value < needed.low else "good" if now.value > needed.high else ""
-    return {"range": f"past {desk.period.kind}s needed {number(needed.value, 'times')} {bounds}", "tone": tone}
+    said = f"past {desk.period.kind}s needed {number(needed.value, 'times')} {bounds}"
+    return {"range": "; ".join(part for part in (said, now.note) if part), "tone": tone}
 
 
 def _at_quota(desk: Desk) -> dict:

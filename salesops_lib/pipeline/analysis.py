@@ -10,7 +10,7 @@ import numpy as np
 from salesops_lib import facts, kpis, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
-from salesops_lib.facts import Facts, quota
+from salesops_lib.facts import Facts, whole_quota
 from salesops_lib.kpis.pipeline import due, same_week
 from salesops_lib.periods import Period
 from salesops_lib.pipeline.attention import REASONS, clumps, owners, reasons, watch
@@ -153,7 +153,7 @@ def _coverage(own: Facts) -> pd.DataFrame:
         here, needed = found["open"], found["needed"]
         rows = due(scope)
         booked = float(stats.exact_sum(scope.won()["priced"]))
-        target = quota(scope)
+        target = whole_quota(scope)
         out.append(
             {
                 "name": names.get(scope.segment, scope.segment or "company"),
@@ -202,17 +202,21 @@ def _ahead(own: Facts) -> pd.DataFrame:
     import pandas as pd
 
     book, window = own.book, own.period
-    current, out = quota(own), []
+    current, out = whole_quota(own), []
     past = same_week(book, book.calendar.shift(window, 1))  # as periods begin: the same for all that come
     past = past[past[own.by].eq(own.segment)] if own.by else past
     sums = past.groupby("period")[["opened", "booked_after"]].sum()
     needed = stats.ratio_of_sums(sums["opened"], sums["booked_after"], least=4)
+    if needed.status != stats.OK:
+        raise InsufficientData(
+            "Pipeline to create", needed=4, got=len(sums), of="past periods that booked something"
+        )
     rows = own.open()
     days = book.calendar.business_date(rows["created_at"])
     recent = days > pd.Timestamp(book.day) - pd.Timedelta(weeks=4)
     for step in range(1, AHEAD + 1):
         span = book.calendar.shift(window, step)
-        target = quota(Facts(book, span, own.deals, own.by, own.segment))
+        target = whole_quota(Facts(book, span, own.deals, own.by, own.segment))
         quota_of = span.label if target > 0 else window.label
         target = target if target > 0 else current
         if target <= 0:

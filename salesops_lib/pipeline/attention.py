@@ -51,7 +51,7 @@ def watch(own: Facts) -> tuple[pd.DataFrame, dict[str, str]]:
         "rep": rows["rep"].map(facts.names(book, "rep")).fillna(rows["rep"]),
         "team": rows["team"].map(facts.names(book, "team")).fillna(rows["team"]),
         "stage": rows["stage_id"].map(stage_names(book)).fillna(rows["stage_id"]),
-        "amount": rows["priced"].astype("float64").fillna(0),
+        "amount": rows["priced"].astype("float64"),
         "expected_close_date": due,
         "idle_days": np.floor(rows["idle_days"].astype("float64")),
         "pushes": pushes,

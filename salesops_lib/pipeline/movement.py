@@ -104,7 +104,7 @@ def waterfall(
     """
     if book_to.as_of < book_from.as_of:
         raise ParameterError(f"the first book is as of {book_from.day}, after the second, {book_to.day}.")
-    if book_from.currency != book_to.currency:
+    if book_from.currency and book_from.currency != book_to.currency:
         raise ParameterError(f"one book is in {book_from.currency}, the other in {book_to.currency}.")
     for book in (book_from, book_to):
         if len(facts.deals(book)):  # before the first deal there is nothing that is not known
@@ -113,16 +113,17 @@ def waterfall(
     both = _both(book_from, book_to, window, by, segment, renewals)
     moves = _moves(both)
     buckets = _buckets(moves)
-    unpriced = [both[f"in_{side}"] & both[f"is_unpriced_{side}"] for side in SIDES]
+    sides = [both[f"in_{side}"] & both[f"is_unpriced_{side}"] for side in SIDES]
+    unpriced = int((sides[0] | sides[1]).sum())
     return Waterfall(
-        headline=_headline(buckets, window, book_from, book_to),
+        headline=_headline(buckets, window, book_from, book_to, unpriced),
         period=window,
         currency=book_to.currency,
         since=book_from.day,
         until=book_to.day,
         buckets=buckets,
-        deals=_deals(moves, both, book_to),
-        unpriced=int((unpriced[0] | unpriced[1]).sum()),
+        deals=_deals(moves, both, book_from, book_to),
+        unpriced=unpriced,
     )
 
 
@@ -143,7 +144,7 @@ def _both(
     open_rates = pd.Series(pd.NaT, both.index, dtype="datetime64[us]")
     same = facts.at_rates(first, both["amount_after"], both["currency_after"], open_rates)
     unrated = same.isna() & both["amount_after"].notna()
-    both["cents_repriced"] = _cents(same).where(~unrated, both["cents_after"])
+    both["cents_repriced"] = _cents(same).where(~unrated, both["cents_before"])
     # a loss that blanked the amount, or a deal that is gone, leaves with what it had
     keeps = both["known_after"] & ~(both["is_closed_after"] & both["amount_after"].isna())
     for column in ("cents_repriced", "cents_after"):
@@ -196,10 +197,12 @@ def _moves(both: pd.DataFrame) -> pd.DataFrame:
     stays = b["in_before"] & b["in_after"]
     leaves, enters = b["in_before"] & ~b["in_after"], ~b["in_before"] & b["in_after"]
     seen = b["known_before"] & b["known_after"]
+    # what another team, or as a renewal, brought to its end has left this part before
+    own_end = b["is_closed_after"] & b["here_after"] & b["wanted_after"]
     # the first cause that holds, in this order
     gone = {
-        "won": seen & b["is_closed_after"] & b["is_won_after"],
-        "lost": seen & b["is_closed_after"],
+        "won": seen & own_end & b["is_won_after"],
+        "lost": seen & own_end,
         "deleted or merged": b["removed"],
         "type changed": seen & ~b["wanted_after"],
         "owner or team out": seen & ~b["here_after"],
@@ -254,14 +257,18 @@ def _buckets(moves: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _deals(moves: pd.DataFrame, both: pd.DataFrame, book: Book) -> pd.DataFrame:
+def _deals(moves: pd.DataFrame, both: pd.DataFrame, first: Book, book: Book) -> pd.DataFrame:
     """List the deals behind each bucket, the largest first."""
+    import pandas as pd
+
     people = facts.names(book, "rep")
-    named = book.opportunities.set_index("opportunity_id")["name"].reindex(both.index)
+    known = pd.concat([b.opportunities.set_index("opportunity_id")["name"] for b in (book, first)])
+    named = known[~known.index.duplicated()].reindex(both.index)
     shown = both.assign(name=named)[["name"]].copy()
     for column in ("rep", "team"):
         shown[column] = both[f"{column}_after"].fillna(both[f"{column}_before"])
     shown["rep"] = shown["rep"].map(people).fillna(shown["rep"])
+    shown["team"] = shown["team"].map(facts.names(book, "team")).fillna(shown["team"])
     for column in SHOWN[3:]:
         for side in SIDES:
             shown[f"{column}_{side}"] = both[f"{column}_{side}"]
@@ -275,13 +282,15 @@ def _deals(moves: pd.DataFrame, both: pd.DataFrame, book: Book) -> pd.DataFrame:
     return out.join(shown, on="opportunity_id").reset_index(drop=True)
 
 
-def _headline(buckets: pd.DataFrame, window: Period, first: Book, last: Book) -> str:
+def _headline(buckets: pd.DataFrame, window: Period, first: Book, last: Book, unpriced: int) -> str:
     """Say where the pipeline went, and what moved it most."""
     start, end = buckets["amount"].iloc[0], buckets["amount"].iloc[-1]
     said = (
         f"Open pipeline of {window} went from {number(start, 'money')} to {number(end, 'money')} {last.currency} "
         f"between {first.day:%d %b} and {last.day:%d %b %Y}"
     )
+    if unpriced:
+        said += f", {unpriced:,} deals without a price counted as nothing"
     causes = buckets.iloc[1:-1].query("amount != 0")
     causes = causes.sort_values("amount", key=lambda column: -column.abs().astype(float), kind="stable").head(2)
     if causes.empty:
