@@ -245,7 +245,11 @@ def test_every_row_has_a_number_with_interval_and_n_or_says_why(book):
     frame = kpis.compute(book, period="4 quarters", by="rep")
     fine = frame[frame["status"].eq("ok")]
     bare = fine["low"].isna()
-    assert fine.loc[bare, "note"].str.contains("no deals, so no range|none in this period|a chance is its own range").all()
+    assert (
+        fine.loc[bare, "note"]
+        .str.contains("no deals, so no range|none in this period|a chance is its own range")
+        .all()
+    )
     assert (bare | (fine["low"] <= fine["value"] + 1e-9)).all()
     assert (bare | (fine["value"] <= fine["high"] + 1e-9)).all()
     rest = frame[frame["status"].ne("ok")]

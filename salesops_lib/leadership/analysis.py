@@ -244,7 +244,7 @@ def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
     if by in facts.PEOPLE:
         ids += ["K02", "K09", "K11"]
     current = kpis.compute(book, ids, now, by=by, variants=variants)
-    rolling = kpis.compute(book, "K03", year, by=by, variants="default")
+    rolling = kpis.compute(book, ["K03", "K26"], year, by=by, variants="default")
 
     def pick(frame: pd.DataFrame, kpi_id: str, variant: str, column: str = "value") -> pd.Series:
         rows = frame[frame["kpi_id"].eq(kpi_id) & frame["variant"].eq(variant)]
@@ -273,7 +273,10 @@ def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
         "win_low": pick(rolling, "K03", "count", "low"),
         "win_high": pick(rolling, "K03", "count", "high"),
         "closed": pick(rolling, "K03", "count", "n"),
+        "booked_4q": pick(rolling, "K26", "new business"),
     })  # fmt: skip
+    if by in facts.PEOPLE:
+        out = out.drop(columns="booked_4q")  # a page has room for so much
     if by == "rep":
         out = _own_people(book, out, part)
     empty = [
@@ -306,7 +309,7 @@ RANGES = {
     "bookings": ("low", "high"), "win_rate": ("win_low", "win_high"), "needed": ("needed_low", "needed_high"),
 }  # fmt: skip
 UNITS = {
-    **dict.fromkeys(("quota", "booked", "gap", "pipeline_due", "bookings", "amount"), "amount"),
+    **dict.fromkeys(("quota", "booked", "gap", "pipeline_due", "booked_4q", "bookings", "amount"), "amount"),
     **dict.fromkeys(("effect", "mix", "rate"), "money"),
     **dict.fromkeys(("pace", "stale", "chance", "chance_before", "of_missing"), "percent"),
     **dict.fromkeys(("coverage", "needed"), "times"),
@@ -330,6 +333,7 @@ LABELS = {
     "deals_won": "won K25",
     "win_rate": "win rate K03 [95 %]",
     "closed": "closed",
+    "booked_4q": "booked 4 Q",
     "is_new": "< 6 months",
     "factor": "",
     "outcome": "what it is about",

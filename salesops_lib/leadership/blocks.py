@@ -119,7 +119,8 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     told = own.book.opportunities.set_index("opportunity_id")[["name", "next_step"]].reindex(rows.index)
     reasons = pd.Series(dtype=str) if flagged is None else flagged.set_index("opportunity_id")["reasons"]
     left = whole_quota(own) - float(stats.exact_sum(own.won()["priced"]))
-    known = last.book.tracks("probability") or rows["probability_crm"].isna().all()
+    by_stage = chances(own.book, rows.assign(probability_crm=np.nan))
+    known = last.book.tracks("probability") or np.allclose(rows["chance"], by_stage, equal_nan=True)
     frame = pd.DataFrame({
         "deal": told["name"].fillna(pd.Series(rows.index, rows.index)),
         "amount": rows["worth"],
