@@ -508,13 +508,16 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
     first = table(
         pd.DataFrame({"what": list(facts), "value": list(facts.values())}), labels={"what": "", "value": ""}
     )
-    first = Shown(f'<div class="aside">{first.markup}</div>', first.text)  # on paper the footer says it
     if definitions is None:
-        return first
+        return _off_paper(first)
     columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]
     rows = table(definitions[columns].drop_duplicates("kpi_id"), caption="Metrics", labels={"kpi_id": "id"})
-    used = folded("Definitions used", rows)
-    return Shown(first.markup + used.markup, f"{first.text}\n{used.text}")
+    return _off_paper(stack(first, folded("Definitions used", rows)))
+
+
+def _off_paper(block: Shown) -> Shown:
+    """Keep a block on the screen only: on paper the footer says the same."""
+    return Shown(f'<div class="aside">{block.markup}</div>', block.text)
 
 
 def explore(function: Callable[..., Any], *fixed: Any, **choices: Iterable[Any]) -> Any:
