@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from salesops_lib import fx, stats
 from salesops_lib.book import Book
@@ -307,6 +307,11 @@ def names(book: Book, by: str) -> dict[str, str]:
     return {}
 
 
+def named(book: Book, by: str, values: pd.Series) -> pd.Series:
+    """Write display names in place of ids; an id without a name stays."""
+    return values.map(names(book, by)).fillna(values)
+
+
 def find(book: Book, by: str, who: str) -> str:
     """Return the id of a team or rep by its name or id.
 
@@ -315,10 +320,10 @@ def find(book: Book, by: str, who: str) -> str:
     ParameterError
         Where there is none of that name, or several.
     """
-    named = names(book, by)
-    found = [key for key, name in named.items() if who in (key, name)]
+    known = names(book, by)
+    found = [key for key, name in known.items() if who in (key, name)]
     if len(found) != 1:
-        raise ParameterError(unknown(by, who, [*named.values()]))
+        raise ParameterError(unknown(by, who, [*known.values()]))
     return found[0]
 
 
@@ -327,7 +332,7 @@ def quota(facts: Facts, *, prorated: bool = True) -> float:
 
     Quotas belong to people and teams: 0 for a region, product or any other segment.
     """
-    rows = quotas(facts.book, facts.period)[0]
+    rows = quotas(facts.book, facts.period).rows
     if facts.by == "team" and rows["holder_type"].eq("team").any():
         rows = rows[rows["holder_id"].eq(facts.segment)]
     elif facts.by in PEOPLE:
@@ -339,22 +344,34 @@ def quota(facts: Facts, *, prorated: bool = True) -> float:
 
 def whole_quota(facts: Facts) -> float:
     """Return `quota`, but 0 where the quotas cover only part of the period: a part is no target for the whole."""
-    return 0.0 if "cover" in quotas(facts.book, facts.period)[1] else quota(facts)
+    return 0.0 if quotas(facts.book, facts.period).is_partial else quota(facts)
+
+
+class Quotas(NamedTuple):
+    """Quotas cut to a period.
+
+    Attributes
+    ----------
+    rows
+        One row a quota: `holder_type`, `holder_id`, `agreed`, `prorated` (cut to the days its holder was there).
+    wrong
+        What is wrong with them, in words; empty where nothing is.
+    is_partial
+        Whether they cover only part of the period.
+    """
+
+    rows: pd.DataFrame
+    wrong: str
+    is_partial: bool
 
 
 @lru_cache(maxsize=64)
-def quotas(book: Book, period: Period) -> tuple[pd.DataFrame, str]:
+def quotas(book: Book, period: Period) -> Quotas:
     """Cut every bookings quota to a period.
 
     The newest version approved by the as-of instant holds; overlay quotas stay out. A quota whose own period is
     longer than the window is split by working days. Users' quotas count where there are any, else the teams'. One
     in another currency counts at the plan rate in force as its period starts, else at the rate of that day.
-
-    Returns
-    -------
-    tuple
-        What is wrong with the quotas of the period, in words, empty where nothing is; before it a DataFrame with
-        one row a quota: `holder_type`, `holder_id`, `agreed`, `prorated` (cut to the days its holder was there).
     """
     import pandas as pd
 
@@ -376,9 +393,10 @@ def quotas(book: Book, period: Period) -> tuple[pd.DataFrame, str]:
     there = presence(holders, start, end - day)
     frame = rows[["holder_type", "holder_id"]].assign(agreed=agreed, prorated=agreed * there)
     covered = len({d for s, e in set(zip(start, end, strict=True)) for d in pd.date_range(s, e, inclusive="left")})
-    if 0 < covered < period.days:
+    is_partial = 0 < covered < period.days
+    if is_partial:
         said.append(f"quotas cover {covered} of the period's {period.days} days")
-    return frame, "; ".join(said)
+    return Quotas(frame, "; ".join(said), is_partial)
 
 
 def _newest_quotas(book: Book) -> pd.DataFrame:

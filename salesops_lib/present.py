@@ -117,6 +117,11 @@ def _magnitude(value: float, unit: str) -> str:
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 
+def counted(n: int, of: str) -> str:
+    """Write how many there are of something, with an s where they are not one."""
+    return f"{n:,} {of}{'' if n == 1 else 's'}"
+
+
 def interval(low: Any, high: Any, unit: str) -> str:
     """Write an interval as ``[low; high]``; empty where there is none."""
     if low is None or math.isnan(float(low)):
@@ -323,7 +328,7 @@ def losses(book: Book) -> Shown:
     if without.empty:
         return shown
     n, named = int(without["deals"].sum()), ", ".join(without["currency"])
-    said = f"{n:,} deal{'' if n == 1 else 's'} counted but not priced: no rate for {named}."
+    said = f"{counted(n, 'deal')} counted but not priced: no rate for {named}."
     listed = table(without, units={"deals": "count", "amount": "amount"}, caption="Amounts in their own currency")
     rest = folded(said, listed)
     return Shown(shown.markup + rest.markup, f"{shown.text}\n{rest.text}")
@@ -370,7 +375,7 @@ def drill(
         return Shown("", "")
     parts = []
     for value, rows in frame.groupby(by, sort=False):
-        summary = f"{value}: {len(rows):,} {of}{'' if len(rows) == 1 else 's'}"
+        summary = f"{value}: {counted(len(rows), of)}"
         shown = rows.drop(columns=by)
         parts.append(folded(summary, table(shown, **fitted(shown, units=units or {}), limit=limit)))
     return stack(*parts)

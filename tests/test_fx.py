@@ -363,11 +363,11 @@ def test_a_foreign_quota_takes_the_plan_rate_of_its_start_else_that_day_else_non
     rates = [*RATES, ("GBP", "2025-12-31", "daily", "1.250000000"), ("USD", "2026-02-01", "plan", "0.5")]
     book = make_book(tmp_path, quotas=quota_rows(["USD", "GBP", "CHF"]), fx_rates=rate_table(rates))
     quarter = resolve_period(book, "quarter")
-    rows, said = quotas(book, quarter)
+    rows, said, _ = quotas(book, quarter)
     assert rows.set_index("holder_id")["agreed"].to_dict() == {"ann": 368, "bob": 750}
     assert said == "1 quotas left out, no rate for CHF"
     assert "1 quotas left out, no rate for CHF" in value(book, "K02", field="note")
-    rows, said = quotas(book.at_plan_rates(), quarter)  # constant currency: today's plan for all
+    rows, said, _ = quotas(book.at_plan_rates(), quarter)  # constant currency: today's plan for all
     assert rows.set_index("holder_id")["agreed"].to_dict() == {"ann": 200}
     assert said == "2 quotas left out, no rate for CHF, GBP"
 

@@ -45,7 +45,7 @@ STALE_DAYS = 30
 def coverage(facts: Facts) -> Variants:
     """Divide what is open by what is still missing, and say how much that took before."""
     yield "open", partial(_coverage, facts)
-    yield "needed", partial(_needed, facts)
+    yield "needed", partial(needed, facts)
 
 
 @kpi(
@@ -124,22 +124,28 @@ def _told(rows: pd.DataFrame, span: Period, day: object, column: str) -> pd.Data
     return rows[list(ground.DIMENSIONS)].assign(period=span.label, day=day, **told)
 
 
+def missing(facts: Facts) -> float:
+    """Quota that is not booked yet, in corporate currency; empty where there is no quota for the whole period."""
+    target = whole_quota(facts)
+    return target - float(stats.exact_sum(facts.won()["priced"])) if target > 0 else stats.NONE
+
+
 def _coverage(facts: Facts) -> Estimate:
-    target, booked, rows = whole_quota(facts), priced_sum(facts, facts.won()), due(facts)
+    left, booked, rows = missing(facts), priced_sum(facts, facts.won()), due(facts)
     if facts.by and facts.by not in PEOPLE:
         return Estimate.none(NOT_DEFINED, len(rows), f"quotas do not belong to a {facts.by}")
-    if target <= 0:
-        wrong = quotas(facts.book, facts.period)[1]
+    if np.isnan(left):
+        wrong = quotas(facts.book, facts.period).wrong
         return Estimate.none(NOT_DEFINED, len(rows), wrong or "no quota in this period")
     if booked.status != OK and booked.n:
         return booked
-    left = target - (booked.value if booked.status == OK else 0)
     if left <= 0:
         return Estimate.none(NOT_DEFINED, len(rows), "target met")
     return priced_sum(facts, rows).scaled(1 / left)
 
 
-def _needed(facts: Facts) -> Estimate:
+def needed(facts: Facts) -> Estimate:
+    """What past periods had open at this point for each unit they still booked after it; see `same_week`."""
     if facts.period.kind not in KINDS:
         return Estimate.none(NOT_DEFINED, 0, "only for one fiscal period, not several together")
     try:
@@ -150,7 +156,8 @@ def _needed(facts: Facts) -> Estimate:
         rows = rows[rows[facts.by].eq(facts.segment)]
     sums = rows.groupby("period")[["opened", "booked_after"]].sum()
     if len(sums) < LEAST or not sums["booked_after"].sum():
-        return Estimate.none(TOO_FEW, len(sums), f"needs {LEAST} past periods that booked after this week")
+        booked = int((sums["booked_after"] > 0).sum())
+        return Estimate.none(TOO_FEW, booked, f"needs {LEAST} past periods that booked after this week")
     return stats.ratio_of_sums(sums["opened"], sums["booked_after"], least=LEAST)
 
 

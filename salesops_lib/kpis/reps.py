@@ -45,9 +45,9 @@ def reps_at_quota(facts: Facts) -> Variants:
     import pandas as pd
 
     book, period = facts.book, facts.period
-    wrong = quotas(book, period)[1]
+    _, wrong, is_partial = quotas(book, period)
     refused = _not_for(facts, "one person is no share; see quota attainment K02")
-    refused = refused or (wrong if "cover" in wrong else "")
+    refused = refused or (wrong if is_partial else "")
     if refused:
         yield from refuse("K01", Estimate.none(NOT_DEFINED, 0, refused))
         return
@@ -199,7 +199,7 @@ def attained(book: Book, period: Period) -> pd.DataFrame:
     begun = period.start <= book.day
     targets, teams = [], {}
     for window in (period, period.until(book.day)) if begun else (period, period):
-        rows = quotas(book, window)[0]
+        rows = quotas(book, window).rows
         ours = rows[rows["holder_id"].isin(carriers) | rows["holder_type"].eq("team")]
         teams |= {team: team for team in ours.loc[ours["holder_type"].eq("team"), "holder_id"]}
         targets.append(ours.groupby("holder_id")["prorated"].sum().map(_to_cents).to_dict())
@@ -326,7 +326,7 @@ def _to_cents(amount: float) -> Decimal:
 def _booked_and_quota(facts: Facts, quarter: Period) -> tuple[Decimal, Decimal]:
     """Sum what was booked and what was to be; no quota where it covers only part of the quarter."""
     rows = _own(facts, attained(facts.book, quarter))
-    partly = "cover" in quotas(facts.book, quarter)[1]
+    partly = quotas(facts.book, quarter).is_partial
     return sum(rows["booked"], Decimal(0)), Decimal(0) if partly else sum(rows["quota"], Decimal(0))
 
 

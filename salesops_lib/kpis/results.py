@@ -36,7 +36,7 @@ def quota_attainment(facts: Facts) -> Variants:
     """Divide bookings by quota."""
     booked = priced_sum(facts, facts.won())
     prorated, agreed = quota(facts), quota(facts, prorated=False)
-    wrong = quotas(facts.book, facts.period)[1]
+    _, wrong, is_partial = quotas(facts.book, facts.period)
     for variant, target, gone in (
         ("to date", prorated, 1.0),
         ("pace", prorated, elapsed(facts)),
@@ -44,7 +44,7 @@ def quota_attainment(facts: Facts) -> Variants:
     ):
         if target <= 0:
             yield variant, Estimate.none(NOT_DEFINED, booked.n, "no quota in this period").noted(wrong)
-        elif "cover" in wrong:
+        elif is_partial:
             yield variant, Estimate.none(NOT_DEFINED, booked.n, wrong)
         elif gone <= 0:
             yield variant, Estimate.none(NOT_DEFINED, booked.n, "no working day of the period has gone by")

@@ -16,7 +16,7 @@ from salesops_lib.leadership.outlook import Outlook, describe
 from salesops_lib.leadership.scope import Scope, scope
 from salesops_lib.leadership.tiles import Desk, changes, shown, spread, tiles
 from salesops_lib.periods import Period
-from salesops_lib.present import fitted, fitting, interval, number
+from salesops_lib.present import counted, fitted, fitting, interval, number
 from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def summarize(
     last = facts.day_before(book, since)
     desk = Desk(book, part, now, last)
     own = part.facts(book, now)
-    figures, (stands, _) = tiles(desk), desk.outlook()
+    figures, (stands, _) = tiles(desk), desk.outlook
     reason, because = _why(desk, own)
     watched, concentration = watchlist(
         own, part.facts(book.at(last), now), None if review is None else review.deals
@@ -171,7 +171,7 @@ def _headline(desk: Desk, figures: pd.DataFrame, review: Any) -> str:
     amount = (
         f"{number(booked.value, 'money')} {book.currency}" if booked.status == OK else f"no amount ({booked.note})"
     )
-    first = f"{name} {amount} {when} ({n:,} deal{'' if n == 1 else 's'}{f', {moved}' if moved else ''})"
+    first = f"{name} {amount} {when} ({counted(n, 'deal')}{f', {moved}' if moved else ''})"
     unpriced = own.unpriced(own.won())
     if unpriced and booked.status == OK:
         first += f", {unpriced}"
@@ -193,16 +193,11 @@ def _cause(review: Any) -> str:
     moved = getattr(review, "waterfall", None)
     if moved is None or isinstance(moved, Exception):
         return ""
-    causes = moved.buckets.iloc[1:-1]
-    causes = causes[causes["amount"] != 0]
-    if causes.empty:
+    if moved.causes.empty:
         return f"Nothing moved the pipeline since {moved.since:%d %b}."
-    row = causes.loc[causes["amount"].abs().astype(float).idxmax()]
-    deals_moved = f"{row['n']:,} deal{'' if row['n'] == 1 else 's'}"
-    return (
-        f"What moved the pipeline most since {moved.since:%d %b}: {row['bucket']} "
-        f"{number(row['amount'], 'money', signed=True)} ({deals_moved})."
-    )
+    row = moved.causes.iloc[0]
+    said = f"{row['bucket']} {number(row['amount'], 'money', signed=True)} ({counted(row['n'], 'deal')})"
+    return f"What moved the pipeline most since {moved.since:%d %b}: {said}."
 
 
 def _win_rate(desk: Desk) -> str:

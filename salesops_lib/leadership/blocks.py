@@ -9,8 +9,8 @@ import numpy as np
 
 from salesops_lib import facts, kpis, stats
 from salesops_lib.decompose import BookingsChange, bookings_change
-from salesops_lib.facts import Facts, whole_quota
-from salesops_lib.kpis.pipeline import due
+from salesops_lib.facts import Facts
+from salesops_lib.kpis.pipeline import due, missing
 from salesops_lib.kpis.selling import chances
 from salesops_lib.present import number
 
@@ -118,7 +118,7 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     then = last.open().set_index("opportunity_id")
     told = own.book.opportunities.set_index("opportunity_id")[["name", "next_step"]].reindex(rows.index)
     reasons = pd.Series(dtype=str) if flagged is None else flagged.set_index("opportunity_id")["reasons"]
-    left = whole_quota(own) - float(stats.exact_sum(own.won()["priced"]))
+    left = missing(own)
     by_stage = chances(own.book, rows.assign(probability_crm=np.nan))
     known = last.book.tracks("probability") or np.allclose(rows["chance"], by_stage, equal_nan=True)
     frame = pd.DataFrame({
@@ -128,7 +128,7 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
         "chance_before": chances(last.book, then).reindex(rows.index) if known else np.nan,
         "of_missing": rows["expected"] / left if left > 0 else np.nan,
         "reasons": reasons.reindex(rows.index).fillna(""),
-        "owner": rows["rep"].map(facts.names(own.book, "rep")).fillna(rows["rep"]),
+        "owner": facts.named(own.book, "rep", rows["rep"]),
         "next_step": told["next_step"],
         "expected": rows["expected"],
     })  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from salesops_lib import kpis, stats
@@ -56,6 +56,7 @@ class Desk:
         """Evaluate one figure of the part as known to a book."""
         return kpis.evaluate(self.scope.facts(book, window), kpi_id, variant)[variant]
 
+    @cached_property
     def outlook(self) -> tuple[Outlook, Outlook | None]:
         """Where the period stands now and stood at the last report."""
         last = self.book.at(self.since)
@@ -126,7 +127,7 @@ def _tile(desk: Desk, label: str, kpi_id: str, reading: Reading) -> dict:
 
 def _range(desk: Desk) -> dict:
     """The forecast's place: what past periods still booked after this week."""
-    now, then = desk.outlook()
+    now, then = desk.outlook
     enough = now.ends_mid == now.ends_mid
     moved = number(now.ends_mid - then.ends_mid, "money", signed=True) if enough and then else ""
     return {
@@ -154,7 +155,7 @@ def _needed(desk: Desk, now: Estimate) -> dict:
 
 def _at_quota(desk: Desk) -> dict:
     """Reps at quota, or the average deal where the page is one rep's or nobody has a quota."""
-    if "K01" in kpis.REGISTRY and desk.scope.audience != "rep":
+    if desk.scope.audience != "rep":
         variant = "on pace" if desk.book.day < desk.period.last_day else kpis.REGISTRY["K01"].default
         reading = desk.read("K01", variant)
         if reading.now.status == OK:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from salesops_lib import facts, kpis, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import Facts, whole_quota
-from salesops_lib.kpis.pipeline import due, same_week
+from salesops_lib.kpis.pipeline import LEAST, missing
+from salesops_lib.kpis.pipeline import needed as needed_by
 from salesops_lib.periods import Period
 from salesops_lib.pipeline.attention import REASONS, clumps, owners, reasons, watch
 from salesops_lib.pipeline.movement import Waterfall, waterfall
@@ -151,14 +150,11 @@ def _coverage(own: Facts) -> pd.DataFrame:
     for scope in scopes:
         found = kpis.evaluate(scope, "K09")
         here, needed = found["open"], found["needed"]
-        rows = due(scope)
-        booked = float(stats.exact_sum(scope.won()["priced"]))
-        target = whole_quota(scope)
         out.append(
             {
                 "name": names.get(scope.segment, scope.segment or "company"),
                 "open": kpis.evaluate(scope, "K08", "due")["due"].value,
-                "left": target - booked if target > 0 else np.nan,
+                "left": missing(scope),
                 "coverage": here.value,
                 "needed": needed.value,
                 "needed_low": needed.low,
@@ -203,20 +199,16 @@ def _ahead(own: Facts) -> pd.DataFrame:
 
     book, window = own.book, own.period
     current, out = whole_quota(own), []
-    past = same_week(book, book.calendar.shift(window, 1))  # as periods begin: the same for all that come
-    past = past[past[own.by].eq(own.segment)] if own.by else past
-    sums = past.groupby("period")[["opened", "booked_after"]].sum()
-    needed = stats.ratio_of_sums(sums["opened"], sums["booked_after"], least=4)
+    coming = [replace(own, period=book.calendar.shift(window, step)) for step in range(1, AHEAD + 1)]
+    needed = needed_by(coming[0])  # as periods begin: the same for all that come
     if needed.status != stats.OK:
-        raise InsufficientData(
-            "Pipeline to create", needed=4, got=len(sums), of="past periods that booked something"
-        )
+        of = "past periods with tracked deals"
+        raise InsufficientData("Pipeline to create", needed=LEAST, got=needed.n, of=of)
     rows = own.open()
     days = book.calendar.business_date(rows["created_at"])
     recent = days > pd.Timestamp(book.day) - pd.Timedelta(weeks=4)
-    for step in range(1, AHEAD + 1):
-        span = book.calendar.shift(window, step)
-        target = whole_quota(Facts(book, span, own.deals, own.by, own.segment))
+    for part in coming:
+        span, target = part.period, whole_quota(part)
         quota_of = span.label if target > 0 else window.label
         target = target if target > 0 else current
         if target <= 0:
@@ -224,7 +216,7 @@ def _ahead(own: Facts) -> pd.DataFrame:
         expected = span.contains(rows["expected_close_date"])
         there = float(stats.exact_sum(rows.loc[expected, "priced"]))
         weeks = max((span.start - book.day).days / 7, 1)
-        missing = max(target * needed.value - there, 0)
+        to_create = max(target * needed.value - there, 0)
         out.append(
             {
                 "period": span.label,
@@ -234,8 +226,8 @@ def _ahead(own: Facts) -> pd.DataFrame:
                 "needed_low": needed.low,
                 "needed_high": needed.high,
                 "open": there,
-                "to_create": missing,
-                "per_week": missing / weeks,
+                "to_create": to_create,
+                "per_week": to_create / weeks,
                 "created": float(stats.exact_sum(rows.loc[expected & recent, "priced"])) / 4,
             }
         )

@@ -48,8 +48,8 @@ def watch(own: Facts) -> tuple[pd.DataFrame, dict[str, str]]:
     flags[list(untold)] = False
     shown = pd.DataFrame({
         "name": rows["name"],
-        "rep": rows["rep"].map(facts.names(book, "rep")).fillna(rows["rep"]),
-        "team": rows["team"].map(facts.names(book, "team")).fillna(rows["team"]),
+        "rep": facts.named(book, "rep", rows["rep"]),
+        "team": facts.named(book, "team", rows["team"]),
         "stage": rows["stage_id"].map(stage_names(book)).fillna(rows["stage_id"]),
         "amount": rows["priced"].astype("float64"),
         "expected_close_date": due,

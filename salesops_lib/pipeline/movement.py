@@ -16,7 +16,7 @@ from salesops_lib import facts
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.periods import Period
-from salesops_lib.present import number
+from salesops_lib.present import counted, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,11 @@ class Waterfall:
     buckets: pd.DataFrame
     deals: pd.DataFrame
     unpriced: int
+
+    @property
+    def causes(self) -> pd.DataFrame:
+        """Buckets between start and end that moved anything, the largest first."""
+        return _causes(self.buckets)
 
 
 def waterfall(
@@ -261,14 +266,11 @@ def _deals(moves: pd.DataFrame, both: pd.DataFrame, first: Book, book: Book) -> 
     """List the deals behind each bucket, the largest first."""
     import pandas as pd
 
-    people = facts.names(book, "rep")
     known = pd.concat([b.opportunities.set_index("opportunity_id")["name"] for b in (book, first)])
     named = known[~known.index.duplicated()].reindex(both.index)
     shown = both.assign(name=named)[["name"]].copy()
-    for column in ("rep", "team"):
-        shown[column] = both[f"{column}_after"].fillna(both[f"{column}_before"])
-    shown["rep"] = shown["rep"].map(people).fillna(shown["rep"])
-    shown["team"] = shown["team"].map(facts.names(book, "team")).fillna(shown["team"])
+    for column in facts.PEOPLE:
+        shown[column] = facts.named(book, column, both[f"{column}_after"].fillna(both[f"{column}_before"]))
     for column in SHOWN[3:]:
         for side in SIDES:
             shown[f"{column}_{side}"] = both[f"{column}_{side}"]
@@ -282,6 +284,11 @@ def _deals(moves: pd.DataFrame, both: pd.DataFrame, first: Book, book: Book) -> 
     return out.join(shown, on="opportunity_id").reset_index(drop=True)
 
 
+def _causes(buckets: pd.DataFrame) -> pd.DataFrame:
+    moved = buckets.iloc[1:-1].query("amount != 0")
+    return moved.sort_values("amount", key=lambda column: -column.abs().astype(float), kind="stable")
+
+
 def _headline(buckets: pd.DataFrame, window: Period, first: Book, last: Book, unpriced: int) -> str:
     """Say where the pipeline went, and what moved it most."""
     start, end = buckets["amount"].iloc[0], buckets["amount"].iloc[-1]
@@ -290,13 +297,11 @@ def _headline(buckets: pd.DataFrame, window: Period, first: Book, last: Book, un
         f"between {first.day:%d %b} and {last.day:%d %b %Y}"
     )
     if unpriced:
-        said += f", {unpriced:,} deals without a price counted as nothing"
-    causes = buckets.iloc[1:-1].query("amount != 0")
-    causes = causes.sort_values("amount", key=lambda column: -column.abs().astype(float), kind="stable").head(2)
-    if causes.empty:
-        return f"{said}; nothing moved."
+        said += f", {counted(unpriced, 'deal')} without a price counted as nothing"
     told = [
-        f"{row.bucket} {number(row.amount, 'money', signed=True)} ({row.n:,} deal{'' if row.n == 1 else 's'})"
-        for row in causes.itertuples()
+        f"{row.bucket} {number(row.amount, 'money', signed=True)} ({counted(row.n, 'deal')})"
+        for row in _causes(buckets).head(2).itertuples()
     ]
+    if not told:
+        return f"{said}; nothing moved."
     return f"{said}; largest: {' and '.join(told)}."

@@ -98,18 +98,19 @@ def _names(source: str, context: type) -> set[str]:
 
 def title_of(notebook: NotebookNode, fallback: str) -> str:
     """Return the first heading."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and cell.source.startswith("# "):
-            return cell.source.splitlines()[0].removeprefix("# ").strip()
-    return fallback
+    cell = _headed(notebook)
+    return cell.source.splitlines()[0].removeprefix("# ").strip() if cell else fallback
 
 
 def _retitle(notebook: NotebookNode, title: str) -> None:
     """Give the first heading the page's own title."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and cell.source.startswith("# "):
-            cell.source = "\n".join([f"# {title}", *cell.source.splitlines()[1:]])
-            return
+    if cell := _headed(notebook):
+        cell.source = "\n".join([f"# {title}", *cell.source.splitlines()[1:]])
+
+
+def _headed(notebook: NotebookNode) -> NotebookNode | None:
+    headed = (c for c in notebook.cells if c.cell_type == "markdown" and c.source.startswith("# "))
+    return next(headed, None)
 
 
 def run_page(
