@@ -131,7 +131,8 @@ def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
     for column in ("rep", "team", "region", "segment", "product", "source"):
         out[column] = out[column].astype("string[pyarrow]").fillna(NOT_ASSIGNED)
     out["priced"] = at_rates(book, frame["amount"], frame["currency"], frame["close_date"])
-    out["is_renewal"] = frame["type"].eq("renewal").fillna(False)
+    out["is_renewal"] = frame["type"].eq("renewal").fillna(False).astype(bool)
+    out[["is_closed", "is_won"]] = out[["is_closed", "is_won"]].astype(bool)  # plain ones filter several times faster
     return out
 
 
@@ -163,7 +164,7 @@ def unrated(book: Book) -> pd.DataFrame:
 
 
 def _without_rate(rows: pd.DataFrame) -> pd.DataFrame:
-    rows = rows[rows["priced"].isna() & rows["amount"].notna()]
+    rows = rows.loc[rows["priced"].isna() & rows["amount"].notna(), ["amount", "currency"]]
     return rows.assign(currency=rows["currency"].fillna(NO_CURRENCY))
 
 
@@ -175,7 +176,8 @@ def _qualified(book: Book, frame: pd.DataFrame) -> pd.Series:
     stages = book.stages
     good = stages.loc[stages["is_qualified"] & (~stages["is_closed"] | stages["is_won"]), "stage_id"]
     reached = passed.loc[passed["stage_id"].isin(good), "opportunity_id"]
-    return frame["opportunity_id"].isin(reached) | ~frame["opportunity_id"].isin(passed["opportunity_id"])
+    ids = frame["opportunity_id"].astype(object)  # the other string type looks up one value at a time
+    return ids.isin(reached.astype(object)) | ~ids.isin(passed["opportunity_id"].astype(object))
 
 
 @dataclass(frozen=True)
@@ -226,9 +228,11 @@ class Facts:
 
     def created(self) -> pd.DataFrame:
         """Created in the period, new business."""
-        rows = self.deals
-        days = self.book.calendar.business_date(rows["created_at"])
-        return rows[self.period.contains(days) & ~rows["is_renewal"]]
+        if ("created", False) not in self._taken:
+            rows = self.deals
+            days = self.book.calendar.business_date(rows["created_at"])
+            self._taken["created", False] = rows[self.period.contains(days) & ~rows["is_renewal"]]
+        return self._taken["created", False]
 
     def unpriced(self, rows: pd.DataFrame) -> str:
         """Say how many of `rows` are counted but not priced, and how many of these want a rate; else nothing."""
@@ -283,7 +287,7 @@ def members(book: Book, by: str, period: Period) -> list[str]:
     if by not in DIMENSIONS:
         raise ParameterError(unknown("dimension", by, DIMENSIONS))
     rows = deals(book)
-    seen = rows.loc[_touches(rows, period), by]
+    seen = rows.loc[_touches(rows, period), by].unique()
     if by in PEOPLE:
         there = Facts(book, period, rows).carriers()
         seen = [*there["user_id" if by == "rep" else "team_id"].dropna(), *seen]
@@ -378,14 +382,14 @@ def quotas(book: Book, period: Period) -> Quotas:
     first, last, day = pd.Timestamp(period.start), pd.Timestamp(period.last_day), pd.Timedelta(days=1)
     rows = _newest_quotas(book)
     rows = rows[(rows["period_start"] <= last) & (rows["period_end"] > first)]
-    amounts = at_rates(book, rows["quota_amount"], rows["currency"], rows["period_start"], fx.AGREED)
-    unpriced = sorted(set(rows.loc[amounts.isna(), "currency"].fillna(NO_CURRENCY)))
-    said = [f"{int(amounts.isna().sum())} quotas left out, no rate for {', '.join(unpriced)}"] if unpriced else []
-    rows = rows.assign(quota_amount=amounts)[amounts.notna()].reset_index(drop=True)
+    unrated = rows["priced"].isna()
+    unpriced = sorted(set(rows.loc[unrated, "currency"].fillna(NO_CURRENCY)))
+    said = [f"{int(unrated.sum())} quotas left out, no rate for {', '.join(unpriced)}"] if unpriced else []
+    rows = rows[~unrated].reset_index(drop=True)
     start, end = rows["period_start"].clip(lower=first), rows["period_end"].clip(upper=last + day)
     inside = _working_days(book, start, end)
     agreed = (
-        rows["quota_amount"].astype("float64")
+        rows["priced"].astype("float64")
         * inside
         / _working_days(book, rows["period_start"], rows["period_end"])
     )
@@ -399,11 +403,15 @@ def quotas(book: Book, period: Period) -> Quotas:
     return Quotas(frame, "; ".join(said), is_partial)
 
 
+@lru_cache(maxsize=16)
 def _newest_quotas(book: Book) -> pd.DataFrame:
     rows = book.quotas
     rows = rows[rows["measure"].eq("bookings") & ~rows["is_overlay"]]
     rows = rows[rows["holder_type"].eq("user" if rows["holder_type"].eq("user").any() else "team")]
-    return rows.sort_values("version").drop_duplicates(["holder_id", "period_start"], keep="last")
+    rows = rows.sort_values("version").drop_duplicates(["holder_id", "period_start"], keep="last")
+    return rows.assign(
+        priced=at_rates(book, rows["quota_amount"], rows["currency"], rows["period_start"], fx.AGREED)
+    )
 
 
 def _working_days(book: Book, start: pd.Series, end: pd.Series) -> pd.Series:
@@ -429,7 +437,7 @@ def priced_sum(facts: Facts, rows: pd.DataFrame) -> Estimate:
 
 def marked(book: Book, ids: Iterable[str]) -> pd.Series:
     """Say of each row of `deals(book)` whether it is one of `ids`: made once, looked up by any segment's rows."""
-    return deals(book)["opportunity_id"].isin(list(ids))
+    return deals(book)["opportunity_id"].astype(object).isin(list(ids))
 
 
 @lru_cache(maxsize=16)

@@ -292,8 +292,7 @@ def exact_sum(amounts: pd.Series):
     """Sum a money column to the cent as a `Decimal`; 0 for an empty one."""
     from decimal import Decimal
 
-    amounts = amounts.dropna()
-    return Decimal(str(amounts.sum())) if len(amounts) else Decimal(0)
+    return Decimal(str(amounts.sum() if len(amounts) else 0))
 
 
 def _too_few(n: int, least: int, of: str = "cases") -> Estimate:
@@ -316,7 +315,7 @@ def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable, level: floa
             method="percentile",
             paired=len(samples) > 1,
             vectorized=True,
-            batch=100,
+            batch=max(100, 200_000 // len(samples[0])),
             rng=np.random.default_rng(SEED),
         ).confidence_interval
     return float(interval.low), float(interval.high)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import stats
 from salesops_lib.book import Book
-from salesops_lib.facts import NOT_ASSIGNED, Facts, deals
+from salesops_lib.facts import NOT_ASSIGNED, Facts, deals, marked
 from salesops_lib.kpis.people_time import business_hours, hours_between
 from salesops_lib.periods import Period
 from salesops_lib.stats import Estimate
@@ -137,7 +137,7 @@ def _ends(book: Book, links: pd.DataFrame) -> pd.DataFrame:
 @lru_cache(maxsize=16)
 def from_lead(book: Book) -> pd.Series:
     """Whether each of `deals(book)` came from a lead."""
-    return deals(book)["opportunity_id"].isin(set(lead_links(book)["link"]))
+    return marked(book, lead_links(book)["link"])
 
 
 @lru_cache(maxsize=64)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 PAST = 8  # periods looked back on
 LEAST = 4  # comparable periods below which no need is told
 STALE_DAYS = 30
+YIELD_COLUMNS = [
+    "close_date", "expected_close_date", "is_closed", "is_won", "is_renewal", "is_disqualified", "priced", "amount",
+    "currency",
+]  # fmt: skip
 
 
 @kpi(
@@ -168,7 +172,7 @@ def _yield(facts: Facts) -> Estimate:
     if not book.tracks(*ground.OPEN, at=day):
         return Estimate.none(NO_DATA, 0, f"deals were not tracked on {day:%d %b %Y}")
     started = at_start(book, period)
-    rows = facts.deals
+    rows = facts.deals[YIELD_COLUMNS]
     inside = period.contains(rows["close_date"]) | (
         ~rows["is_closed"] & period.contains(rows["expected_close_date"])
     )

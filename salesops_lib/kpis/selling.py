@@ -15,6 +15,10 @@ from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
 if TYPE_CHECKING:
     import pandas as pd
 
+# narrow frames filter several times faster, and a rep's KPIs filter much
+OPEN_COLUMNS = ["expected_close_date", "priced", "amount", "currency", "probability_crm", "stage_id"]
+COHORT_COLUMNS = ["created_at", "closed_at", "is_closed", "is_won", "is_disqualified"]
+
 
 @kpi(
     "K03",
@@ -78,8 +82,7 @@ def cycle_length(facts: Facts) -> Variants:
     sound = spent >= 0
     yield "Kaplan–Meier", partial(stats.survival_median, spent[sound], created.loc[sound, "is_closed"])
     if book.has("leads"):
-        leads = book.table("leads", ["lead_id", "created_at"]).set_index("lead_id")["created_at"]
-        yield "from lead", partial(_cycle, stats.median, close, won["lead_id"].map(leads))
+        yield "from lead", lambda: _cycle(stats.median, close, won["lead_id"].map(_lead_created(book)))
     else:
         yield "from lead", Estimate.none(NO_DATA, 0, "the source has no leads")
     if book.has("activities"):
@@ -116,7 +119,7 @@ def open_pipeline(facts: Facts) -> Variants:
     """Sum what is open, and what is open times its probability."""
     import pandas as pd
 
-    rows, today = facts.open(), pd.Timestamp(facts.book.day)
+    rows, today = facts.open()[OPEN_COLUMNS], pd.Timestamp(facts.book.day)
     due_date = rows["expected_close_date"]
     overdue = due_date < today
     due = rows[facts.period.contains(due_date) & ~overdue]
@@ -131,6 +134,11 @@ def open_pipeline(facts: Facts) -> Variants:
     yield "no date", priced_sum(facts, rows[due_date.isna()])
     yield "all", priced_sum(facts, rows)
     yield "renewals", priced_sum(facts, facts.open(renewals=True))
+
+
+@lru_cache(maxsize=16)
+def _lead_created(book: Book) -> pd.Series:
+    return book.table("leads", ["lead_id", "created_at"]).set_index("lead_id")["created_at"]
 
 
 @lru_cache(maxsize=16)
@@ -202,7 +210,7 @@ def _cohort_win_rate(facts: Facts) -> Estimate:
     if typical.status != stats.OK:
         return typical
     horizon = round(2 * typical.value)
-    cohort = facts.created()
+    cohort = facts.created()[COHORT_COLUMNS]
     cohort = cohort[~cohort["is_disqualified"]]
     until = cohort["closed_at"].fillna(facts.book.known_until)
     outcome = np.select([cohort["is_won"], cohort["is_closed"]], [1, 2], 0)
@@ -223,8 +231,8 @@ def _from_last_stage(facts: Facts, closed: pd.DataFrame) -> Estimate:
     name, there = _last_stage(facts.book)
     if not name:
         return Estimate.none(NO_DATA, 0, "the stage table has no open stage")
-    reached = closed[there.loc[closed.index]]
-    return stats.proportion(int(reached["is_won"].sum()), len(reached)).noted(f"from {name}")
+    reached = closed.loc[there.loc[closed.index], "is_won"]
+    return stats.proportion(int(reached.sum()), len(reached)).noted(f"from {name}")
 
 
 @lru_cache(maxsize=16)
@@ -256,6 +264,7 @@ def chances(book: Book, rows: pd.DataFrame) -> pd.Series:
     return rows["probability_crm"].fillna(rows["stage_id"].map(_stage_probability(book))).astype("float64")
 
 
+@lru_cache(maxsize=16)
 def _stage_probability(book: Book) -> pd.Series:
     stages = book.stages.sort_values("valid_from").drop_duplicates("stage_id", keep="last")
     return stages.set_index("stage_id")["probability_default"]

@@ -139,13 +139,12 @@ def _both(
     import pandas as pd
 
     before, after = (_counted(book, window, by, segment, renewals) for book in (first, last))
-    index = before.index.union(after.index)
+    index = before.index[before["in"]].union(after.index[after["in"]])
     both = pd.DataFrame(index=index)
     for side, state in zip(SIDES, (before, after), strict=True):
         for column in state:
             fill = {"bool": False, "int64": 0}.get(str(state[column].dtype))
             both[f"{column}_{side}"] = state[column].reindex(index, fill_value=fill)
-    both = both[both["in_before"] | both["in_after"]].copy()
     open_rates = pd.Series(pd.NaT, both.index, dtype="datetime64[us]")
     same = facts.at_rates(first, both["amount_after"], both["currency_after"], open_rates)
     unrated = same.isna() & both["amount_after"].notna()
