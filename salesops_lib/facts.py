@@ -132,7 +132,9 @@ def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
         out[column] = out[column].astype("string[pyarrow]").fillna(NOT_ASSIGNED)
     out["priced"] = at_rates(book, frame["amount"], frame["currency"], frame["close_date"])
     out["is_renewal"] = frame["type"].eq("renewal").fillna(False).astype(bool)
-    out[["is_closed", "is_won"]] = out[["is_closed", "is_won"]].astype(bool)  # plain ones filter several times faster
+    out[["is_closed", "is_won"]] = out[["is_closed", "is_won"]].astype(
+        bool
+    )  # plain ones filter several times faster
     return out
 
 
@@ -389,9 +391,7 @@ def quotas(book: Book, period: Period) -> Quotas:
     start, end = rows["period_start"].clip(lower=first), rows["period_end"].clip(upper=last + day)
     inside = _working_days(book, start, end)
     agreed = (
-        rows["priced"].astype("float64")
-        * inside
-        / _working_days(book, rows["period_start"], rows["period_end"])
+        rows["priced"].astype("float64") * inside / _working_days(book, rows["period_start"], rows["period_end"])
     )
     holders = book.users.drop_duplicates("user_id").set_index("user_id").reindex(rows["holder_id"]).reset_index()
     there = presence(holders, start, end - day)
