@@ -132,9 +132,7 @@ def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
         out[column] = out[column].astype("string[pyarrow]").fillna(NOT_ASSIGNED)
     out["priced"] = at_rates(book, frame["amount"], frame["currency"], frame["close_date"])
     out["is_renewal"] = frame["type"].eq("renewal").fillna(False).astype(bool)
-    out[["is_closed", "is_won"]] = out[["is_closed", "is_won"]].astype(
-        bool
-    )  # plain ones filter several times faster
+    out[["is_closed", "is_won"]] = out[["is_closed", "is_won"]].astype(bool)  # plain ones filter faster
     return out
 
 

@@ -184,7 +184,7 @@ def as_of_line(book: Book) -> Shown:
     day = book.calendar.day_of(book.known_until)
     if day < book.day:
         said += f" The source was exported on {day:%d %b %Y}: nothing that happened later is in these numbers."
-        return Shown(f'<p class="warning">{html.escape(said)}</p>', said)
+        return Shown(f'<p class="warning">{_safe(said)}</p>', said)
     return note(said)
 
 
@@ -193,16 +193,21 @@ def _currency(book: Book) -> str:
     return f"{book.currency or EMPTY}{constant}"
 
 
+def _safe(text: str) -> str:
+    """Escape a text for a page; a number stays on one line with its per cent."""
+    return html.escape(text).replace(" %", "&nbsp;%")
+
+
 def headline(text: str) -> Shown:
     """Show the sentence that a reader takes away."""
-    return Shown(f'<p class="headline">{html.escape(text)}</p>', text)
+    return Shown(f'<p class="headline">{_safe(text)}</p>', text)
 
 
 def note(text: str) -> Shown:
     """Show a sentence on how to read what stands above, or why something is missing; nothing for no text."""
     if not text:
         return Shown("", "")
-    return Shown(f'<p class="note">{html.escape(text)}</p>', text)
+    return Shown(f'<p class="note">{_safe(text)}</p>', text)
 
 
 def tiles(frame: pd.DataFrame) -> Shown:
@@ -216,7 +221,7 @@ def tiles(frame: pd.DataFrame) -> Shown:
     mark = {"good": "▲", "bad": "▼"}
     cells, lines = [], []
     for row in frame.to_dict("records"):
-        safe = {key: html.escape(str(value)) for key, value in row.items()}
+        safe = {key: _safe(str(value)) for key, value in row.items()}
         tone = row.get("tone") or ""
         mark_of = f'<span class="kpi">{safe["kpi_id"]}</span>' if row["kpi_id"] else ""
         cells.append(
@@ -276,16 +281,16 @@ def table(
     shown = shown.drop(columns=[bound for pair in ranges.values() for bound in pair])
     if len(frame) > limit:
         caption = f"{caption} First {limit} of {len(frame):,} rows.".strip()
-    heads = [html.escape(labels.get(column, str(column).replace("_", " "))) for column in shown.columns]
+    heads = [_safe(labels.get(column, str(column).replace("_", " "))) for column in shown.columns]
     sides = [SIDES.get(units.get(column, "text"), "num") for column in shown.columns]
     body = []
     for row in shown.itertuples(index=False):
-        cells = [html.escape(number(v, units.get(c, ""))) for c, v in zip(shown.columns, row, strict=True)]
+        cells = [_safe(number(v, units.get(c, ""))) for c, v in zip(shown.columns, row, strict=True)]
         looks = [f"{side} {cell}" if side == LIGHT else side for side, cell in zip(sides, cells, strict=True)]
         rest = "".join(f'<td class="{look}">{cell}</td>' for look, cell in zip(looks[1:], cells[1:], strict=True))
         body.append(f'<tr><th scope="row" class="{sides[0]}">{cells[0]}</th>{rest}</tr>')
     top = "".join(f'<th scope="col" class="{s}">{h}</th>' for s, h in zip(sides, heads, strict=True))
-    titled = f'<p class="caption">{html.escape(caption)}</p>' if caption else ""
+    titled = f'<p class="caption">{_safe(caption)}</p>' if caption else ""
     # the caption stands outside: inside it would scroll away with a wide table on a phone; tabindex: and the
     # table must scroll from the keyboard too
     named = html.escape(caption or "table", quote=True)
@@ -341,13 +346,17 @@ def stack(*blocks: Shown) -> Shown:
     )
 
 
-def columns(*blocks: Shown) -> Shown:
-    """Show blocks side by side where there is room (desktop, paper), one below the other on a phone."""
+def columns(*blocks: Shown, widths: tuple[int, ...] = ()) -> Shown:
+    """Show blocks side by side where there is room (desktop, paper), one below the other on a phone.
+
+    They share the room alike, or as `widths` says, one part a block: those that the style sheet knows.
+    """
     there = [block for block in blocks if block.markup]
     if not there:
         return Shown("", "")
     cells = "".join(f'<div class="column">{block.markup}</div>' for block in there)
-    return Shown(f'<div class="columns">{cells}</div>', "\n".join(block.text for block in there))
+    look = f" share-{'-'.join(map(str, widths))}" if len(widths) == len(there) else ""
+    return Shown(f'<div class="columns{look}">{cells}</div>', "\n".join(block.text for block in there))
 
 
 def section(shown: bool, title: str, *blocks: Shown | str, aside: bool = False) -> Shown:
@@ -359,7 +368,7 @@ def section(shown: bool, title: str, *blocks: Shown | str, aside: bool = False) 
         return Shown("", "")
     parts = stack(*(note(block) if isinstance(block, str) else block for block in blocks))
     look = ' class="aside"' if aside else ""
-    return Shown(f"<section{look}><h2>{html.escape(title)}</h2>{parts.markup}</section>", f"{title}\n{parts.text}")
+    return Shown(f"<section{look}><h2>{_safe(title)}</h2>{parts.markup}</section>", f"{title}\n{parts.text}")
 
 
 def drill(
@@ -413,7 +422,7 @@ def download(sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str) -> S
 
 def folded(summary: str, block: Shown) -> Shown:
     """Show a sentence that opens to a block: for what few readers need."""
-    markup = f"<details><summary>{html.escape(summary)}</summary>{block.markup}</details>"
+    markup = f"<details><summary>{_safe(summary)}</summary>{block.markup}</details>"
     return Shown(markup, f"{summary}\n{block.text}")
 
 

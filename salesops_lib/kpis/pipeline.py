@@ -24,8 +24,8 @@ PAST = 8  # periods looked back on
 LEAST = 4  # comparable periods below which no need is told
 STALE_DAYS = 30
 YIELD_COLUMNS = [
-    "close_date", "expected_close_date", "is_closed", "is_won", "is_renewal", "is_disqualified", "priced", "amount",
-    "currency",
+    "close_date", "expected_close_date", "is_closed", "is_won", "is_renewal", "is_disqualified", "priced",
+    "amount", "currency",
 ]  # fmt: skip
 
 

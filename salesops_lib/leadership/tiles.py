@@ -149,7 +149,7 @@ def _needed(desk: Desk, now: Estimate) -> dict:
         return {"range": f"n = {now.n:,}; {needed.note}"}
     bounds = interval(needed.low, needed.high, "times")
     tone = "bad" if now.value < needed.low else "good" if now.value > needed.high else ""
-    said = f"past {desk.period.kind}s needed {number(needed.value, 'times')} {bounds}"
+    said = f"past need {number(needed.value, 'times')} {bounds}"
     return {"range": "; ".join(part for part in (said, now.note) if part), "tone": tone}
 
 

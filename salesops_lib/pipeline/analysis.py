@@ -274,8 +274,8 @@ def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
 
 
 UNITS = {
-    **dict.fromkeys(("amount", "open", "left", "quota", "to_create", "per_week", "created"), "amount"),
-    **dict.fromkeys(("amount_before", "amount_after"), "amount"),
+    **dict.fromkeys(("amount", "amount_before", "amount_after"), "amount"),
+    **dict.fromkeys(("open", "left", "quota", "to_create", "per_week", "created"), "money"),
     **dict.fromkeys(("coverage", "needed"), "times"),
     **dict.fromkeys(("n", "deals", "pushes", "idle_days", *REASONS), "count"),
     **dict.fromkeys(("expected_close_date", "expected_close_date_before", "expected_close_date_after"), "date"),
