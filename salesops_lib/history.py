@@ -109,9 +109,14 @@ def states_from_files(
     extracted_at: pd.Timestamp,
     coverage: Mapping[str, object] | None = None,
     columns: Iterable[str] | None = None,
+    *,
+    present: bool = False,
 ) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
-    """Do what `states` does over Parquet files by table name, without loading the history."""
-    yield from _states(files, instants, calendar, extracted_at, coverage, columns)
+    """Do what `states` does over Parquet files by table name, without loading the history.
+
+    Where only `present` ones are asked for, deals deleted or merged away by then are left out.
+    """
+    yield from _states(files, instants, calendar, extracted_at, coverage, columns, present=present)
 
 
 def movements(
@@ -176,6 +181,8 @@ def _states(
     extracted_at: object,
     coverage: Mapping[str, object] | None,
     columns: Iterable[str] | None,
+    *,
+    present: bool = False,
 ) -> Iterator[tuple[pd.Timestamp, pd.DataFrame]]:
     from salesops_lib.frames import to_pandas
 
@@ -185,7 +192,7 @@ def _states(
     for column in columns or ():
         tables.STATE[column]
     with replay.connect(sources, extracted_at) as db:
-        found = replay.states(db, asked, calendar.timezone, coverage, columns)
+        found = replay.states(db, asked, calendar.timezone, coverage, columns, present=present)
         for instant, table in zip(asked, found, strict=True):
             yield instant, to_pandas(table, tables.STATE)
 

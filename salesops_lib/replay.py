@@ -78,8 +78,10 @@ def states(
     zone: str,
     coverage: Mapping[str, object] | None = None,
     columns: Iterable[str] | None = None,
+    *,
+    present: bool = False,
 ) -> Iterator[pa.Table]:
-    """Yield the deals as known at each of the ascending instants.
+    """Yield the deals as known at each of the ascending instants, or only those `present`: not deleted or merged.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def states(
         else:
             _advance(db, tracked, instants[k - 1], instant)
         late = {field for field, start in (coverage or {}).items() if start is not None and instant < start}
-        statement = _statement(set(tracked) - late, wanted).replace("$zone", f"'{zone}'")
+        statement = _statement(set(tracked) - late, wanted, present).replace("$zone", f"'{zone}'")
         try:
             yield db.sql(statement, params=_then(instant)).to_arrow_table()
         except duckdb.ConversionException as error:
@@ -259,7 +261,7 @@ def _named(tracked: list[str]) -> Iterator[tuple[str, str]]:
     yield from ((field, f"field = '{field}'") for field in TRACKED if field in tracked)
 
 
-def _statement(tracked: set[str], wanted: list[str]) -> str:
+def _statement(tracked: set[str], wanted: list[str], present: bool) -> str:
     """Write the SQL of a state for the fields that anybody tracked; its one parameter is ``$t``."""
     values = ",\n".join(f"{_value(field, tracked)} {column}" for field, (column, _) in TRACKED.items())
     return f"""
@@ -275,7 +277,8 @@ def _statement(tracked: set[str], wanted: list[str]) -> str:
             from known left join stage_flags f
                 on f.stage_id = known.stage_id and f.pipeline_id = coalesce(known.pipeline_id, '')
         )
-        select {", ".join(f"{FINAL.get(column, column)} {column}" for column in wanted)} from flagged order by line
+        select {", ".join(f"{FINAL.get(column, column)} {column}" for column in wanted)} from flagged
+        {"where not coalesce(is_deleted, false) and merged_into_id is null" if present else ""} order by line
     """
 
 
