@@ -228,7 +228,9 @@ class Book:
             return
         at, coverage = self.snapshot.extracted_at, self.snapshot.coverage
         present = columns is not None
-        yield from history.states_from_files(files, instants, self.calendar, at, coverage, columns, present=present)
+        yield from history.states_from_files(
+            files, instants, self.calendar, at, coverage, columns, present=present
+        )
 
     def movements(self, since: object) -> pd.DataFrame:
         """List every change after `since` up to the as-of instant; see `history.movements`."""
