@@ -7,6 +7,7 @@ denominator gives ``not defined``. Neither ever becomes a 0 or a 100 %.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 999
+CELLS = 2_000_000  # resampled at a time
 SEED = 20260101
 OK, TOO_FEW, NOT_DEFINED, NO_DATA = "ok", "too few", "not defined", "no data"
 NONE = float("nan")
@@ -125,13 +127,20 @@ def mean(amounts: pd.Series, *, level: float = LEVEL, least: int = 5) -> Estimat
 
 def median(values: pd.Series, *, level: float = LEVEL, least: int = 6) -> Estimate:
     """Median with the exact distribution-free interval of order statistics (Conover 1999, ch. 3.2)."""
-    from scipy.stats import quantile_test
-
-    values = to_float(values)
+    values = np.sort(to_float(values))
     if len(values) < least:
         return _too_few(len(values), least)
-    low, high = quantile_test(values, p=0.5).confidence_interval(level)
+    k = _outer_rank(len(values), level)
+    low, high = (values[k], values[-1 - k]) if k >= 0 else (NONE, NONE)
     return Estimate(float(np.median(values)), float(low), float(high), len(values))
+
+
+@lru_cache(maxsize=4096)
+def _outer_rank(n: int, level: float) -> int:
+    """Position, from either end, of the order statistics that hold a median; -1 where `n` is too small."""
+    from scipy.stats import binom
+
+    return int(binom.ppf((1 - level) / 2, n, 0.5)) - 1
 
 
 def ratio_of_sums(part: pd.Series, whole: pd.Series, *, level: float = LEVEL, least: int = 5) -> Estimate:
@@ -300,22 +309,16 @@ def _too_few(n: int, least: int, of: str = "cases") -> Estimate:
 
 
 def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable, level: float) -> tuple[float, float]:
-    """Resample cases; a constant sample has no spread to resample."""
-    from scipy.stats import bootstrap
-
+    """Resample cases, those of several samples together; a constant sample has no spread to resample."""
     if all(np.ptp(sample) == 0 for sample in samples):
         point = float(statistic(*samples))
         return point, point
+    n, rng = len(samples[0]), np.random.default_rng(SEED)
+    found = np.empty(RESAMPLES)
+    step = max(1, CELLS // n)
     with np.errstate(divide="ignore", invalid="ignore"):
-        interval = bootstrap(
-            samples,
-            statistic,
-            n_resamples=RESAMPLES,
-            confidence_level=level,
-            method="percentile",
-            paired=len(samples) > 1,
-            vectorized=True,
-            batch=max(100, 200_000 // len(samples[0])),
-            rng=np.random.default_rng(SEED),
-        ).confidence_interval
-    return float(interval.low), float(interval.high)
+        for first in range(0, RESAMPLES, step):
+            picked = rng.integers(0, n, (min(step, RESAMPLES - first), n), dtype=np.int32)
+            found[first : first + step] = statistic(*(sample[picked] for sample in samples), axis=-1)
+        low, high = np.percentile(found, [50 * (1 - level), 50 * (1 + level)])
+    return float(low), float(high)
