@@ -54,7 +54,7 @@ def command(function):
             )
             sys.exit(1)
         except KeyboardInterrupt:
-            click.echo("salesops: interrupted; nothing was changed.", err=True)
+            click.echo("salesops: interrupted; what was finished before stands.", err=True)
             sys.exit(130)
 
     return main.command()(guarded)
@@ -186,12 +186,24 @@ def reports(workspace, as_json) -> None:
 @click.option("--as-of", help="Last day the pages may see: an ISO date, or a word such as last_month_end.")
 @click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="local|dask://HOST:PORT",
+    help="Where the pages are made.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to publish to.")
-@click.option("--force", is_flag=True, help="Render though red findings block it; the pages say so.")
+@click.option(
+    "--force", is_flag=True, help="Make unchanged pages anew, and those that red findings block; these say so."
+)
 @IN
 @AS_JSON
-def render(names, as_of, pairs, workers, out, force, workspace, as_json) -> None:
-    """Run the notebooks of each REPORT and publish their pages; exit 4 when red findings block one."""
+def render(names, as_of, pairs, workers, executor, out, force, workspace, as_json) -> None:
+    """Run the notebooks of each REPORT and publish their pages; those on which nothing has changed are kept.
+
+    Exit 5 when a page failed (the others are published), 4 when red findings block a report.
+    """
     from datetime import datetime
 
     from salesops_lib import report
@@ -218,6 +230,8 @@ def render(names, as_of, pairs, workers, out, force, workspace, as_json) -> None
                 parameters=parameters,
                 out=out,
                 workers=workers,
+                executor=executor,
+                now=now,
                 today=now.date().isoformat(),
                 details={"Rendered": f"{now:%Y-%m-%d %H:%M %Z}"},
                 force=force,
@@ -244,11 +258,29 @@ def _print_runs(runs, blocked, as_json) -> None:
         click.echo(json.dumps(told, default=str))
     for run in runs:
         for page in run.pages:
-            line = f"{page.status:6} {run.report}/{page.name} {page.seconds:.1f} s {page.error}".rstrip()
+            spent = "unchanged" if page.is_reused else f"{page.seconds:.1f} s"
+            line = f"{page.status:6} {run.report}/{page.name} {spent} {page.error}".rstrip()
             click.echo(line, err=as_json)
         click.echo(f"{run.folder / 'index.html'}", err=as_json)
     for error in blocked:
         click.echo(f"salesops: {error}", err=True)
+
+
+@command
+@click.option("--keep", type=click.IntRange(1), required=True, metavar="N", help="Dates of each report to keep.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder they were published to.")
+@IN
+@AS_JSON
+def prune(keep, out, workspace, as_json) -> None:
+    """Remove the older runs of every report, the newest N dates aside."""
+    from salesops_lib import report
+    from salesops_lib.workspace import open_workspace
+
+    gone = report.prune(Path(out or open_workspace(workspace).out), keep)
+    if as_json:
+        click.echo(json.dumps({"removed": [str(path) for path in gone]}))
+        return
+    click.echo("\n".join([*(f"removed {path}" for path in gone), f"{len(gone)} runs removed"]))
 
 
 @command

@@ -21,11 +21,13 @@ from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError,
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from salesops_lib.book import Book
 
 STYLE = Path(__file__).with_name("report") / "template" / "page.css"
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
+DATA = "SALESOPS_DATA"  # set by the runner: folder that takes the data behind tables and figures
 INK, MUTED, ACCENT, SECOND = (
     "#1b2733",
     "#6b7885",
@@ -271,6 +273,7 @@ def table(
     for column in (*units, *labels, *ranges, *(bound for pair in ranges.values() for bound in pair)):
         if column not in frame:
             raise ParameterError(unknown("column", column, frame.columns))
+    _keep(frame, caption or "table")
     shown = frame.head(limit)
     for column, (low, high) in ranges.items():
         unit = units.get(column, "")
@@ -493,6 +496,7 @@ def show(ax: Axes, alt: str) -> Shown:
     if not alt.strip():
         raise ParameterError("every figure needs an alt text: one sentence saying what it shows.")
     figure = ax.get_figure()
+    _keep(_drawn(figure), ax.get_title(loc="left") or ax.get_title() or "figure")
     images = {}
     for kind, media in (("svg", "image/svg+xml"), ("png", "image/png")):
         buffer = io.BytesIO()
@@ -504,6 +508,32 @@ def show(ax: Axes, alt: str) -> Shown:
     return Shown(
         f'<figure><img alt="{html.escape(alt, quote=True)}" src="data:{media};base64,{data}"></figure>', alt
     )
+
+
+def _keep(frame: pd.DataFrame, name: str) -> None:
+    """Leave the data behind a table or figure where the runner takes them from."""
+    if folder := os.environ.get(DATA):
+        plain = "".join(letter if letter.isalnum() else " " for letter in name).split()
+        number = len(list(Path(folder).iterdir())) + 1
+        frame.to_pickle(Path(folder) / f"{number:02d} {' '.join(plain)[:60]}.pkl")
+
+
+def _drawn(figure: Figure) -> pd.DataFrame:
+    """List the points that the lines and bars of a figure draw: `series`, `x`, `y`, and `width` and `height`."""
+    import pandas as pd
+
+    rows = []
+    for axes in figure.axes:
+        for line in axes.get_lines():
+            rows += [(line.get_label(), x, y, None, None) for x, y in line.get_xydata()]
+        for bars in axes.containers:
+            rows += [
+                (bars.get_label(), bar.get_x(), bar.get_y(), bar.get_width(), bar.get_height())
+                for bar in getattr(bars, "patches", ())
+            ]
+    out = pd.DataFrame(rows, columns=["series", "x", "y", "width", "height"])
+    out["series"] = out["series"].astype(str).mask(out["series"].astype(str).str.startswith("_"), "")
+    return out
 
 
 def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:

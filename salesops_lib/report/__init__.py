@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import nbformat
+from typing import Any, NamedTuple
 
 import salesops_lib
 from salesops_lib import gate
 from salesops_lib.book import Book
-from salesops_lib.errors import ParameterError, RenderError, ReportBlocked, unknown
+from salesops_lib.errors import ReportBlocked
 from salesops_lib.gate.findings import sentence
 from salesops_lib.periods import RELATIVE_DAYS, as_date
 from salesops_lib.progress import track
-from salesops_lib.report.definition import Definition, Page, definitions, plain, read_definition
-from salesops_lib.report.execute import FINDINGS, PageRun, run_page
-from salesops_lib.report.parameters import Parameter, check, declared
-from salesops_lib.report.publish import publish, write_catalogue
-from salesops_lib.store import private_folder
+from salesops_lib.report import executors, fanout, runs
+from salesops_lib.report.definition import Definition, definitions, plain, read_definition
+from salesops_lib.report.execute import FINDINGS, PageRun, Setting
+from salesops_lib.report.fanout import Job
+from salesops_lib.report.publish import prune, write_catalogue, write_index
 from salesops_lib.workspace import Workspace, open_workspace
 
-__all__ = ["Run", "catalogue", "definitions", "render"]
+__all__ = ["Run", "catalogue", "definitions", "prune", "render"]
 
-CELL_TIMEOUT_S = 900
 HEALTH = "data_health"  # the page that shows what the gate found
 
 
@@ -84,13 +78,18 @@ def render(
     parameters: dict[str, Any] | None = None,
     out: str | Path | None = None,
     workers: int = 1,
+    executor: str = "local",
+    now: datetime | None = None,
     today: str | None = None,
     details: dict[str, str] | None = None,
-    timeout_s: int = CELL_TIMEOUT_S,
+    timeout_s: int | None = None,
     force: bool = False,
     findings: gate.Findings | None = None,
 ) -> Run:
     """Run a report's notebooks and publish their pages, unless the data gate finds something red.
+
+    Pages on which nothing has changed since an earlier run are not made again; a run that was broken off goes on
+    where it stopped. Where another run of the same report and day is at work, this one waits for it.
 
     Parameters
     ----------
@@ -105,16 +104,20 @@ def render(
     out
         Folder to publish to; by default the workspace's.
     workers
-        Notebooks run side by side.
+        Pages made side by side.
+    executor
+        ``local``, or ``dask://HOST:PORT`` of a scheduler whose workers see the same folders.
+    now
+        When it is rendered, for the run record; the present by default.
     today
         What words such as ``last_month_end`` are counted from, the last exported day by default; and the day on
         which the gate tells the age of the export.
     details
         Further entries for the pages' footer.
     timeout_s
-        Longest time one cell may take.
+        Longest time one cell may take; by default the definition's.
     force
-        Render whatever the gate finds; the pages say it in red.
+        Make every page anew, and whatever the gate finds; the pages say it in red.
     findings
         What the gate found, where that is known; used for the snapshot they are about.
 
@@ -129,15 +132,18 @@ def render(
         For an unknown report, notebook or parameter, or a wrong value; nothing has run then.
     ReportBlocked
         Where the gate finds something red that nobody accepted; pages published before stay as they are.
+    RenderError
+        Where nothing can be published or run.
     SalesOpsError
         Where the workspace or its data cannot be opened.
     """
     ws = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    executors.check(executor)
     definition = read_definition(report, ws.reports)
     book = ws.book()
     asked = plain(parameters or {}) | ({} if as_of is None else {"as_of": as_of})
     asked["as_of"] = _resolve(asked.get("as_of", definition.parameters.get("as_of", "today")), today, book)
-    jobs = list(_jobs(definition, asked, ws))
+    jobs = fanout.jobs(definition, asked, ws.notebooks, ws.book(asked["as_of"], snapshot=book.snapshot_id))
     if findings is None or findings.snapshot != book.snapshot_id:
         findings = gate.check_workspace(ws, snapshot=book.snapshot, today=as_date(today) if today else None)
     _admit(report, definition, findings, force)
@@ -150,16 +156,63 @@ def render(
         "company": book.company.name or "",
         "as_of": day,
         "snapshot_id": book.snapshot_id,
+        "sources": book.snapshot.manifest.get("files", []),
         "parameters": given,
         "details": told | (details or {}),
         "health": _health(definition, findings),
         "rows_excluded": int(book.losses["rows_quarantined"].sum()),
+        "rendered_at": (now or datetime.now().astimezone()).isoformat(timespec="seconds"),
+        "libraries": runs.libraries(),
+        "kernels": executors.how(executor),
     }
-    place = Path(out or ws.out) / report / day
-    pages = _make(jobs, place, record, findings, root=ws.root, timeout_s=timeout_s, workers=workers)
+    shared = {name: record[name] for name in ("snapshot_id", "health")} | {"settings": repr(ws.settings)}
+    setting = Setting(
+        work=Path(),
+        root=ws.root,
+        details=record["details"],
+        health=record["health"],
+        cell_timeout_s=timeout_s or definition.cell_timeout_s,
+        page_timeout_s=definition.page_timeout_s,
+        memory_mb=definition.memory_mb,
+    )
+    place = Path(out or ws.out).resolve() / report / day
+    plan = _Plan(runs.keyed(jobs, shared), setting, record, findings, force)
+    pages = _make(plan, place, workers=workers, executor=executor)
     write_catalogue(place.parent.parent)
-    manifest = record | {"pages": [page.as_dict() for page in pages]}
-    return Run(report, day, pages, manifest, place, findings)
+    return Run(report, day, pages, runs.earlier(place), place, findings)
+
+
+class _Plan(NamedTuple):
+    jobs: list[Job]
+    setting: Setting
+    record: dict[str, Any]
+    findings: gate.Findings
+    force: bool
+
+
+def _make(plan: _Plan, place: Path, *, workers: int, executor: str) -> list[PageRun]:
+    """Make what has changed in a private folder, with what the gate found beside it, and publish page by page."""
+    began = time.perf_counter()
+    names = [job.name for job in plan.jobs]
+    with runs.locked(place) as work:
+        before = runs.earlier(place)
+        kept = {} if plan.force else runs.unchanged(plan.jobs, before, place)
+        folder = runs.Folder(place, work, plan.record | {"finished_at": None}, names, before)
+        (work / FINDINGS).write_text(json.dumps(plan.findings.to_dict()), encoding="utf-8")
+        done = dict(kept)
+        for page in kept.values():
+            folder.publish(page)
+        wanted = [job for job in plan.jobs if job.name not in kept]
+        setting = replace(plan.setting, work=work)
+        made = executors.run_all(wanted, setting, workers=workers, executor=executor)
+        for page in track(made, "pages", total=len(wanted)):
+            folder.publish(page)
+            done[page.name] = page
+        folder.sweep()
+        seconds = round(time.perf_counter() - began, 2)
+        ended = datetime.now().astimezone().isoformat(timespec="seconds")
+        write_index(folder.write(finished_at=ended, seconds=seconds), place)
+    return [done[name] for name in names]
 
 
 def _admit(report: str, definition: Definition, found: gate.Findings, force: bool) -> None:
@@ -210,77 +263,6 @@ def _resolve(as_of: str, today: str | None, book: Book) -> str:
         return min(day, book.day).isoformat()
     book.calendar.instant(as_of)
     return as_of
-
-
-def _jobs(
-    definition: Definition, asked: dict[str, Any], ws: Workspace
-) -> Iterator[tuple[Path, Page, dict[str, Any]]]:
-    """Give each page its notebook and checked parameters: the report's, its own over them, those asked for on top.
-
-    Raises
-    ------
-    ParameterError
-        For a notebook that is not there, or a value no notebook declares.
-    """
-    used, names = {"as_of"}, set()
-    for page in definition.notebooks:
-        source = ws.notebooks / f"{page.notebook}.ipynb"
-        if not source.is_file():
-            present = [path.stem for path in ws.notebooks.glob("*.ipynb")]
-            raise ParameterError(unknown("notebook", page.notebook, present))
-        try:
-            known = declared(nbformat.read(source, as_version=4), page.notebook)
-        except (ValueError, SyntaxError) as error:
-            raise RenderError(f"{source.name} cannot be read: {error}") from error
-        names |= set(known)
-        used |= set(asked) & set(known)
-        shared, own = (_only(values, known) for values in (definition.parameters, asked))
-        yield source, page, check(shared | page.parameters | own, known, page.notebook)
-    unused = set(asked) - used
-    if unused:
-        raise ParameterError(f"{unknown('parameter', sorted(unused)[0], names)}; no notebook declares it.")
-
-
-def _only(values: dict[str, Any], known: dict[str, Parameter]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in known}
-
-
-def _make(
-    jobs: list[tuple[Path, Page, dict[str, Any]]],
-    place: Path,
-    record: dict[str, Any],
-    findings: gate.Findings,
-    *,
-    root: Path,
-    timeout_s: int,
-    workers: int,
-) -> list[PageRun]:
-    """Run notebooks in a private folder, with what the gate found beside them, and move their pages into place."""
-    place.mkdir(parents=True, exist_ok=True)
-    work = private_folder(place.parent, "rendering")
-    try:
-        (work / FINDINGS).write_text(json.dumps(findings.to_dict()), encoding="utf-8")
-        shared = (root, record["details"], timeout_s, record["health"])
-        pages = _run_all([(source, work, page, values, *shared) for source, page, values in jobs], workers)
-        publish(pages, work, place, record)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return pages
-
-
-def _run_all(jobs: list[tuple], workers: int) -> list[PageRun]:
-    if workers <= 1 or len(jobs) == 1:
-        return [run_page(*job) for job in track(jobs, "pages")]
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run_page, *job) for job in jobs]
-        return [_result(future, job) for future, job in track(list(zip(futures, jobs, strict=True)), "pages")]
-
-
-def _result(future: Future, job: tuple) -> PageRun:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return PageRun(job[2].file, error="the worker process was killed; out of memory, perhaps")
 
 
 def code_version(root: Path) -> str:

@@ -37,14 +37,40 @@ class Page(Strict):
         return self.name or self.notebook
 
 
+class ForEach(Strict):
+    """One page for each of several segments.
+
+    `by` is a dimension (``team``, ``rep``, ``region``, ``segment``, ``product``, ``source``, ``type``) or a column
+    of a canonical table such as ``users.role``; `parameter` gets the value, by default the one of that name; only
+    rows that have the values of `where` count.
+    """
+
+    by: str = Field(pattern=r"^[a-z_]+(\.[a-z_]+)?$")
+    parameter: str = Field(default="", pattern=r"^[A-Za-z_]\w*$|^$")
+    where: dict[str, Any] = {}
+
+
 class Definition(Strict):
-    """A report as its YAML states it; `allow_red` renders it whatever the data gate finds."""
+    """A report as its YAML states it.
+
+    `allow_red` renders it whatever the data gate finds; `for_each` gives every notebook one page a segment;
+    `cell_timeout_s` and `page_timeout_s` end what takes longer; `memory_mb` is what a page may take.
+    """
 
     title: str
     notebooks: tuple[Page, ...] = Field(min_length=1)
     parameters: Parameters = {}
+    for_each: ForEach | None = None
     schedule: str | None = None
     allow_red: bool = False
+    cell_timeout_s: int = Field(default=900, ge=1)
+    page_timeout_s: int = Field(default=3_600, ge=1)
+    memory_mb: int = Field(default=4_096, ge=256)
+
+    @field_validator("for_each", mode="before")
+    @classmethod
+    def _only_by(cls, value: Any) -> Any:
+        return {"by": value} if isinstance(value, str) else value
 
     @field_validator("notebooks")
     @classmethod

@@ -17,8 +17,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from salesops_lib.errors import RenderError
+from salesops_lib.export import write_csv, write_xlsx
 from salesops_lib.gate import FOUND
-from salesops_lib.report.definition import Page
+from salesops_lib.present import DATA
+from salesops_lib.report.fanout import Job
 from salesops_lib.report.parameters import tagged
 from salesops_lib.workspace import PINNED
 
@@ -26,6 +28,7 @@ TEMPLATE = Path(__file__).parent / "template"
 EXPLORE, HEADLINE = "explore", "headline"
 FINDINGS = "findings.json"  # what the gate found, beside the pages while they are made
 TRACEBACK_LINES = 40
+TRANSIENT = ("SourceUnavailable",)  # errors that may pass by themselves
 
 
 @dataclass
@@ -34,8 +37,8 @@ class PageRun:
 
     Attributes
     ----------
-    name, title
-        Notebook and its first heading.
+    name, title, segment, key
+        As in its `Job`; the title is its first heading.
     status
         ``ok`` or ``failed``.
     path
@@ -46,10 +49,18 @@ class PageRun:
         The page's own sentence.
     error, cell, source, traceback
         Of a failed page: the message, the number of the failing code cell, its source, the traceback.
+    is_transient
+        Whether the failure may pass by itself.
+    tries
+        How often it was made.
+    is_reused
+        Whether it was made by an earlier run on which nothing has changed since.
     """
 
     name: str
     title: str = ""
+    segment: str = ""
+    key: str = ""
     status: str = "failed"
     path: str = ""
     seconds: float = 0.0
@@ -58,11 +69,46 @@ class PageRun:
     cell: int | None = None
     source: str = ""
     traceback: str = ""
+    is_transient: bool = False
+    tries: int = 1
+    is_reused: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, job: Job, **found: Any) -> PageRun:
+        """Begin the record of a job."""
+        return cls(job.name, title=job.title, segment=job.segment, key=job.key, parameters=job.parameters, **found)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain data."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the pages of one run share.
+
+    Attributes
+    ----------
+    work
+        A private folder to write to.
+    root
+        Workspace folder; the kernels' working directory.
+    details
+        Shown in the pages' footers.
+    health
+        What the header says about the data: `blocking`, `notes`, `more`, and `link` to the page with the rest.
+    cell_timeout_s, page_timeout_s, memory_mb
+        The longest a cell and a page may take, and the memory a process of a page may take beyond its start.
+    """
+
+    work: Path
+    root: Path
+    details: dict[str, str]
+    health: dict[str, Any] | None = None
+    cell_timeout_s: int = 900
+    page_timeout_s: int = 3_600
+    memory_mb: int = 4_096
 
 
 def prune(notebook: NotebookNode, name: str) -> NotebookNode:
@@ -113,74 +159,73 @@ def _headed(notebook: NotebookNode) -> NotebookNode | None:
     return next(headed, None)
 
 
-def run_page(
-    source: Path,
-    work: Path,
-    page: Page,
-    parameters: dict[str, Any],
-    root: Path,
-    details: dict[str, str],
-    timeout_s: int,
-    health: dict[str, Any] | None = None,
-) -> PageRun:
-    """Run one notebook in a fresh kernel and write `<name>.html` and `<name>.ipynb` into `work`.
-
-    Parameters
-    ----------
-    source, work
-        The notebook, and a private folder to write to.
-    page
-        What the page is called.
-    parameters
-        Checked values to inject.
-    root
-        Workspace folder; the kernel's working directory.
-    details
-        Shown in the page's footer.
-    timeout_s
-        Longest time one cell may take.
-    health
-        What the header says about the data: `blocking`, `notes`, `more`, and `link` to the page with the rest.
-    """
+def run_page(job: Job, setting: Setting) -> PageRun:
+    """Run one notebook in a fresh kernel and write `<name>.html` and `<name>.ipynb` into the work folder."""
     from papermill.exceptions import PapermillExecutionError
 
     began = time.perf_counter()
-    name = page.file
-    run = PageRun(name, parameters=parameters)
-    executed = work / f"{name}.ipynb"
-    if health and health["link"] == f"{name}.html":
+    run, health = PageRun.of(job), setting.health
+    executed = setting.work / f"{job.name}.ipynb"
+    (setting.work / "data" / job.name).mkdir(parents=True, exist_ok=True)
+    if health and health["link"] == f"{job.name}.html":
         health = health | {"more": 0, "link": ""}  # this very page shows the rest
     try:
-        notebook = nbformat.read(source, as_version=4)
-        run.title = page.title or title_of(notebook, name)
-        _retitle(notebook, run.title)
-        _execute(prune(notebook, name), executed, parameters, root, details, timeout_s)
+        notebook = nbformat.read(job.source, as_version=4)
+        _retitle(notebook, job.title)
+        _execute(prune(notebook, job.name), executed, job.parameters, setting)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
-        made = to_html(done, run.title, details | {"Parameters": _shown(parameters)}, health)
-        (work / f"{name}.html").write_text(made, encoding="utf-8")
+        made = to_html(done, job.title, setting.details | {"Parameters": _shown(job.parameters)}, health)
+        (setting.work / f"{job.name}.html").write_text(made, encoding="utf-8")
+        _write_data(setting.work / "data" / job.name, job.name)
         run.status = "ok"
     except PapermillExecutionError as failure:
         run.error = f"{failure.ename}: {failure.evalue}"
         run.traceback = _plain("\n".join(failure.traceback))
+        run.is_transient = failure.ename in TRANSIENT
     except Exception as failure:  # a page must never take the others with it
-        run.error = f"{type(failure).__name__}: {failure}"
+        run.error = _told(failure, setting)
     if run.status != "ok" and executed.exists():
         run.cell, run.source = _stopped_at(executed)
     run.seconds = round(time.perf_counter() - began, 2)
     return run
 
 
-def _execute(
-    notebook: NotebookNode, executed: Path, parameters: dict[str, Any], root: Path, details: dict, timeout_s: int
-) -> None:
+def _write_data(folder: Path, name: str) -> None:
+    """Write what the notebook left there, the data behind its tables and figures, as CSV and as one workbook."""
+    import pandas as pd
+
+    frames = {}
+    for path in sorted(folder.glob("*.pkl")):
+        frame = pd.read_pickle(path)
+        frames[path.stem] = frame
+        write_csv(frame, path.with_suffix(".csv"))
+        path.unlink()
+    if frames:
+        write_xlsx({stem[:31].strip(): frame for stem, frame in frames.items()}, folder / f"{name}.xlsx")
+
+
+def _told(failure: Exception, setting: Setting) -> str:
+    """Say what stopped a page, in words where the library's own say little."""
+    kind = type(failure).__name__
+    if kind == "DeadKernelError":
+        return f"{kind}: the kernel died; out of memory, perhaps (its limit is {setting.memory_mb:,} MB)"
+    if kind == "CellTimeoutError":
+        return f"{kind}: the cell took longer than its limit of {setting.cell_timeout_s:,} s and was ended"
+    return f"{kind}: {failure}"
+
+
+def _execute(notebook: NotebookNode, executed: Path, parameters: dict[str, Any], setting: Setting) -> None:
     """Run a notebook with papermill in a fresh kernel; what it ran, and how far, lies in `executed`."""
     import papermill
+
+    from salesops_lib.report.kernels import ENGINE
 
     pruned = executed.with_suffix(".pruned.ipynb")
     nbformat.write(notebook, pruned)  # given as a node, papermill would copy it into its own metadata
     sockets = tempfile.mkdtemp(prefix="so-")
-    pinned = {PINNED: details.get("Snapshot", "")}
+    data = executed.parent / "data" / executed.stem
+    pinned = {PINNED: setting.details.get("Snapshot", ""), DATA: str(data.resolve())}
     if (found := executed.with_name(FINDINGS)).exists():
         pinned[FOUND] = str(found.resolve())
     try:
@@ -189,11 +234,12 @@ def _execute(
                 str(pruned),
                 str(executed),
                 parameters=parameters,
-                cwd=str(root),
+                cwd=str(setting.root),
+                engine_name=ENGINE,
                 kernel_name="python3",
                 progress_bar=False,
                 log_output=False,
-                execution_timeout=timeout_s,
+                execution_timeout=setting.cell_timeout_s,
                 start_timeout=120,
                 extra_arguments=["--log-level=CRITICAL"],
                 config=_private_sockets(sockets),

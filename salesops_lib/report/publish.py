@@ -1,47 +1,24 @@
-"""Moving pages into place, and the indexes over them. A reader sees the old page or the new one, never a part."""
+"""The indexes over pages: of one run, and of all reports and dates."""
 
 from __future__ import annotations
 
 import json
-import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 
+from salesops_lib.errors import RenderError
 from salesops_lib.export import write_text
-from salesops_lib.report.execute import TEMPLATE, PageRun
+from salesops_lib.report.execute import TEMPLATE
+from salesops_lib.report.runs import RUN_RECORD, locked
 
-RUN_RECORD = "run.json"
 
-
-def publish(pages: list[PageRun], work: Path, place: Path, record: dict[str, Any]) -> None:
-    """Move what `work` holds into `place` and write its index and run record, the index last.
-
-    A failed page leaves the page published before where it is; its notebook goes to ``failed/``.
-    """
-    place.mkdir(parents=True, exist_ok=True)
-    for page in pages:
-        notebook = work / f"{page.name}.ipynb"
-        if page.status == "ok":
-            _move(notebook, place / notebook.name)
-            _move(work / f"{page.name}.html", place / f"{page.name}.html")
-            (place / "failed" / notebook.name).unlink(missing_ok=True)
-        elif notebook.exists():
-            _move(notebook, place / "failed" / notebook.name)
-        if (place / f"{page.name}.html").exists():
-            page.path = f"{page.name}.html"
-    record = record | {"pages": [page.as_dict() for page in pages]}
-    write_text(json.dumps(record, indent=1, default=str) + "\n", place / RUN_RECORD)
+def write_index(record: dict[str, Any], place: Path) -> None:
+    """Write the index of one run."""
     write_text(_fill("run.html.j2", record), place / "index.html")
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move a file in one step; `source` lies on the same file system."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as file:
-        os.fsync(file.fileno())
-    source.replace(target)
 
 
 def write_catalogue(out: Path) -> None:
@@ -53,6 +30,19 @@ def write_catalogue(out: Path) -> None:
     while runs != (found := _records(out)):
         runs = found
         write_text(_fill("catalogue.html.j2", {"runs": runs}), out / "index.html")
+
+
+def prune(out: Path, keep: int) -> list[Path]:
+    """Remove the runs of every report but those of its newest `keep` dates, and say which; a run at work stays."""
+    gone = []
+    for report in sorted(path for path in out.glob("*") if path.is_dir()):
+        dated = sorted((path.parent for path in report.glob(f"*/{RUN_RECORD}")), key=lambda place: place.name)
+        for place in dated[:-keep]:
+            with suppress(RenderError), locked(place, wait_s=0):
+                shutil.rmtree(place)
+                gone.append(place)
+    write_catalogue(out)
+    return gone
 
 
 def _records(out: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,167 @@
+"""From a definition to the pages it makes: each notebook once, or once for each segment."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+
+from salesops_lib.book import Book
+from salesops_lib.errors import ParameterError, RenderError, unknown
+from salesops_lib.report.definition import Definition, ForEach
+from salesops_lib.report.parameters import Parameter, check, declared
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST_NAME = 48
+
+
+@dataclass(frozen=True)
+class Job:
+    """One page to make.
+
+    Attributes
+    ----------
+    source
+        The notebook.
+    name, title
+        Of its files, and its first heading where not the notebook's own.
+    parameters
+        Checked values to inject.
+    segment
+        What a fan-out makes it for, as people call it; empty else.
+    key
+        Says what the page depends on: of two pages with one key the second need not be made.
+    """
+
+    source: Path
+    name: str
+    title: str
+    parameters: dict[str, Any]
+    segment: str = ""
+    key: str = ""
+
+
+def jobs(definition: Definition, asked: dict[str, Any], notebooks: Path, book: Book) -> list[Job]:
+    """Give each page its notebook and checked parameters: the report's, its own over them, those asked for on top.
+
+    Raises
+    ------
+    ParameterError
+        For a notebook that is not there, a value no notebook declares, or a segment nobody is in.
+    """
+    plain = list(_plain(definition, asked, notebooks))
+    each = definition.for_each
+    if each is None:
+        return [job for job, _ in plain]
+    found, names = [], set()
+    members = segments(book, each)
+    for job, known in plain:
+        parameter = each.parameter or each.by.rpartition(".")[2]
+        for value, shown in members:
+            given = job.parameters | check({parameter: value}, known, job.source.stem)
+            name = f"{job.name}-{slug(shown)}"
+            if name in names:
+                name = f"{name}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
+            names.add(name)
+            found.append(replace(job, name=name, title=f"{job.title}: {shown}", parameters=given, segment=shown))
+    return found
+
+
+def segments(book: Book, each: ForEach) -> list[tuple[str, str]]:
+    """List the values to make pages for, and what people call them, in the order of their names.
+
+    People and teams are those who carry a quota in the fiscal quarter of the as-of day, or have deals in it.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown dimension, table or column, or where nothing is left.
+    """
+    from salesops_lib import facts
+
+    table, _, column = each.by.rpartition(".")
+    if table:
+        rows = book.table(table)
+        values = _kept(rows, each, table)[_column(rows, column, table)].dropna().astype(str)
+        known = {value: value for value in values}
+    else:
+        known = {value: value for value in facts.members(book, each.by, book.calendar.period("quarter", book.day))}
+        known |= {key: name for key, name in facts.names(book, each.by).items() if key in known}
+        if each.where:
+            of_people = {"rep": "user_id", "team": "team_id"}
+            rows = {"rep": book.users, "team": book.teams}.get(each.by, facts.deals(book))
+            kept = _kept(rows, each, each.by)[of_people.get(each.by, each.by)]
+            known = {value: known[value] for value in kept.dropna().astype(str) if value in known}
+        known.pop(facts.NOT_ASSIGNED, None)
+    if not known:
+        told = f" where {each.where}" if each.where else ""
+        raise ParameterError(f"for_each: there is no {each.by}{told} as of {book.day}.")
+    return sorted(known.items(), key=lambda pair: (pair[1].casefold(), pair[0]))
+
+
+def _kept(rows: pd.DataFrame, each: ForEach, of: str) -> pd.DataFrame:
+    for column, wanted in each.where.items():
+        values = wanted if isinstance(wanted, list) else [wanted]
+        found = rows[_column(rows, column, of)]
+        rows = rows[found.isin(values) | found.astype(str).isin([str(value) for value in values])]
+    return rows
+
+
+def _column(rows: pd.DataFrame, column: str, of: str) -> str:
+    if column not in rows:
+        raise ParameterError(f"for_each: {unknown(f'column of {of}', column, rows.columns)}")
+    return column
+
+
+def slug(text: str) -> str:
+    """Turn a name into a part of a file name: plain letters, digits and hyphens.
+
+    >>> slug("../Süd & West")
+    'sud-west'
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    made = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:LONGEST_NAME].strip("-")
+    return made or hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _plain(
+    definition: Definition, asked: dict[str, Any], notebooks: Path
+) -> Iterator[tuple[Job, dict[str, Parameter]]]:
+    """Check what is asked for against what the notebooks declare."""
+    from salesops_lib.report.execute import title_of
+
+    used, names, filled = {"as_of"}, set(), set()
+    if definition.for_each:
+        filled = {definition.for_each.parameter or definition.for_each.by.rpartition(".")[2]}
+    for page in definition.notebooks:
+        source = notebooks / f"{page.notebook}.ipynb"
+        if not source.is_file():
+            present = [path.stem for path in notebooks.glob("*.ipynb")]
+            raise ParameterError(unknown("notebook", page.notebook, present))
+        try:
+            notebook = nbformat.read(source, as_version=4)
+            known = declared(notebook, page.notebook)
+        except (ValueError, SyntaxError) as error:
+            raise RenderError(f"{source.name} cannot be read: {error}") from error
+        names |= set(known)
+        used |= set(asked) & set(known)
+        shared, own = (_only(values, known) for values in (definition.parameters, asked))
+        values = check(shared | page.parameters | own, known, page.notebook)
+        for parameter in filled - set(known):
+            raise ParameterError(f"for_each: {page.notebook}: {unknown('parameter', parameter, known)}")
+        yield Job(source, page.file, page.title or title_of(notebook, page.file), values), known
+    unused = set(asked) - used
+    if unused:
+        raise ParameterError(f"{unknown('parameter', sorted(unused)[0], names)}; no notebook declares it.")
+
+
+def _only(values: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in known}

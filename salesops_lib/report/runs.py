@@ -1,0 +1,195 @@
+"""The folder of a run: locked while it is written, its pages published one by one, its record kept in step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from salesops_lib.errors import RenderError
+from salesops_lib.export import write_text
+from salesops_lib.report.execute import PageRun
+from salesops_lib.report.fanout import Job
+from salesops_lib.store import private_folder
+
+RUN_RECORD = "run.json"
+LOCK = ".lock"
+PAGE = re.compile(r"[\w-]+")
+WAIT_S = 3_600.0  # for another run of the same report and day
+LIBRARIES = ("duckdb", "ipykernel", "matplotlib", "nbconvert", "numpy", "pandas", "papermill", "pyarrow", "scipy",
+             "seaborn", "statsmodels")  # fmt: skip
+log = logging.getLogger("salesops")
+
+
+@contextmanager
+def locked(place: Path, wait_s: float = WAIT_S) -> Iterator[Path]:
+    """Hold the folder of a run, and yield a private one beside it to work in.
+
+    The lock is the system's own: it ends with the process that holds it, so none is ever stale.
+
+    Raises
+    ------
+    RenderError
+        Where the folder cannot be written, or another run holds it for longer than `wait_s`.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("%s: another run is at work; waiting for it", place)
+            lock.acquire(timeout=wait_s)
+        try:
+            work = private_folder(place.parent, "rendering")
+            try:
+                yield work
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        finally:
+            lock.release()
+    except Timeout as error:
+        raise RenderError(f"{place}: another run has held it for {wait_s:,.0f} s; nothing was made.") from error
+    except OSError as error:
+        what = f"{error.filename or place}: {error.strerror or error}"
+        raise RenderError(f"{what}. The run stopped; what was published stands.") from error
+
+
+def earlier(place: Path) -> dict[str, Any]:
+    """Read the record of the run before in this folder; empty where there is none that can be read."""
+    try:
+        record = json.loads((place / RUN_RECORD).read_text(encoding="utf-8"))
+        return record if isinstance(record, dict) and isinstance(record.get("pages"), list) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def keyed(jobs: list[Job], shared: dict[str, Any]) -> list[Job]:
+    """Give each job the key of what its page depends on: notebook, parameters, and what the pages share."""
+    notebooks = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in {job.source for job in jobs}}
+    common = shared | {"code": code_hash(), "libraries": libraries()}
+    own = (([notebooks[job.source], job.name, job.title, job.parameters], job) for job in jobs)
+    return [replace(job, key=_hash([common, *parts])) for parts, job in own]
+
+
+def _hash(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@cache
+def code_hash() -> str:
+    """Hash every file of this package that a page may depend on."""
+    root = Path(__file__).resolve().parent.parent
+    found = hashlib.sha256()
+    for path in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".j2", ".css", ".js", ".yaml")):
+        found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+@cache
+def libraries() -> dict[str, str]:
+    """Versions of the libraries that numbers and pictures come from."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def unchanged(jobs: list[Job], before: dict[str, Any], place: Path) -> dict[str, PageRun]:
+    """Find the pages that an earlier run made and on which nothing has changed since, by name."""
+    kept = {page.get("name"): page for page in before.get("pages", ()) if isinstance(page, dict)}
+    found = {}
+    for job in jobs:
+        page = kept.get(job.name, {})
+        there = all((place / f"{job.name}{suffix}").is_file() for suffix in (".html", ".ipynb"))
+        if page.get("status") == "ok" and page.get("key") == job.key and job.key and there:
+            fields = {name: page[name] for name in page if name in PageRun.__dataclass_fields__}
+            found[job.name] = PageRun(**fields | {"is_reused": True})
+    return found
+
+
+class Folder:
+    """Publishes pages into a run's folder and keeps its record in step.
+
+    A reader sees the old page or the new one, never a part; a run that is broken off leaves a record that says so,
+    from which the next one goes on.
+
+    Parameters
+    ----------
+    place, work
+        The run's folder, and the private one the pages are made in; both on one file system.
+    record
+        The run record, without its pages.
+    names
+        Of the pages to come, in order.
+    before
+        The record of the run before.
+    """
+
+    def __init__(self, place: Path, work: Path, record: dict[str, Any], names: list[str], before: dict[str, Any]):
+        self.place, self.work, self.record = place, work, record
+        old = {page["name"]: page for page in before.get("pages", ()) if isinstance(page, dict) and "name" in page}
+        self._pages: dict[str, dict] = {name: old[name] for name in names if name in old}
+        self._names, self._gone = names, set(old) - set(names)
+
+    def publish(self, page: PageRun) -> None:
+        """Move what a page left in the work folder into place and write the record.
+
+        A failed page leaves the one published before where it is; its notebook goes to ``failed/``.
+        """
+        name, notebook = page.name, self.work / f"{page.name}.ipynb"
+        if page.status == "ok" and not page.is_reused:
+            _move(notebook, self.place / notebook.name)
+            if (data := self.work / "data" / name).is_dir():
+                _replace_folder(data, self.place / "data" / name)
+            _move(self.work / f"{name}.html", self.place / f"{name}.html")
+            (self.place / "failed" / notebook.name).unlink(missing_ok=True)
+        elif notebook.exists():
+            _move(notebook, self.place / "failed" / notebook.name)
+        if (self.place / f"{name}.html").exists():
+            page.path = f"{name}.html"
+        self._pages[name] = page.as_dict()
+        self.write()
+
+    def write(self, **more: Any) -> dict[str, Any]:
+        """Write the record, with further entries, and return it."""
+        self.record |= more
+        told = self.record | {"pages": [self._pages[name] for name in self._names if name in self._pages]}
+        write_text(json.dumps(told, indent=1, default=str) + "\n", self.place / RUN_RECORD)
+        return told
+
+    def sweep(self) -> None:
+        """Remove the pages of the run before that are not of this one: a rep who left, a notebook taken out."""
+        for name in filter(PAGE.fullmatch, self._gone):
+            for file in (f"{name}.html", f"{name}.ipynb", f"failed/{name}.ipynb"):
+                (self.place / file).unlink(missing_ok=True)
+            shutil.rmtree(self.place / "data" / name, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file in one step; `source` lies on the same file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    source.replace(target)
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    source.replace(target)

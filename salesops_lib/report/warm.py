@@ -1,0 +1,334 @@
+"""A warm parent: a process that has imported the heavy libraries once and forks a fresh process for each run.
+
+The parent runs no report itself: it holds one thread, no connection and no state of a run, so that what it
+forks differs from an ordinary process only in what it need not import again. It listens on a socket in a private
+folder; who closes a connection ends what was started through it, with all its children. Its own end, however it
+comes, ends everything it has forked. Linux only: elsewhere `reason` says why not.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import gc
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Client, Connection, Listener, wait
+from pathlib import Path
+from typing import Any
+
+from salesops_lib.errors import RenderError
+
+ADDRESS = "SALESOPS_WARM"  # where the parent listens
+MEMORY = "SALESOPS_MEMORY_MB"  # what a run may take beyond the parent's own
+START_S = 120
+# What every page needs, whatever its notebook imports
+BASE = (
+    "IPython.core.interactiveshell", "ipykernel.debugger", "ipykernel.kernelapp", "ipywidgets", "jupyter_client",
+    "matplotlib.backends.backend_agg", "matplotlib.pyplot", "nbconvert", "papermill", "seaborn",
+    "salesops_lib.report.execute", "salesops_lib.report.kernels",
+)  # fmt: skip
+# One core each: two runs side by side would fight for the others
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+
+
+def reason() -> str:
+    """Say why there can be no warm parent here; nothing where there can."""
+    return "" if sys.platform == "linux" else f"no safe fork on {sys.platform}"
+
+
+@contextmanager
+def parent(modules: Iterable[str] = ()) -> Iterator[str]:
+    """Start a warm parent with some modules imported; yield its address, and end it with all it has forked.
+
+    Raises
+    ------
+    RenderError
+        Where it does not start, with what it said.
+    """
+    folder = tempfile.mkdtemp(prefix="so-")
+    address = f"{folder}/warm"
+    command = [sys.executable, "-m", "salesops_lib.report.warm", address, *modules]
+    with tempfile.TemporaryFile("w+") as said:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
+        process = subprocess.Popen(command, env=os.environ | THREADS, text=True, **pipes)
+        try:
+            if process.stdout.readline().strip() != "ready":
+                process.wait(START_S)
+                said.seek(0)
+                last = said.read().strip().splitlines()[-1:]
+                raise RenderError(f"the warm parent did not start: {''.join(last)}")
+            yield address
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Forked:
+    """What a warm parent forked: enough of a `subprocess.Popen` for a kernel's provisioner.
+
+    Parameters
+    ----------
+    address
+        Where the parent listens.
+    target
+        ``module:function`` to call in the new process.
+    arguments
+        Its keyword arguments; they travel pickled.
+    env, cwd
+        Environment and working directory; this process's own by default.
+    """
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, address: str, target: str, *, env: dict | None = None, cwd: str | None = None, **arguments):
+        self._pipe: Connection = Client(address, "AF_UNIX")
+        self.returncode: int | None = None
+        self._answer: tuple[str, Any] = ("failed", "it was killed; out of memory, perhaps")
+        asked = {"target": target, "arguments": arguments, "cwd": cwd or str(Path.cwd())}
+        self._pipe.send(asked | {"env": THREADS | dict(os.environ if env is None else env)})
+        self.pid: int = self._pipe.recv()
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        return self.wait(0)
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for its end."""
+        while self.returncode is None and self._pipe.poll(timeout):
+            try:
+                kind, value = self._pipe.recv()
+            except (EOFError, OSError):
+                kind, value = "ended", -signal.SIGKILL  # the parent is gone, and with it all it forked
+            if kind == "ended":
+                self.returncode = value
+                self._pipe.close()
+            else:
+                self._answer = kind, value
+        return self.returncode
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for what the target returned.
+
+        Raises
+        ------
+        TimeoutError
+            Where it takes longer; it is ended with all its children.
+        RenderError
+            Where it failed or was killed.
+        """
+        if self.wait(timeout) is None:
+            self.close()
+            raise TimeoutError(f"it took longer than {timeout:.0f} s")
+        kind, value = self._answer
+        if kind == "failed":
+            raise RenderError(str(value))
+        return value
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to it and its children."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of it: the parent ends it."""
+        self._pipe.close()
+        self.returncode = -signal.SIGKILL if self.returncode is None else self.returncode
+
+
+def imported(sources: Iterable[str]) -> list[str]:
+    """List the modules that code imports at its top level: what is worth having before it is run."""
+    found = set()
+    for source in sources:
+        try:
+            lines = ast.parse(source).body
+        except SyntaxError:  # a %magic, perhaps
+            continue
+        for line in lines:
+            if isinstance(line, ast.Import):
+                found.update(name.name for name in line.names)
+            elif isinstance(line, ast.ImportFrom) and line.module and not line.level:
+                found.update([line.module, *(f"{line.module}.{name.name}" for name in line.names)])
+    return sorted(found)
+
+
+def _warm(modules: Iterable[str]) -> None:
+    """Import and fill caches: fonts, templates, validators."""
+    for name in (*BASE, *modules):
+        with suppress(Exception):  # the notebook that imports it says what is wrong
+            importlib.import_module(name)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from nbformat import v4, validate
+
+    from salesops_lib.report.execute import to_html
+
+    figure = Figure()
+    figure.text(0, 0, "warm")
+    FigureCanvasAgg(figure).draw()
+    empty = v4.new_notebook(cells=[v4.new_markdown_cell("# warm"), v4.new_code_cell("")])
+    validate(empty)
+    to_html(empty, "warm", {})
+    gc.collect()
+    gc.freeze()
+
+
+def threads() -> int:
+    """Count this process's threads, those that Python does not know included."""
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def serve(address: str, owner: int, ready: Callable[[], None]) -> None:
+    """Fork for everybody who asks, until the descriptor `owner` closes."""
+    children: dict[int, tuple[int, Connection]] = {}  # by pidfd
+    with Listener(address, "AF_UNIX", backlog=64) as listener:
+        door = listener._listener._socket
+        ready()
+        while True:
+            pipes = {pipe: handle for handle, (_, pipe) in children.items()}
+            for event in wait([owner, door, *children, *pipes]):
+                if event == owner:
+                    return
+                if event is door:
+                    _take(listener, children)
+                elif event in children:
+                    _bury(event, children)
+                elif pipes[event] in children:  # its owner let go
+                    _end(children[pipes[event]][0])
+                    _bury(pipes[event], children)
+
+
+def _take(listener: Listener, children: dict) -> None:
+    """Accept one request, and fork for it."""
+    pipe = listener.accept()
+    try:
+        asked = pipe.recv() if pipe.poll(5) else None
+    except (EOFError, OSError):
+        asked = None
+    if asked is None:
+        pipe.close()
+        return
+    pid = os.fork()
+    if pid == 0:
+        for _, other in children.values():
+            other.close()
+        for handle in children:
+            os.close(handle)
+        listener.close()
+        _become(pipe, asked)
+    with suppress(OSError):
+        pipe.send(pid)
+    children[os.pidfd_open(pid)] = (pid, pipe)
+
+
+def _end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)  # it may not lead its group yet
+
+
+def _bury(handle: int, children: dict) -> None:
+    """Reap one that has ended, end what it left behind, and tell its owner."""
+    pid, pipe = children.pop(handle)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    os.close(handle)
+    with suppress(OSError):
+        pipe.send(("ended", os.waitstatus_to_exitcode(status)))
+    pipe.close()
+
+
+def _become(pipe: Connection, asked: dict[str, Any]) -> None:
+    """Turn the forked process into a fresh one of its own, call the target, and never return."""
+    code = 1
+    try:
+        _part(asked)
+        module, _, name = asked["target"].partition(":")
+        answer = getattr(importlib.import_module(module), name)(**asked["arguments"])
+        pipe.send(("done", answer))
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException as error:
+        with suppress(Exception):
+            pipe.send(("failed", f"{type(error).__name__}: {error}"))
+        traceback.print_exc()
+    finally:
+        with suppress(BaseException):
+            atexit._run_exitfuncs()
+        with suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _part(asked: dict[str, Any]) -> None:
+    """Take leave of the parent: session, signals, environment, folder, random numbers, memory."""
+    import ctypes
+    import random
+    import resource
+
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # standard input was the parent's tie to its owner
+    os.close(nothing)
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    os.chdir(asked["cwd"])
+    random.seed()
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if limit := asked["env"].get(MEMORY):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + int(limit) * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def main(address: str, *modules: str) -> None:
+    """Be a warm parent until standard input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is its owner's affair
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    said = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a run prints past its kernel is no answer to anybody
+    _warm(modules)
+    if threads() > 1:
+        sys.exit(f"{threads()} threads run after the imports, which a fork would lose")
+
+    def ready() -> None:
+        print("ready", file=said, flush=True)
+        said.close()
+
+    serve(address, sys.stdin.fileno(), ready)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
