@@ -39,6 +39,8 @@ BASE = (
 # One core each: two runs side by side would fight for the others
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 
+ALONE = THREADS | {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # Arrow's allocator keeps a thread else
+
 
 def reason() -> str:
     """Say why there can be no warm parent here; nothing where there can."""
@@ -59,7 +61,7 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
     command = [sys.executable, "-m", "salesops_lib.report.warm", address, *modules]
     with tempfile.TemporaryFile("w+") as said:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
-        process = subprocess.Popen(command, env=os.environ | THREADS, text=True, **pipes)
+        process = subprocess.Popen(command, env=os.environ | ALONE, text=True, **pipes)
         try:
             if process.stdout.readline().strip() != "ready":
                 process.wait(START_S)
