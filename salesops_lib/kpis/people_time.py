@@ -211,20 +211,20 @@ def _segment(rows: pd.DataFrame, by: str) -> pd.Series | list[str]:
     return rows[by] if by else [""] * len(rows)
 
 
-@lru_cache(maxsize=32)
-def _grouped(book: Book, period: Period, by: str) -> dict[tuple[str, bool], pd.DataFrame]:
+@lru_cache(maxsize=128)
+def _grouped(book: Book, period: Period, by: str, cells: tuple) -> dict[tuple[str, bool], pd.DataFrame]:
     rows = activities(book, period)
+    rows = such(rows, **dict(cells)) if cells else rows
     return dict(list(rows[COUNTED].groupby([_segment(rows, by), rows["is_seller"]])))
 
 
 def acted(facts: Facts, **cells) -> tuple[pd.DataFrame, str]:
     """Activities of people who sell that have these values; and how many others there are."""
-    groups = _grouped(facts.book, facts.period, facts.by)
+    groups = _grouped(facts.book, facts.period, facts.by, tuple(cells.items()))
     none = activities(facts.book, facts.period)[COUNTED].iloc[:0]
     mine, rest = (groups.get((facts.segment, is_seller), none) for is_seller in (True, False))
-    n = len(such(rest, **cells)) if len(rest) else 0
-    said = [f"{n} by nobody who sells left out"] if n else []
-    return such(mine, **cells), "; ".join(said + silence(facts.book, facts.period))
+    said = [f"{len(rest)} by nobody who sells left out"] if len(rest) else []
+    return mine, "; ".join(said + silence(facts.book, facts.period))
 
 
 @lru_cache(maxsize=32)
