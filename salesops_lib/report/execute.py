@@ -272,12 +272,16 @@ def _private_sockets(folder: str):
 
 
 def _stopped_at(executed: Path) -> tuple[int | None, str]:
-    """Number, from 1, and source of the first code cell that did not complete: it failed, timed out or died."""
+    """Number, from 1, and source of the code cell that failed, else of the last one begun: it timed out or died."""
+    found: tuple[int | None, str] = None, ""
     cells = [c for c in nbformat.read(executed, as_version=4).cells if c.cell_type == "code"]
     for number, cell in enumerate(cells, start=1):
-        if cell.metadata.get("papermill", {}).get("status") != "completed":
-            return number, cell.source
-    return None, ""
+        told = cell.metadata.get("papermill", {})
+        if told.get("start_time"):
+            found = number, cell.source
+        if told.get("status") == "failed":
+            break
+    return found
 
 
 def _headline(notebook: NotebookNode) -> str:

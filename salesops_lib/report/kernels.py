@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def serve(argv: list[str]) -> None:
     """Be the kernel that ``python -m ipykernel_launcher`` would be."""
     from ipykernel.kernelapp import IPKernelApp
 
-    sys.argv = ["ipykernel_launcher", *argv]
+    sys.argv = [find_spec("ipykernel_launcher").origin, *argv]
     os.environ.pop(ADDRESS, None)  # what a notebook starts is no business of the warm parent
     if matplotlib := sys.modules.get("matplotlib"):
         os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")

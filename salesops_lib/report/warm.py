@@ -114,8 +114,10 @@ class Forked:
         while self.returncode is None and self._pipe.poll(timeout):
             try:
                 kind, value = self._pipe.recv()
-            except (EOFError, OSError):
-                kind, value = "ended", -signal.SIGKILL  # the parent is gone, and with it all it forked
+            except (EOFError, OSError):  # the parent is gone, and with it all it forked, save what that started
+                kind, value = "ended", -signal.SIGKILL
+                with suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)
             if kind == "ended":
                 self.returncode = value
                 self._pipe.close()
@@ -204,23 +206,33 @@ def threads() -> int:
 
 
 def serve(address: str, owner: int, ready: Callable[[], None]) -> None:
-    """Fork for everybody who asks, until the descriptor `owner` closes."""
+    """Fork for everybody who asks, until the descriptor `owner` closes; then end them all."""
     children: dict[int, tuple[int, Connection]] = {}  # by pidfd
     with Listener(address, "AF_UNIX", backlog=64) as listener:
-        door = listener._listener._socket
         ready()
-        while True:
-            pipes = {pipe: handle for handle, (_, pipe) in children.items()}
-            for event in wait([owner, door, *children, *pipes]):
-                if event == owner:
-                    return
-                if event is door:
-                    _take(listener, children)
-                elif event in children:
-                    _bury(event, children)
-                elif pipes[event] in children:  # its owner let go
-                    _end(children[pipes[event]][0])
-                    _bury(pipes[event], children)
+        try:
+            while _turn(listener, owner, children):
+                pass
+        finally:
+            for pid, _ in children.values():
+                _end(pid)
+
+
+def _turn(listener: Listener, owner: int, children: dict) -> bool:
+    """Wait for something to happen and see to it; False once the owner is gone."""
+    door = listener._listener._socket
+    pipes = {pipe: handle for handle, (_, pipe) in children.items()}
+    for event in wait([owner, door, *children, *pipes]):
+        if event == owner:
+            return False
+        if event is door:
+            _take(listener, children)
+        elif event in children:
+            _bury(event, children)
+        elif pipes.get(event) in children:  # its owner let go
+            _end(children[pipes[event]][0])
+            _bury(pipes[event], children)
+    return True
 
 
 def _take(listener: Listener, children: dict) -> None:
