@@ -16,7 +16,7 @@ from salesops_lib.report.transport import DeliveryError
 if TYPE_CHECKING:
     from salesops_lib.report.deliver import Delivery
 
-SUBJECT, LINE, CELL_LINES = 160, 1000, 30  # characters, characters, lines
+SUBJECT, LINE, CELL_LINES = 200, 1000, 30  # characters, characters, lines
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^@\s]+(?=@)")
 NAMED = "|".join(set(SECRET_KEYS) - {"url", "uri", "dsn"})
 ASSIGNED = re.compile(rf"(\w*(?:{NAMED})\w*[\"']?\s*[=:](?!=)\s*)(\"[^\"]*\"|'[^']*'|[^\s,;)]+)", re.IGNORECASE)
