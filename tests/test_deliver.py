@@ -24,15 +24,22 @@ from salesops_lib.errors import ConfigError
 from salesops_lib.report import transport
 from salesops_lib.report.deliver import Delivery, deliver
 from salesops_lib.report.execute import PageRun
-from salesops_lib.report.publish import publish
 
 PASSWORD, TOKEN = "p@ss/word?hush", "T0K3N-hush-0815"
-LEADING = PageRun("leadership_report", "Leadership", "ok", headline="Booked 1.2 M EUR after 34 % of Q3.")
-CENTRAL = PageRun("manager_report-Central", "Team Central", "ok", headline="Central booked 400 k EUR.")
-WEST = PageRun("manager_report-West", "Team West", "ok", headline="West booked 800 k EUR.")
-BROKEN = PageRun(
-    "manager_report-West", "Team West", error="ValueError: no quota for West", cell=3, source="x = 1\nplan(x)",
-    traceback="Traceback: hush", parameters={"who": "West", "api_token": "swordfish"},
+
+
+def page(name, title, **found):
+    """A page as the run record holds it."""
+    made = PageRun(name=name, title=title, **({"status": "ok"} | found)).as_dict()
+    return made | {"segment": name.partition("-")[2]}
+
+
+LEADING = page("leadership_report", "Leadership", headline="Booked 1.2 M EUR after 34 % of Q3.")
+CENTRAL = page("manager_report-Central", "Team Central", headline="Central booked 400 k EUR.")
+WEST = page("manager_report-West", "Team West", headline="West booked 800 k EUR.")
+BROKEN = page(
+    "manager_report-West", "Team West", status="failed", error="ValueError: no quota for West", cell=3,
+    source="x = 1\nplan(x)", traceback="Traceback: hush", parameters={"who": "West", "api_token": "swordfish"},
 )  # fmt: skip
 
 
@@ -139,20 +146,19 @@ class Ran(NamedTuple):
 
 
 def ran(tmp_path, *pages, as_of="2026-09-30", **record):
-    """Publish pages as a run does, and read its record back."""
-    work, place = tmp_path / "work", tmp_path / "out/weekly" / as_of
-    work.mkdir(exist_ok=True)
-    for page in pages:
-        (work / f"{page.name}.ipynb").write_text("{}")
-        if page.status == "ok":
-            (work / f"{page.name}.html").write_text(f"<p>{page.headline}</p>\n", encoding="utf-8", newline="")
-    known = {"report": "weekly", "title": "Weekly report", "company": "Acme", "as_of": as_of, "details": {}}
-    publish([PageRun(**page.as_dict()) for page in pages], work, place, known | {"health": {}} | record)
-    found = json.loads((place / "run.json").read_text(encoding="utf-8"))
-    for page in found["pages"]:
-        if "-" in page["name"]:
-            page["segment"] = page["name"].partition("-")[2]
-    return Ran(found, place)
+    """A published run: the files of its pages, and its record as read back."""
+    place = tmp_path / "out/weekly" / as_of
+    place.mkdir(parents=True, exist_ok=True)
+    for made in pages:
+        if made["status"] == "ok":
+            text = f"<p>{made['headline']}</p>\n"
+            (place / f"{made['name']}.html").write_text(text, encoding="utf-8", newline="")
+    paths = [f"{made['name']}.html" for made in pages]
+    told = [
+        made | {"path": path if (place / path).exists() else ""} for made, path in zip(pages, paths, strict=True)
+    ]
+    known = {"report": "weekly", "title": "Weekly report", "company": "Acme", "as_of": as_of, "health": {}}
+    return Ran(json.loads(json.dumps(known | {"pages": told} | record)), place)
 
 
 def text_of(mail) -> str:
@@ -185,10 +191,10 @@ def test_a_mail_brings_the_headline_and_the_page_itself(tmp_path, inbox):
         "Weekly report (Acme), as of 2026-09-30\n\nLeadership\n  Booked 1.2 M EUR after 34 % of Q3.\n"
         f"  Page: {run.folder / 'leadership_report.html'}\n"
     )
-    (page,) = mail.iter_attachments()
-    assert page.get_content_type() == "text/html"
-    assert page.get_filename() == "leadership_report_2026-09-30.html"
-    assert page.get_payload(decode=True) == (run.folder / "leadership_report.html").read_bytes()
+    (sent,) = mail.iter_attachments()
+    assert sent.get_content_type() == "text/html"
+    assert sent.get_filename() == "leadership_report_2026-09-30.html"
+    assert sent.get_payload(decode=True) == (run.folder / "leadership_report.html").read_bytes()
 
 
 def test_who_may_see_one_team_gets_nothing_of_another(tmp_path, inbox):
@@ -217,7 +223,7 @@ def test_who_may_see_one_team_gets_nothing_of_another(tmp_path, inbox):
 def test_a_failure_names_the_cell_and_holds_no_secret(tmp_path, inbox):
     ran(tmp_path, LEADING, WEST)
     secrets = "password='hush hush', url=postgresql://u:hush@h/d swordfish"
-    run = ran(tmp_path, LEADING, PageRun(**BROKEN.as_dict() | {"error": f"ValueError: no quota, {secrets}"}))
+    run = ran(tmp_path, LEADING, BROKEN | {"error": f"ValueError: no quota, {secrets}"})
     run.deliver({"mail": ["vp@example.com"], "link": "https://reports.example.com/"})
     (mail,) = inbox.mails
     assert mail["Subject"] == "Failed: Weekly report, 2026-09-30: Team West"
@@ -232,7 +238,7 @@ def test_a_failure_names_the_cell_and_holds_no_secret(tmp_path, inbox):
 
 
 def test_the_cell_papermill_injects_is_not_shown(tmp_path, inbox):
-    run = ran(tmp_path, PageRun(**BROKEN.as_dict() | {"source": "# Parameters\nkey = 'sesame'\n", "cell": 2}))
+    run = ran(tmp_path, BROKEN | {"source": "# Parameters\nkey = 'sesame'\n", "cell": 2})
     run.deliver({"mail": ["vp@example.com"]})
     assert "failed in code cell 2" in text_of(inbox.mails[0])
     assert "sesame" not in everything_in(inbox.mails[0])
@@ -240,7 +246,7 @@ def test_the_cell_papermill_injects_is_not_shown(tmp_path, inbox):
 
 def test_events(tmp_path, inbox):
     good, bad = ran(tmp_path, LEADING, WEST), ran(tmp_path, LEADING, BROKEN)
-    other = PageRun(**LEADING.as_dict() | {"headline": "Booked 1.3 M EUR."})
+    other = LEADING | {"headline": "Booked 1.3 M EUR."}
     moved = ran(tmp_path, other, WEST)
     for run, before, on, pages, event in (
         (good, None, ["success"], "*", "success"),
@@ -252,6 +258,7 @@ def test_events(tmp_path, inbox):
         (good, good, ["change"], "*", ""),
         (bad, good, ["change"], "*", "change"),
         (bad, bad, ["change"], "*", ""),
+        (good, Ran({}, None), ["change"], "*", "change"),
         (moved, good, ["change"], "*", "change"),
         (moved, good, ["change"], "manager*", ""),
         (moved, good, ["failure", "change", "success"], "*", "change"),
@@ -264,7 +271,7 @@ def test_events(tmp_path, inbox):
 
 
 def test_a_mail_says_what_was_before(tmp_path, inbox):
-    other = PageRun(**LEADING.as_dict() | {"headline": "Booked 1.1 M EUR."})
+    other = LEADING | {"headline": "Booked 1.1 M EUR."}
     before = ran(tmp_path, other, BROKEN, as_of="2026-09-23")
     ran(tmp_path, LEADING, WEST, CENTRAL).deliver({"mail": ["vp@example.com"]}, before=before)
     ran(tmp_path, LEADING).deliver({"mail": ["vp@example.com"]}, before=before)
@@ -332,8 +339,8 @@ def test_no_file_outside_the_published_folder_is_sent(tmp_path, inbox):
     assert inbox.mails == []
     run.record["pages"][0] |= {"path": "leadership_report.html", "name": '../../x"; \r\ny=.html' + "é" * 300}
     assert run.deliver({"mail": ["vp@example.com"]})[0]["status"] == "sent"
-    (page,) = inbox.mails[0].iter_attachments()
-    assert page.get_filename() == f"x_y_html{'é' * 61}_2026-09-30.html"
+    (sent,) = inbox.mails[0].iter_attachments()
+    assert sent.get_filename() == f"x_y_html{'é' * 61}_2026-09-30.html"
 
 
 # -- servers that fail ---------------------------------------------------------------------------------
@@ -567,7 +574,7 @@ def test_a_service_that_does_not_answer_or_is_unknown_is_told_without_its_addres
 
 def test_names_from_the_data_mention_nobody_and_make_no_link(tmp_path, sink):
     hostile = "@everyone <!channel> <@U123> [win](https://evil.example.com)"
-    ran(tmp_path, PageRun("p", hostile, "ok", headline=hostile)).deliver({"notify": "env:SALESOPS_CHAT_URL"})
+    ran(tmp_path, page("p", hostile, headline=hostile)).deliver({"notify": "env:SALESOPS_CHAT_URL"})
     ((_, post),) = sink.posts
     for part in ("@everyone", "<!", "<@", "]("):
         assert part not in post["title"] + post["message"]
@@ -609,6 +616,7 @@ def test_deliveries_are_read_from_yaml():
         ("{mail: [a@example.com], on: []}", r"deliver.0.on.*at least 1"),
         ("{mail: [a@example.com], notify: env:X}", "either `mail`"),
         ("{pages: [a]}", "either `mail`"),
+        ('{mail: [a@example.com], segment: ""}', "deliver.0.segment.*at least 1"),
     ],
 )
 def test_a_wrong_delivery_names_the_key(entry, says):
@@ -644,6 +652,7 @@ def test_a_page_or_segment_nobody_made_is_told_with_the_near_miss(tmp_path, inbo
         {"mail": ["a@example.com"], "segment": "Centrl"},
         {"mail": ["a@example.com"], "segment": "Central", "pages": ["leadership_report"]},
     )
+    assert "Known: Central." in told[1]["error"]
     assert [entry["status"] for entry in told] == ["failed"] * 3
     assert "pages: unknown page 'leadership_reprot'. Did you mean 'leadership_report'?" in told[0]["error"]
     assert "segment: unknown segment 'Centrl'. Did you mean 'Central'?" in told[1]["error"]

@@ -58,7 +58,7 @@ class Delivery(Strict):
     notify: str = ""
     on: tuple[Literal["success", "failure", "change"], ...] = Field(("success", "failure"), min_length=1)
     pages: tuple[str, ...] = Field(ALL, min_length=1)
-    segment: str | None = None
+    segment: str | None = Field(None, min_length=1)
     sender: str = ""
     server: str = f"env:{SERVER}"
     link: str = Field("", pattern=r"^(https?://[^\s@<>\"?#]+)?$")
@@ -147,7 +147,7 @@ def deliver(
     """
     outbox, told = Outbox(), []
     for delivery in deliveries:
-        notice = Notice(record, folder, delivery, before)
+        notice = Notice(record, folder, delivery, before or None)
         told += [_tell(outbox, notice, recipient) for recipient in delivery.recipients]
     return told
 

@@ -193,7 +193,7 @@ def _state(record: dict[str, Any], delivery: Delivery) -> tuple:
 
 
 def _no_page(record: dict[str, Any], delivery: Delivery) -> DeliveryError:
-    segments = {str(page["segment"]) for page in record["pages"] if page.get("segment") is not None}
+    segments = {page["segment"] for page in record["pages"] if page.get("segment")}
     if delivery.segment is not None and delivery.segment not in segments:
         return DeliveryError(f"deliver: segment: {unknown('segment', delivery.segment, segments)}.")
     names = [page["name"] for page in record["pages"]]
