@@ -11,6 +11,7 @@ import inspect
 import io
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,10 @@ SUFFIXES = {
 LIGHT = "txt light"  # beside it the word itself becomes a class: red, amber, note
 # the others are numbers, aligned right
 SIDES = {"text": "txt", "long": "txt long", "severity": LIGHT, "flag": "txt", "date": "day"}
+RANKS = {"red": 3, "amber": 2, "note": 1}  # of severities, where a reader sorts a table by them
+WRITTEN = re.compile(r"([+−-]?)(\d[\d,]*(?:\.\d+)?)(?: (bn|M|k)\b)?")  # as `number` writes one
+MINUS = ("−", "-")
+SIZES = {"bn": 1e9, "M": 1e6, "k": 1e3, None: 1}
 
 
 @dataclass(frozen=True)
@@ -247,6 +252,8 @@ def table(
 ) -> Shown:
     """Show a frame as a table: numbers by unit and aligned right, text escaped, the first column as row heading.
 
+    Behind each number, date and severity stands what a page sorts it by.
+
     Parameters
     ----------
     frame
@@ -275,33 +282,66 @@ def table(
             raise ParameterError(unknown("column", column, frame.columns))
     _keep(frame, caption or "table")
     shown = frame.head(limit)
+    bounds = [bound for pair in ranges.values() for bound in pair]
+    behind, kinds = shown.drop(columns=bounds), [units.get(c, "text") for c in shown.columns if c not in bounds]
     for column, (low, high) in ranges.items():
         unit = units.get(column, "")
         shown = shown.assign(
             **{column: [_with_range(*row, unit) for row in shown[[column, low, high]].to_numpy()]}
         )
         units[column] = "shown"
-    shown = shown.drop(columns=[bound for pair in ranges.values() for bound in pair])
+    shown = shown.drop(columns=bounds)
     if len(frame) > limit:
         caption = f"{caption} First {limit} of {len(frame):,} rows.".strip()
     heads = [_safe(labels.get(column, str(column).replace("_", " "))) for column in shown.columns]
     sides = [SIDES.get(units.get(column, "text"), "num") for column in shown.columns]
     body = []
-    for row in shown.itertuples(index=False):
+    for row, raw in zip(shown.itertuples(index=False), behind.itertuples(index=False), strict=True):
         cells = [_safe(number(v, units.get(c, ""))) for c, v in zip(shown.columns, row, strict=True)]
         looks = [f"{side} {cell}" if side == LIGHT else side for side, cell in zip(sides, cells, strict=True)]
-        rest = "".join(f'<td class="{look}">{cell}</td>' for look, cell in zip(looks[1:], cells[1:], strict=True))
-        body.append(f'<tr><th scope="row" class="{sides[0]}">{cells[0]}</th>{rest}</tr>')
-    top = "".join(f'<th scope="col" class="{s}">{h}</th>' for s, h in zip(sides, heads, strict=True))
+        looks = [f'class="{k}"{_sorts_by(v, unit)}' for k, v, unit in zip(looks, raw, kinds, strict=True)]
+        rest = "".join(f"<td {look}>{cell}</td>" for look, cell in zip(looks[1:], cells[1:], strict=True))
+        body.append(f'<tr><th scope="row" {looks[0]}>{cells[0]}</th>{rest}</tr>')
+    unsaid = ["" if h else f' aria-label="{_safe(str(c))}"' for c, h in zip(shown.columns, heads, strict=True)]
+    top = "".join(f'<th scope="col" class="{s}"{u}>{h}</th>' for s, u, h in zip(sides, unsaid, heads, strict=True))
+    top = f"<thead><tr>{top}</tr></thead>" if any(heads) else ""
     titled = f'<p class="caption">{_safe(caption)}</p>' if caption else ""
     # the caption stands outside: inside it would scroll away with a wide table on a phone; tabindex: and the
     # table must scroll from the keyboard too
     named = html.escape(caption or "table", quote=True)
     markup = (
         f'{titled}<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
-        f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f"<table>{top}<tbody>{''.join(body)}</tbody></table></div>"
     )
     return Shown(markup, shown.to_string(index=False))
+
+
+def _sorts_by(value: Any, unit: str) -> str:
+    """Attribute with the number behind a cell; an empty one, which comes last, where there is none."""
+    import pandas as pd
+
+    if unit in ("text", "long", "flag"):
+        return ""
+    if number(value, unit) in (EMPTY, ""):
+        key = ""
+    elif unit == "date":
+        key = f"{pd.Timestamp(value).timestamp():.0f}"
+    elif unit == "severity":
+        key = RANKS.get(value, "")
+    elif unit in ("", "shown"):
+        key = _written(str(value))
+    else:
+        key = f"{float(value):.15g}"
+    return f' data-v="{key}"'
+
+
+def _written(text: str) -> str:
+    """Read the first number of a text back; nothing where it has none."""
+    if not (found := WRITTEN.search(text)):
+        return ""
+    sign, digits, size = found.groups()
+    value = float(digits.replace(",", "")) * SIZES[size]
+    return f"{-value if sign in MINUS else value:.15g}"
 
 
 def fitted(frame: pd.DataFrame | SalesOpsError, **looks: Mapping[str, Any]) -> dict[str, dict]:
@@ -396,7 +436,8 @@ def drill(
 def download(sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str) -> Shown:
     """Offer frames as an Excel file that travels inside the page; text in it is never a formula.
 
-    Beyond `DOWNLOAD_ROWS` rows a sheet is cut, and the link says so.
+    Of `name` only what any file system takes is kept, no path. Beyond `DOWNLOAD_ROWS` rows a sheet is cut, and the
+    link says so.
     """
     from tempfile import TemporaryDirectory
 
@@ -405,8 +446,10 @@ def download(sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str) -> S
     sheets = {sheet: rows for sheet, rows in sheets.items() if not isinstance(rows, SalesOpsError)}
     if not sheets:
         return Shown("", "")
+    name = re.sub(r"[^\w.+() -]+", "_", name)[-80:].strip("._ -") or "rows.xlsx"
     with TemporaryDirectory() as folder:
-        path = write_xlsx({sheet: rows.head(DOWNLOAD_ROWS) for sheet, rows in sheets.items()}, Path(folder) / name)
+        first = {sheet: rows.head(DOWNLOAD_ROWS) for sheet, rows in sheets.items()}
+        path = write_xlsx(first, Path(folder) / "rows.xlsx")
         data = base64.b64encode(path.read_bytes()).decode()
     n = sum(len(rows) for rows in sheets.values())
     cut = (

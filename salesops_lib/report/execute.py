@@ -21,10 +21,10 @@ from salesops_lib.export import write_csv, write_xlsx
 from salesops_lib.gate import FOUND
 from salesops_lib.present import DATA
 from salesops_lib.report.fanout import Job
+from salesops_lib.report.page import to_html
 from salesops_lib.report.parameters import tagged
 from salesops_lib.workspace import PINNED
 
-TEMPLATE = Path(__file__).parent / "template"
 EXPLORE, HEADLINE = "explore", "headline"
 FINDINGS = "findings.json"  # what the gate found, beside the pages while they are made
 TRACEBACK_LINES = 40
@@ -303,29 +303,3 @@ def _plain(text: str) -> str:
 
 def _shown(parameters: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in sorted(parameters.items())) or "defaults"
-
-
-def to_html(
-    notebook: NotebookNode, title: str, details: dict[str, str], health: dict[str, Any] | None = None
-) -> str:
-    """Convert an executed notebook to one file that asks nothing of the network."""
-    from nbconvert import HTMLExporter
-
-    exporter = HTMLExporter(
-        template_name="salesops_page",
-        extra_template_basedirs=[str(TEMPLATE)],
-        embed_images=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        exclude_anchor_links=True,
-    )
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    told = {
-        "style": (TEMPLATE / "page.css").read_text(encoding="utf-8"),
-        "title": title,
-        "details": details,
-        "health": health,
-        "code": code,
-    }
-    body, _ = exporter.from_notebook_node(notebook, resources={"salesops": told})
-    return body
