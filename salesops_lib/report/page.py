@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).parent / "template"
 CONTENTS_FROM = 5  # headings; a shorter page is seen at a glance
 HEADING = re.compile(r"<h2([^>]*)>(.*?)</h2>", re.DOTALL)
-# what a policy cannot stop: a refresh leaves the page, a preconnect talks to a server, a base moves every link
-UNSTOPPABLE = re.compile(r"<(?=(?:meta|link|base)\b)", re.IGNORECASE)
+# what a policy does not stop: a refresh leaves the page, a base moves its links, the others connect to a server
+# before the policy is asked
+UNSTOPPABLE = re.compile(r"<(?=(?:meta|base|link|i?frame|form)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

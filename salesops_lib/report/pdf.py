@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from salesops_lib.errors import RenderError
@@ -20,6 +23,13 @@ QUIET = (
     "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND", "--no-pdf-header-footer",
 )  # fmt: skip
 
+# a link to a page beside this one would carry the path of this machine into the PDF, and is dead there
+BESIDE = re.compile(r"""(<a\b[^>]*?)\shref="(?!https?:)[^"]*\"""")
+BROUGHT = (
+    "from playwright.sync_api import sync_playwright\n"
+    "with sync_playwright() as player: print(player.chromium.executable_path)"
+)
+
 
 def to_pdf(page: str | Path, target: str | Path, timeout_s: int = 60) -> Path:
     """Print a page as its style sheet sets it for paper; nobody sees half of the file.
@@ -27,7 +37,7 @@ def to_pdf(page: str | Path, target: str | Path, timeout_s: int = 60) -> Path:
     Parameters
     ----------
     page
-        The HTML file.
+        The HTML file; of its links only those to other sites stay.
     target
         The PDF to write; one that stands there stays until the new one is whole.
     timeout_s
@@ -45,10 +55,11 @@ def to_pdf(page: str | Path, target: str | Path, timeout_s: int = 60) -> Path:
         raise RenderError(f"{target.parent} is no folder; make it, or write the PDF somewhere else.")
     browser = find_browser()
     work = private_folder(target.parent, "printing")
-    made = work / "page.pdf"
+    copy, made = work / "page.html", work / "page.pdf"
     own = (*_as_root(), f"--user-data-dir={work / 'profile'}", f"--print-to-pdf={made}")
     try:
-        said = _run([browser, *QUIET, *own, page.as_uri()], work / "said", timeout_s)
+        copy.write_text(BESIDE.sub(r"\1", page.read_text(encoding="utf-8")), encoding="utf-8")
+        said = _run([browser, *QUIET, *own, copy.as_uri()], work / "said", timeout_s)
         if not made.is_file() or not made.read_bytes().startswith(b"%PDF-"):
             raise RenderError(f"{page.name} was not printed by {browser}: {said or 'it says nothing'}.")
         made.replace(target)
@@ -68,14 +79,11 @@ def find_browser() -> str:
     for name in BROWSERS:
         if found := shutil.which(name):
             return found
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pass
-    else:
-        with sync_playwright() as player:
-            if Path(brought := player.chromium.executable_path).is_file():
-                return brought
+    if find_spec("playwright"):
+        # in a process of its own: playwright refuses to start where an event loop runs, as in JupyterLab
+        asked = subprocess.run([sys.executable, "-c", BROUGHT], capture_output=True, text=True, check=False)
+        if Path(brought := asked.stdout.strip()).is_file():
+            return brought
     raise RenderError(
         "a PDF needs Chromium, and none was found. Install Chromium or Chrome, or "
         "`pip install 'salesops-workbench[pdf]'` and then `playwright install chromium`; or print the page from "
@@ -106,8 +114,7 @@ def _run(command: list[str], log: Path, timeout_s: int) -> str:
         try:
             process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            said = f"{command[0]} did not print {command[-1]} within {timeout_s} s and was ended; allow it more."
-            raise RenderError(said) from None
+            raise RenderError(f"{command[0]} printed nothing within {timeout_s} s and was ended.") from None
         finally:
             _end(process)
     return log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
