@@ -9,7 +9,6 @@ import shutil
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
 from threading import Thread
 
 import matplotlib.pyplot as plt
@@ -26,6 +25,7 @@ from salesops_lib.report.pdf import find_browser, to_pdf
 from salesops_lib.report.publish import write_catalogue
 from tests.conftest import make_workspace
 from tests.gate_company import clean, save
+from tests.wcag import RINGS, colour, contrast, ground, jumps, pale
 
 HOSTILE = [
     "<script>alert(1)</script>", "</table></div>", "{{ 7*7 }}", "$x$ and $y$", "[link](javascript:alert(1))",
@@ -195,6 +195,8 @@ STATE = f"""(() => {{
 
 def test_a_heading_sorts_by_the_value_and_back_by_keyboard(tab):
     page = tab(made(present.table(VALUES, units=UNITS, ranges={"money": ("low", "high")})))
+    size = "['offsetWidth', 'offsetHeight'].map(side => document.querySelector('table')[side])"
+    before = page.evaluate(size)
     while page.evaluate(STATE)[0] != "who":
         page.keyboard.press("Tab")
     for column, (first, second) in SORTED.items():
@@ -209,6 +211,7 @@ def test_a_heading_sorts_by_the_value_and_back_by_keyboard(tab):
     page.locator("thead button", has_text="money").click()
     page.locator("thead button", has_text="who").click()
     assert page.evaluate(STATE)[1:] == [SORTED["who"][0], [["who", "ascending"]]]
+    assert page.evaluate(size) == before, "the arrow moves nothing"
 
 
 def test_no_buttons_where_they_would_be_dead_or_in_the_way(tab):
@@ -396,60 +399,6 @@ def test_the_indexes_show_names_as_they_are(indexes, tab):
 
 
 # -- who can use it ------------------------------------------------------------------------------------
-
-TEXTS = """() => [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() &&
-    [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())).map(e => {
-  const style = getComputedStyle(e), behind = [];
-  for (let at = e; at; at = at.parentElement) behind.push(getComputedStyle(at).backgroundColor);
-  return {text: e.textContent.trim().slice(0, 40), colour: style.color, behind,
-          large: parseFloat(style.fontSize) >= (style.fontWeight >= 700 ? 18.66 : 24)};
-})"""
-RINGS = """() => [...document.querySelectorAll("a[href], button, summary, [tabindex]")].map(e => {
-  e.focus({focusVisible: true});
-  const at = document.activeElement, style = getComputedStyle(at);
-  return [at.tagName, e.tabIndex, style.outlineStyle, parseFloat(style.outlineWidth), style.outlineColor];
-})"""
-
-
-def colour(css):
-    red, green, blue, *alpha = map(float, re.findall(r"[\d.]+", css))
-    return (red, green, blue), alpha[0] if alpha else 1.0
-
-
-def contrast(one, two):
-    """Contrast of two colours as WCAG 2 defines it, 1 to 21."""
-
-    def luminance(rgb):
-        parts = [c / 255 / 12.92 if c <= 0.04045 * 255 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
-        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-    low, high = sorted((luminance(one), luminance(two)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def ground(behind):
-    """The colour of a stack of backgrounds, innermost first, over white."""
-    rgb = (255.0, 255.0, 255.0)
-    for css in reversed(behind):
-        top, alpha = colour(css)
-        rgb = tuple(alpha * a + (1 - alpha) * b for a, b in zip(top, rgb, strict=True))
-    return rgb
-
-
-def pale(page):
-    """Texts with less contrast than AA asks for."""
-    return [
-        found["text"]
-        for found in page.evaluate(TEXTS)
-        if contrast(colour(found["colour"])[0], ground(found["behind"])) < (3 if found["large"] else 4.5)
-    ]
-
-
-def jumps(page):
-    """Headings more than one level below the one before; the first is to be the only h1."""
-    levels = [int(name[1]) for name in page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]"
-                                                     ".map(h => h.tagName)")]  # fmt: skip
-    return levels[:1] != [1] or levels.count(1) != 1 or any(b > a + 1 for a, b in pairwise(levels))
 
 
 def everything():
