@@ -168,17 +168,25 @@ def check(out, against, workspace, as_json) -> None:
 @AS_JSON
 def reports(workspace, as_json) -> None:
     """List the reports: parameters, notebooks, schedules."""
+    from datetime import datetime
+
     from salesops_lib import report
     from salesops_lib.workspace import open_workspace
 
-    found = report.catalogue(open_workspace(workspace))
+    ws = open_workspace(workspace)
+    found = report.catalogue(ws)
+    missed = report.overdue(ws, datetime.now().astimezone()).missed
     if as_json:
-        click.echo(json.dumps({"reports": found}, default=str))
+        late = [{"report": run.report, "expected": run.expected.isoformat()} for run in missed]
+        click.echo(json.dumps({"reports": found, "missed": late}, default=str))
         return
     for entry in found:
         click.echo(f"{entry['name']}: {entry['title']}")
         click.echo(f"  notebooks: {', '.join(entry['notebooks'])}")
         click.echo(f"  parameters: {entry['parameters']}   schedule: {entry['schedule'] or 'none'}")
+        for run in missed:
+            if run.report == entry["name"]:
+                click.echo(f"  {run.sentence}")
 
 
 @command
@@ -197,9 +205,11 @@ def reports(workspace, as_json) -> None:
 @click.option(
     "--force", is_flag=True, help="Make unchanged pages anew, and those that red findings block; these say so."
 )
+@click.option("--pdf", is_flag=True, help="Print each page too, with the Chromium that is installed.")
+@click.option("--no-deliver", is_flag=True, help="Tell nobody, whatever the report's YAML says under deliver.")
 @IN
 @AS_JSON
-def render(names, as_of, pairs, workers, executor, out, force, workspace, as_json) -> None:
+def render(names, as_of, pairs, workers, executor, out, force, pdf, no_deliver, workspace, as_json) -> None:
     """Run the notebooks of each REPORT and publish their pages; those on which nothing has changed are kept.
 
     Exit 5 when a page failed (the others are published), 4 when red findings block a report.
@@ -235,6 +245,8 @@ def render(names, as_of, pairs, workers, executor, out, force, workspace, as_jso
                 today=now.date().isoformat(),
                 details={"Rendered": f"{now:%Y-%m-%d %H:%M %Z}"},
                 force=force,
+                pdf=pdf,
+                tell=not no_deliver,
                 findings=(runs + blocked)[-1].findings if runs + blocked else None,
             )
             runs.append(run)
@@ -261,6 +273,9 @@ def _print_runs(runs, blocked, as_json) -> None:
             spent = "unchanged" if page.is_reused else f"{page.seconds:.1f} s"
             line = f"{page.status:6} {run.report}/{page.name} {spent} {page.error}".rstrip()
             click.echo(line, err=as_json)
+        for told in run.manifest.get("deliveries", ()):
+            line = f"{told['status']:6} {told['kind']} to {told['to']} {told['error']}".rstrip()
+            click.echo(line, err=as_json)
         click.echo(f"{run.folder / 'index.html'}", err=as_json)
     for error in blocked:
         click.echo(f"salesops: {error}", err=True)
@@ -273,14 +288,46 @@ def _print_runs(runs, blocked, as_json) -> None:
 @AS_JSON
 def prune(keep, out, workspace, as_json) -> None:
     """Remove the older runs of every report, the newest N dates aside."""
+    from datetime import datetime
+
     from salesops_lib import report
     from salesops_lib.workspace import open_workspace
 
-    gone = report.prune(Path(out or open_workspace(workspace).out), keep)
+    ws = open_workspace(workspace)
+    place = Path(out or ws.out)
+    gone = report.prune(place, keep, report.overdue(ws, datetime.now().astimezone(), place))
     if as_json:
         click.echo(json.dumps({"removed": [str(path) for path in gone]}))
         return
     click.echo("\n".join([*(f"removed {path}" for path in gone), f"{len(gone)} runs removed"]))
+
+
+@command
+@click.option("--format", type=click.Choice(["cron", "systemd", "airflow"]), default="cron", show_default=True)
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--no-load", is_flag=True, help="Do not load the source before each report.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write the files into, instead of printing."
+)
+@IN
+def schedule(format, workers, no_load, out, workspace) -> None:
+    """Write what cron, systemd or Airflow needs to render the scheduled reports; nothing is installed."""
+    from salesops_lib import report
+    from salesops_lib.export import write_text
+    from salesops_lib.report.schedule import entries
+    from salesops_lib.workspace import open_workspace
+
+    ws = open_workspace(workspace)
+    known = {name: report.read_definition(name, ws.reports) for name in report.definitions(ws.reports)}
+    files = entries(known, ws, format, workers=workers, load=not no_load)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            click.echo(write_text(text, out / name))
+        return
+    several = len(files) > 1
+    for name, text in files.items():
+        click.echo((f"# {name}\n" if several else "") + text)
 
 
 @command

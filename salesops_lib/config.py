@@ -219,6 +219,8 @@ def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
     """
     try:
         return model.model_validate(content)
+    except ConfigError as error:  # a model's own words
+        raise ConfigError(f"{where}: {error}") from None
     except ValidationError as error:
         lines = [_explain(model, problem, where) for problem in error.errors()]
         raise ConfigError("\n".join(lines)) from None

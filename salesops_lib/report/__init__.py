@@ -5,26 +5,30 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import salesops_lib
 from salesops_lib import gate
 from salesops_lib.book import Book
-from salesops_lib.errors import ReportBlocked
+from salesops_lib.errors import RenderError, ReportBlocked
 from salesops_lib.gate.findings import sentence
 from salesops_lib.periods import RELATIVE_DAYS, as_date
 from salesops_lib.progress import track
 from salesops_lib.report import executors, fanout, runs
 from salesops_lib.report.definition import Definition, definitions, plain, read_definition
+from salesops_lib.report.deliver import deliver
 from salesops_lib.report.execute import FINDINGS, PageRun, Setting
 from salesops_lib.report.fanout import Job
-from salesops_lib.report.publish import prune, write_catalogue, write_index
+from salesops_lib.report.pdf import find_browser, to_pdf
+from salesops_lib.report.publish import overdue, prune, write_catalogue, write_index
 from salesops_lib.workspace import Workspace, open_workspace
 
-__all__ = ["Run", "catalogue", "definitions", "prune", "render"]
+__all__ = ["Run", "catalogue", "definitions", "overdue", "prune", "render"]
 
 HEALTH = "data_health"  # the page that shows what the gate found
 
@@ -84,6 +88,8 @@ def render(
     details: dict[str, str] | None = None,
     timeout_s: int | None = None,
     force: bool = False,
+    pdf: bool = False,
+    tell: bool = False,
     findings: gate.Findings | None = None,
 ) -> Run:
     """Run a report's notebooks and publish their pages, unless the data gate finds something red.
@@ -118,6 +124,10 @@ def render(
         Longest time one cell may take; by default the definition's.
     force
         Make every page anew, and whatever the gate finds; the pages say it in red.
+    pdf
+        Print each page too, with the Chromium that is installed.
+    tell
+        Tell those whom the definition names under `deliver`.
     findings
         What the gate found, where that is known; used for the snapshot they are about.
 
@@ -139,16 +149,18 @@ def render(
     """
     ws = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
     executors.check(executor)
+    if pdf:
+        find_browser()
     definition = read_definition(report, ws.reports)
     book = ws.book()
     asked = plain(parameters or {}) | ({} if as_of is None else {"as_of": as_of})
     asked["as_of"] = _resolve(asked.get("as_of", definition.parameters.get("as_of", "today")), today, book)
+    given = definition.parameters | asked
     jobs = fanout.jobs(definition, asked, ws.notebooks, ws.book(asked["as_of"], snapshot=book.snapshot_id))
     if findings is None or findings.snapshot != book.snapshot_id:
         findings = gate.check_workspace(ws, snapshot=book.snapshot, today=as_date(today) if today else None)
-    _admit(report, definition, findings, force)
-    given = definition.parameters | asked
     day = given["as_of"].replace(":", "-")
+    now = now or datetime.now().astimezone()
     told = {"Snapshot": book.snapshot_id, "As of": given["as_of"], "Code": code_version(ws.root), "Report": report}
     record = {
         "report": report,
@@ -161,10 +173,18 @@ def render(
         "details": told | (details or {}),
         "health": _health(definition, findings),
         "rows_excluded": int(book.losses["rows_quarantined"].sum()),
-        "rendered_at": (now or datetime.now().astimezone()).isoformat(timespec="seconds"),
+        "rendered_at": now.isoformat(timespec="seconds"),
         "libraries": runs.libraries(),
         "kernels": executors.how(executor),
     }
+    place = Path(out or ws.out).resolve() / report / day
+    before = runs.last(place.parent)
+    try:
+        _admit(report, definition, findings, force)
+    except ReportBlocked as error:
+        if tell:
+            deliver(record | {"error": str(error), "pages": []}, place, definition.deliver, before=before)
+        raise
     shared = {name: record[name] for name in ("snapshot_id", "health")} | {"settings": repr(ws.settings)}
     setting = Setting(
         work=Path(),
@@ -174,11 +194,12 @@ def render(
         cell_timeout_s=timeout_s or definition.cell_timeout_s,
         page_timeout_s=definition.page_timeout_s,
         memory_mb=definition.memory_mb,
+        show_code=definition.show_code,
     )
-    place = Path(out or ws.out).resolve() / report / day
-    plan = _Plan(runs.keyed(jobs, shared), setting, record, findings, force)
-    pages = _make(plan, place, workers=workers, executor=executor)
-    write_catalogue(place.parent.parent)
+    plan = _Plan(runs.keyed(jobs, shared), setting, record, findings, force, pdf)
+    told = partial(deliver, folder=place, deliveries=definition.deliver if tell else (), before=before)
+    pages = _make(plan, place, told, workers=workers, executor=executor)
+    write_catalogue(place.parent.parent, overdue(ws, now, place.parent.parent))
     return Run(report, day, pages, runs.earlier(place), place, findings)
 
 
@@ -188,9 +209,10 @@ class _Plan(NamedTuple):
     record: dict[str, Any]
     findings: gate.Findings
     force: bool
+    pdf: bool
 
 
-def _make(plan: _Plan, place: Path, *, workers: int, executor: str) -> list[PageRun]:
+def _make(plan: _Plan, place: Path, told: Callable, *, workers: int, executor: str) -> list[PageRun]:
     """Make what has changed in a private folder, with what the gate found beside it, and publish page by page."""
     began = time.perf_counter()
     names = [job.name for job in plan.jobs]
@@ -200,19 +222,34 @@ def _make(plan: _Plan, place: Path, *, workers: int, executor: str) -> list[Page
         folder = runs.Folder(place, work, plan.record | {"finished_at": None}, names, before)
         (work / FINDINGS).write_text(json.dumps(plan.findings.to_dict()), encoding="utf-8")
         done = dict(kept)
-        for page in kept.values():
-            folder.publish(page)
-        wanted = [job for job in plan.jobs if job.name not in kept]
+        folder.keep(kept.values())
+        wanted = [job for job in plan.jobs if job.is_asked and job.name not in kept]
         setting = replace(plan.setting, work=work)
         made = executors.run_all(wanted, setting, workers=workers, executor=executor)
         for page in track(made, "pages", total=len(wanted)):
             folder.publish(page)
             done[page.name] = page
         folder.sweep()
+        pages = [done[job.name] for job in plan.jobs if job.is_asked]
+        if plan.pdf:
+            _print(pages, folder)
         seconds = round(time.perf_counter() - began, 2)
         ended = datetime.now().astimezone().isoformat(timespec="seconds")
-        write_index(folder.write(finished_at=ended, seconds=seconds), place)
-    return [done[name] for name in names]
+        record = folder.write(finished_at=ended, seconds=seconds)
+        record = folder.write(deliveries=told(record))
+        write_index(record, place)
+    return pages
+
+
+def _print(pages: list[PageRun], folder: runs.Folder) -> None:
+    """Print each page whose PDF is not there yet; where one cannot be, its entry says why."""
+    for page in track(pages, "PDFs", total=len(pages)):
+        if page.status == "ok" and not page.pdf:
+            try:
+                page.pdf = to_pdf(folder.place / page.path, folder.place / f"{page.name}.pdf").name
+            except RenderError as error:
+                page.error = f"no PDF: {error}"
+    folder.keep(pages)
 
 
 def _admit(report: str, definition: Definition, found: gate.Findings, force: bool) -> None:

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, field_validator
 
 from salesops_lib.config import Strict, parse, read_yaml
 from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.report.deliver import Delivery
+from salesops_lib.report.schedule import cron_expression
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -18,6 +20,7 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 Parameters = Annotated[dict[str, Any], AfterValidator(plain)]
+Schedule = Annotated[str, AfterValidator(cron_expression)]
 
 
 NAME = r"^[A-Za-z0-9_]+$"
@@ -54,14 +57,17 @@ class Definition(Strict):
     """A report as its YAML states it.
 
     `allow_red` renders it whatever the data gate finds; `for_each` gives every notebook one page a segment;
-    `cell_timeout_s` and `page_timeout_s` end what takes longer; `memory_mb` is what a page may take.
+    `cell_timeout_s` and `page_timeout_s` end what takes longer; `memory_mb` is what a page may take; `show_code`
+    puts the code of each section behind a click; `deliver` says who is told of which pages.
     """
 
     title: str
     notebooks: tuple[Page, ...] = Field(min_length=1)
     parameters: Parameters = {}
     for_each: ForEach | None = None
-    schedule: str | None = None
+    schedule: Schedule | None = None
+    deliver: tuple[Delivery, ...] = ()
+    show_code: bool = True
     allow_red: bool = False
     cell_timeout_s: int = Field(default=900, ge=1)
     page_timeout_s: int = Field(default=3_600, ge=1)

@@ -41,8 +41,8 @@ class PageRun:
         As in its `Job`; the title is its first heading.
     status
         ``ok`` or ``failed``.
-    path
-        The published page, relative to the run's folder; empty where none was ever published.
+    path, pdf
+        The published page and its PDF, relative to the run's folder; empty where there is none.
     seconds
         Wall time.
     headline
@@ -63,6 +63,7 @@ class PageRun:
     key: str = ""
     status: str = "failed"
     path: str = ""
+    pdf: str = ""
     seconds: float = 0.0
     headline: str = ""
     error: str = ""
@@ -100,6 +101,8 @@ class Setting:
         What the header says about the data: `blocking`, `notes`, `more`, and `link` to the page with the rest.
     cell_timeout_s, page_timeout_s, memory_mb
         The longest a cell and a page may take, and the memory a process of a page may take beyond its start.
+    show_code
+        Whether the pages hold their code.
     """
 
     work: Path
@@ -109,6 +112,7 @@ class Setting:
     cell_timeout_s: int = 900
     page_timeout_s: int = 3_600
     memory_mb: int = 4_096
+    show_code: bool = True
 
 
 def prune(notebook: NotebookNode, name: str) -> NotebookNode:
@@ -175,7 +179,8 @@ def run_page(job: Job, setting: Setting) -> PageRun:
         _execute(prune(notebook, job.name), executed, job.parameters, setting)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
-        made = to_html(done, job.title, setting.details | {"Parameters": _shown(job.parameters)}, health)
+        details = setting.details | {"Parameters": _shown(job.parameters)}
+        made = to_html(done, job.title, details, health, show_code=setting.show_code)
         (setting.work / f"{job.name}.html").write_text(made, encoding="utf-8")
         _write_data(setting.work / "data" / job.name, job.name)
         run.status = "ok"
@@ -272,7 +277,7 @@ def _private_sockets(folder: str):
 
 
 def _stopped_at(executed: Path) -> tuple[int | None, str]:
-    """Number, from 1, and source of the code cell that failed, else of the last one begun: it timed out or died."""
+    """Number, from 1, and source of the code cell that failed, else of the last one begun."""
     found: tuple[int | None, str] = None, ""
     cells = [c for c in nbformat.read(executed, as_version=4).cells if c.cell_type == "code"]
     for number, cell in enumerate(cells, start=1):

@@ -39,6 +39,8 @@ class Job:
         What a fan-out makes it for, as people call it; empty else.
     key
         Says what the page depends on: of two pages with one key the second need not be made.
+    is_asked
+        Whether this run is to make it; a fan-out may be asked for one segment only.
     """
 
     source: Path
@@ -47,6 +49,7 @@ class Job:
     parameters: dict[str, Any]
     segment: str = ""
     key: str = ""
+    is_asked: bool = True
 
 
 def jobs(definition: Definition, asked: dict[str, Any], notebooks: Path, book: Book) -> list[Job]:
@@ -56,23 +59,39 @@ def jobs(definition: Definition, asked: dict[str, Any], notebooks: Path, book: B
     ------
     ParameterError
         For a notebook that is not there, a value no notebook declares, or a segment nobody is in.
+
+    Notes
+    -----
+    A segment, or its name, asked for as the parameter that the fan-out fills: only that one's pages are made.
     """
-    plain = list(_plain(definition, asked, notebooks))
     each = definition.for_each
     if each is None:
-        return [job for job, _ in plain]
-    found, names = [], set()
+        return [job for job, _ in _plain(definition, asked, notebooks)]
+    parameter = each.parameter or each.by.rpartition(".")[2]
     members = segments(book, each)
-    for job, known in plain:
-        parameter = each.parameter or each.by.rpartition(".")[2]
+    only = _only_one(asked.pop(parameter), members, parameter) if parameter in asked else ""
+    found, names = [], set()
+    for job, known in _plain(definition, asked, notebooks):
         for value, shown in members:
             given = job.parameters | check({parameter: value}, known, job.source.stem)
             name = f"{job.name}-{slug(shown)}"
             if name in names:
                 name = f"{name}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
             names.add(name)
-            found.append(replace(job, name=name, title=f"{job.title}: {shown}", parameters=given, segment=shown))
+            made = {"name": name, "title": f"{job.title}: {shown}", "parameters": given, "segment": shown}
+            found.append(replace(job, **made, is_asked=only in ("", value)))
     return found
+
+
+def _only_one(asked: Any, members: list[tuple[str, str]], parameter: str) -> str:
+    """Find the one segment that is asked for."""
+    found = [value for value, shown in members if str(asked) in (value, shown)]
+    if len(found) != 1:
+        why = (
+            unknown(parameter, str(asked), [shown for _, shown in members]) if not found else "two have that name"
+        )
+        raise ParameterError(f"for_each: {parameter}={asked}: {why}")
+    return found[0]
 
 
 def segments(book: Book, each: ForEach) -> list[tuple[str, str]]:

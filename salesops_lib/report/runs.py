@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -24,6 +24,7 @@ from salesops_lib.store import private_folder
 
 RUN_RECORD = "run.json"
 LOCK = ".lock"
+BANNER = re.compile("<!-- last good -->.*?<!-- /last good -->", re.DOTALL)  # stands in every page
 PAGE = re.compile(r"[\w-]+")
 WAIT_S = 3_600.0  # for another run of the same report and day
 LIBRARIES = ("duckdb", "ipykernel", "matplotlib", "nbconvert", "numpy", "pandas", "papermill", "pyarrow", "scipy",
@@ -76,6 +77,12 @@ def earlier(place: Path) -> dict[str, Any]:
         return {}
 
 
+def last(report: Path) -> dict[str, Any]:
+    """Read the record of a report's latest run, of whatever day; empty where there is none."""
+    records = [earlier(path.parent) for path in report.glob(f"*/{RUN_RECORD}")]
+    return max(records, key=lambda record: record.get("rendered_at", ""), default={})
+
+
 def keyed(jobs: list[Job], shared: dict[str, Any]) -> list[Job]:
     """Give each job the key of what its page depends on: notebook, parameters, and what the pages share."""
     notebooks = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in {job.source for job in jobs}}
@@ -119,7 +126,8 @@ def unchanged(jobs: list[Job], before: dict[str, Any], place: Path) -> dict[str,
         there = all((place / f"{job.name}{suffix}").is_file() for suffix in (".html", ".ipynb"))
         if page.get("status") == "ok" and page.get("key") == job.key and job.key and there:
             fields = {name: page[name] for name in page if name in PageRun.__dataclass_fields__}
-            found[job.name] = PageRun(**fields | {"is_reused": True})
+            printed = job.name + ".pdf" if (place / f"{job.name}.pdf").is_file() else ""
+            found[job.name] = PageRun(**fields | {"is_reused": True, "pdf": printed, "error": ""})
     return found
 
 
@@ -150,20 +158,31 @@ class Folder:
     def publish(self, page: PageRun) -> None:
         """Move what a page left in the work folder into place and write the record.
 
-        A failed page leaves the one published before where it is; its notebook goes to ``failed/``.
+        A failed page leaves the one published before where it is, which then says that it is the last good one;
+        its notebook goes to ``failed/``.
         """
         name, notebook = page.name, self.work / f"{page.name}.ipynb"
-        if page.status == "ok" and not page.is_reused:
+        if page.status == "ok":
             _move(notebook, self.place / notebook.name)
             if (data := self.work / "data" / name).is_dir():
                 _replace_folder(data, self.place / "data" / name)
+            (self.place / f"{name}.pdf").unlink(missing_ok=True)
             _move(self.work / f"{name}.html", self.place / f"{name}.html")
             (self.place / "failed" / notebook.name).unlink(missing_ok=True)
         elif notebook.exists():
             _move(notebook, self.place / "failed" / notebook.name)
-        if (self.place / f"{name}.html").exists():
-            page.path = f"{name}.html"
+        if (published := self.place / f"{name}.html").exists():
+            page.path = published.name
+            if page.status != "ok":
+                _say_last_good(published, page, self.record)
+        if (self.place / f"{name}.pdf").exists():
+            page.pdf = f"{name}.pdf"
         self._pages[name] = page.as_dict()
+        self.write()
+
+    def keep(self, pages: Iterable[PageRun]) -> None:
+        """Take the entries of pages whose files are in place already."""
+        self._pages |= {page.name: page.as_dict() for page in pages}
         self.write()
 
     def write(self, **more: Any) -> dict[str, Any]:
@@ -176,9 +195,20 @@ class Folder:
     def sweep(self) -> None:
         """Remove the pages of the run before that are not of this one: a rep who left, a notebook taken out."""
         for name in filter(PAGE.fullmatch, self._gone):
-            for file in (f"{name}.html", f"{name}.ipynb", f"failed/{name}.ipynb"):
+            for file in (f"{name}.html", f"{name}.pdf", f"{name}.ipynb", f"failed/{name}.ipynb"):
                 (self.place / file).unlink(missing_ok=True)
             shutil.rmtree(self.place / "data" / name, ignore_errors=True)
+
+
+def _say_last_good(published: Path, page: PageRun, record: dict[str, Any]) -> None:
+    """Tell the readers of a page that a newer one was to stand in its place."""
+    when = str(record.get("rendered_at", ""))[:16].replace("T", " ")
+    where = f" in code cell {page.cell}" if page.cell else ""
+    said = f"This is the last good page: the run of {when} failed{where}."
+    banner = f'<p class="warning">{said} <a href="index.html">Why</a></p>'
+    text = published.read_text(encoding="utf-8")
+    told = BANNER.sub(f"<!-- last good -->{banner}<!-- /last good -->", text, count=1)
+    write_text(told, published)
 
 
 def _move(source: Path, target: Path) -> None:

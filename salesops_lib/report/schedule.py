@@ -170,6 +170,12 @@ def missed(
     return sorted(found, key=lambda run: run.expected.astimezone(UTC), reverse=True)
 
 
+def next_run(name: str, schedule: str, now: datetime, zone: ZoneInfo) -> Missed:
+    """Tell when a report is due next, and what is to be said where it does not come."""
+    due = next(expected(schedule, now, now + timedelta(days=366 * 8), zone))
+    return Missed(name, due, f"expected {due:%a %d %b %H:%M}, not run")
+
+
 def _last_runs(records: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
     last: dict[str, datetime] = {}
     for record in records:

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from pydantic import SecretStr
 
 from salesops_lib.errors import ConfigError, SalesOpsError
-from salesops_lib.sources.credentials import _kept as kept
+from salesops_lib.sources.credentials import kept
 
 if TYPE_CHECKING:
     from email.message import EmailMessage

@@ -62,17 +62,17 @@ def find_address(url_env: str | None = None, keyring: Mapping[str, str] | None =
             f"url_env is the name of an environment variable, such as {URL_ENV}, not the URL itself."
         )
     place, url = name, os.environ.get(name, "").strip()
-    kept = _kept(**keyring) if keyring else ""
-    if "://" in kept:
-        place, url = f"keyring entry {keyring['service']}", kept
+    password = kept(**keyring) if keyring else ""
+    if "://" in password:
+        place, url = f"keyring entry {keyring['service']}", password
     elif not url:
         raise ConfigError(
             f"the environment variable {name} is not set. Put the database's URL there, e.g. "
             f"{name}={EXAMPLE}; or into a keyring, and name the entry in salesops.yaml: "
             "source: {keyring: {service: salesops, username: warehouse}}."
         )
-    elif kept and (parts := FORM.match(url)):
-        url = f"{parts['scheme']}://{parts['user'] or ''}:{quote(kept, safe='')}@{parts['rest']}"
+    elif password and (parts := FORM.match(url)):
+        url = f"{parts['scheme']}://{parts['user'] or ''}:{quote(password, safe='')}@{parts['rest']}"
     if not FORM.match(url):
         raise ConfigError(
             f"{place} holds no URL such as {EXAMPLE}. Marks in a user name or password are written "
@@ -81,7 +81,14 @@ def find_address(url_env: str | None = None, keyring: Mapping[str, str] | None =
     return Address(SecretStr(url), place)
 
 
-def _kept(service: str, username: str) -> str:
+def kept(service: str, username: str) -> str:
+    """Read what the system's keyring keeps for a service and a user.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no keyring, it is locked, or has no such entry.
+    """
     try:
         import keyring
     except ImportError:

@@ -1,0 +1,28 @@
+"""What a reader sees: number formats, tables, figures with alt text, tiles, sentences, and the explore lens.
+
+Everything that came from a CRM is escaped here, once. Charts are drawn elsewhere and handed in as Axes.
+"""
+
+from salesops_lib.present.about import RENDERING, as_of_line, losses, run_details, start
+from salesops_lib.present.blocks import (
+    DATA,
+    Shown,
+    columns,
+    folded,
+    headline,
+    note,
+    section,
+    stack,
+    tiles,
+)
+from salesops_lib.present.figures import ACCENT, INK, MUTED, SECOND, WIDTH_IN, figure, show, theme
+from salesops_lib.present.lens import explore
+from salesops_lib.present.numbers import EMPTY, counted, fitting, interval, number
+from salesops_lib.present.tables import download, drill, fitted, kpi_table, table
+
+__all__ = [
+    "ACCENT", "DATA", "EMPTY", "INK", "MUTED", "RENDERING", "SECOND", "WIDTH_IN", "Shown", "as_of_line", "columns",
+    "counted", "download", "drill", "explore", "figure", "fitted", "fitting", "folded", "headline", "interval",
+    "kpi_table", "losses", "note", "number", "run_details", "section", "show", "stack", "start", "table", "theme",
+    "tiles",
+]  # fmt: skip
