@@ -75,7 +75,7 @@ def test_they_run_once_and_the_pages_cannot_tell(pages):
         assert "In[3], line 2" in one.traceback
         assert one.cell == len(ABOVE) + 1 + 1 + len(BELOW)
     (said,) = (cell.outputs[0].data["text/plain"] for cell in here[0] if cell.source == BELOW[0])
-    assert said.replace("\n ", "").startswith("(4, True, '__main__', 'def double(x):")
+    assert said.replace("\n", "").startswith("(4, True, '__main__', 'def double(x):")
 
 
 @pytest.fixture(scope="module")
