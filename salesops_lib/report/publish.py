@@ -2,39 +2,111 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from pydantic import BaseModel, ValidationError
+
 from salesops_lib.errors import ConfigError, RenderError, SalesOpsError
 from salesops_lib.export import write_text
+from salesops_lib.present import counted
 from salesops_lib.report.definition import definitions, read_definition
+from salesops_lib.report.execute import PageRun
 from salesops_lib.report.page import TEMPLATE, fill
 from salesops_lib.report.runs import RUN_RECORD, locked
 from salesops_lib.report.schedule import Missed, company_timezone, missed, next_run
 from salesops_lib.workspace import Workspace
 
+FOLD_FROM, FOLDED = 40, 25  # segments: up to the first all are listed at once, beyond it behind clicks by so many
+LINKED = 24  # pages of a run that the catalogue links to itself
+
+
+class Record(BaseModel):
+    """What the indexes take from a run record; older ones may lack what has a default."""
+
+    report: str
+    title: str
+    as_of: str
+    pages: list[PageRun]
+    company: str = ""
+    snapshot_id: str = ""
+    rendered_at: str = ""
+    finished_at: str | None = None
+    rows_excluded: int = 0
+    kernels: str = ""
+    health: dict[str, Any] = {}
+    details: dict[str, Any] = {}
+
+    @property
+    def failed(self) -> list[PageRun]:
+        """The pages that could not be made."""
+        return [page for page in self.pages if page.status != "ok"]
+
+    @property
+    def made(self) -> list[PageRun]:
+        """The pages that were made."""
+        return [page for page in self.pages if page.status == "ok"]
+
+    @property
+    def headline(self) -> str:
+        """The first sentence that is about the whole and not about one segment."""
+        return next((page.headline for page in self.made if page.headline and not page.segment), "")
+
+    @property
+    def by_name(self) -> dict[str, PageRun]:
+        """The pages by the name of their files."""
+        return {page.name: page for page in self.pages}
+
+
+class Entry(NamedTuple):
+    """A run as the catalogue lists it: its record, where it lies, and what changed against the one before."""
+
+    run: Record
+    folder: str
+    has_index: bool
+    changes: str
+
+    @property
+    def links(self) -> list[tuple[str, str]]:
+        """Name and path of each page, where these are few: the segment's name where it tells them apart."""
+        several = len({_notebook_title(page) for page in self.run.pages}) > 1
+        named = [
+            (page.title or page.name if several else page.segment or page.title or page.name, page.path)
+            for page in self.run.pages
+        ]
+        return [(name, f"{self.folder}/{path}") for name, path in named if path] if len(named) <= LINKED else []
+
 
 class Due(NamedTuple):
-    """What the schedules of a workspace expect: runs that did not come, and the next one of each report."""
+    """What the schedules of a workspace expect: runs that did not come, the next of each report, and its title."""
 
     missed: list[Missed]
     coming: list[Missed]
+    titles: dict[str, str] = {}
 
 
 def write_index(record: dict[str, Any], place: Path) -> None:
     """Write the index of one run: what failed first, then each page and what changed since the day before."""
-    before = _run_before(record, _records(place.parent.parent))
-    pages = sorted(record["pages"], key=lambda page: page["status"] == "ok")
-    for page in pages:
-        page |= {"data": _data(place, page["name"]), "was": _was(page, before)}
-    told = record | {"pages": pages, "since": before.get("as_of", ""), "gone": _gone(record, before)}
-    write_text(fill("run.html.j2", **told), place / "index.html")
+    run = Record.model_validate(record)
+    before = _run_before(run, _records(place.parent, f"*/{RUN_RECORD}")[0])
+    segments = [page for page in run.made if page.segment]
+    told = {
+        "changes": _changes(run, before),
+        "was": {page.name: _was(page, before) for page in run.made},
+        "gone": [page.title or page.name for page in before.pages if page.name not in run.by_name]
+        if before
+        else [],
+        "data": {page.name: _data(place, page.name) for page in run.pages},
+        "single": [page for page in run.made if not page.segment],
+        "lists": [(title, list(pages)) for title, pages in groupby(segments, key=_notebook_title)],
+        "folded": FOLDED if len(segments) > FOLD_FROM else len(segments),
+    }
+    write_text(fill("run.html.j2", run=run, health=run.health, **told), place / "index.html")
 
 
 def write_catalogue(out: Path, due: Due | None = None) -> None:
@@ -42,12 +114,18 @@ def write_catalogue(out: Path, due: Due | None = None) -> None:
 
     Two processes may write it at once: each looks again after writing, so the last one to write has seen all.
     """
-    found: list[dict[str, Any]] | None = None
+    script = (TEMPLATE / "due.js").read_text(encoding="utf-8") if due and due.coming else ""
+    found = None
     while found != (records := _records(out)):
         found = records
-        runs = [record | {"changes": _changes(record, records)} for record in records]
-        script = (TEMPLATE / "due.js").read_text(encoding="utf-8") if due and due.coming else ""
-        write_text(fill("catalogue.html.j2", script=script, runs=runs, due=due), out / "index.html")
+        runs, damaged = records
+        entries = [
+            Entry(run, place, (out / place / "index.html").is_file(), _changes(run, _run_before(run, runs)))
+            for place, run in runs.items()
+        ]
+        reports = [list(dated) for _, dated in groupby(entries, key=lambda entry: entry.run.report)]
+        told = fill("catalogue.html.j2", script=script, reports=reports, due=due, damaged=damaged)
+        write_text(told, out / "index.html")
 
 
 def overdue(workspace: Workspace, now: datetime, out: Path | None = None) -> Due:
@@ -65,11 +143,13 @@ def overdue(workspace: Workspace, now: datetime, out: Path | None = None) -> Due
         zone = company_timezone(workspace)
     except ConfigError:
         return Due([], [])
-    records = _records(out or workspace.out)
+    runs, _ = _records(out or workspace.out)
+    records = [run.model_dump(include={"report", "rendered_at"}) for run in runs.values()]
     coming = [next_run(name, scheduled[name].schedule, now, ZoneInfo(zone)) for name in scheduled]
     seen = {record["report"] for record in records}  # one that was never run has no run to miss yet
     asked = {name: definition for name, definition in scheduled.items() if name in seen}
-    return Due(missed(asked, records, now, zone), sorted(coming, key=lambda run: run.expected))
+    titles = {name: definition.title for name, definition in scheduled.items()}
+    return Due(missed(asked, records, now, zone), sorted(coming, key=lambda run: run.expected), titles)
 
 
 def prune(out: Path, keep: int, due: Due | None = None) -> list[Path]:
@@ -85,60 +165,60 @@ def prune(out: Path, keep: int, due: Due | None = None) -> list[Path]:
     return gone
 
 
-def _records(out: Path) -> list[dict[str, Any]]:
-    runs = []
-    for found in out.glob(f"*/*/{RUN_RECORD}"):
+def _records(out: Path, pattern: str = f"*/*/{RUN_RECORD}") -> tuple[dict[str, Record], list[str]]:
+    """Read the run records, by report and from the newest day on, and list the folders of damaged ones."""
+    runs, damaged = {}, []
+    for path in out.glob(pattern):
+        place = path.parent.relative_to(out).as_posix()
         try:
-            record = json.loads(found.read_text(encoding="utf-8"))
-            record["pages"], record["title"], record["report"], record["as_of"]
-        except (OSError, ValueError, TypeError, KeyError):
-            continue  # damaged, gone, or not ours: the pages still stand
-        runs.append(record | {"href": found.parent.relative_to(out).as_posix() + "/index.html"})
-    return sorted(runs, key=lambda run: (run["report"], run["as_of"]), reverse=True)
+            runs[place] = Record.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            damaged += [place] if path.exists() else []
+    newest = sorted(runs.items(), key=lambda found: found[1].as_of, reverse=True)
+    return dict(sorted(newest, key=lambda found: found[1].report)), sorted(damaged)
 
 
-def _run_before(record: dict[str, Any], records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Find the report's run of the latest earlier day; empty where there is none."""
-    of_report = [run for run in records if run["report"] == record["report"] and run["as_of"] < record["as_of"]]
-    return max(of_report, key=lambda run: run["as_of"], default={})
+def _run_before(run: Record, runs: dict[str, Record]) -> Record | None:
+    """Find the report's run of the latest earlier day."""
+    of_report = [other for other in runs.values() if other.report == run.report and other.as_of < run.as_of]
+    return max(of_report, key=lambda other: other.as_of, default=None)
 
 
-def _by_name(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {page["name"]: page for page in record.get("pages", ())}
+def _notebook_title(page: PageRun) -> str:
+    """Name what a page was made from: its title without the segment."""
+    title = page.title or page.name
+    return title.removesuffix(f": {page.segment}") if page.segment else title
 
 
-def _was(page: dict[str, Any], before: dict[str, Any]) -> str:
+def _was(page: PageRun, before: Record | None) -> str:
     """Say what a page said the day before, where that was something else."""
-    if not before:
+    if before is None:
         return ""
-    then = _by_name(before).get(page["name"])
+    then = before.by_name.get(page.name)
     if then is None:
-        return "new"
-    return "" if then["headline"] == page["headline"] else then["headline"]
+        return f"New since {before.as_of}."
+    if then.status != "ok":
+        return f"For {before.as_of} it had failed."
+    return "" if then.headline == page.headline else f"For {before.as_of}: {then.headline or 'no headline'}"
 
 
-def _gone(record: dict[str, Any], before: dict[str, Any]) -> list[str]:
-    there = _by_name(record)
-    return [page["title"] or name for name, page in _by_name(before).items() if name not in there]
-
-
-def _changes(record: dict[str, Any], records: list[dict[str, Any]]) -> str:
+def _changes(run: Record, before: Record | None) -> str:
     """Say in a line what changed against the run of the day before."""
-    before = _run_before(record, records)
-    if not before:
+    if before is None:
         return ""
-    then, now = _by_name(before), _by_name(record)
+    then, now = before.by_name, run.by_name
     both = [(then[name], page) for name, page in now.items() if name in then]
+    differ = sum(old.status == "ok" == page.status and old.headline != page.headline for old, page in both)
     counts = {
-        "headline changed": sum(old["headline"] != page["headline"] for old, page in both),
-        "newly failed": sum(old["status"] == "ok" != page["status"] for old, page in both),
-        "mended": sum(old["status"] != "ok" == page["status"] for old, page in both),
+        "newly failed": sum(old.status == "ok" != page.status for old, page in both),
+        "mended": sum(old.status != "ok" == page.status for old, page in both),
         "new": sum(name not in then for name in now),
         "gone": sum(name not in now for name in then),
     }
-    said = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing changed"
-    data = "the same data" if before["snapshot_id"] == record["snapshot_id"] else "other data"
-    return f"Against {before['as_of']}, on {data}: {said}."
+    told = [f"{n} {what}" for what, n in counts.items() if n]
+    said = ", ".join([f"{counted(differ, 'headline')} changed"] * (differ > 0) + told) or "nothing changed"
+    data = "the same data" if before.snapshot_id == run.snapshot_id else "other data"
+    return f"Against {before.as_of}, on {data}: {said}."
 
 
 def _data(place: Path, name: str) -> list[str]:

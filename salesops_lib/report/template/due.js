@@ -4,4 +4,5 @@ for (const row of document.querySelectorAll("[data-due]")) {
   if (Date.now() < Number(row.dataset.due) * 1000) continue;
   row.className = "status failed";
   row.textContent = `✗ ${row.dataset.late}`;
+  row.parentElement.prepend(row);
 }
