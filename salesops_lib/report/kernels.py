@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from salesops_lib.report import prelude
 from salesops_lib.report.warm import ADDRESS, Forked
 
 ENGINE, PROVISIONER = "salesops", "salesops-warm"  # as pyproject.toml registers them
+SAVE_S = 1.0
 
 
 class Provisioner(LocalProvisioner):
@@ -57,7 +60,23 @@ class Engine(NBClientEngine):
         """Execute a notebook as papermill does."""
         if os.environ.get(ADDRESS):
             kwargs["kernel_manager_class"] = Manager
-        return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+        nb_man.save = _spaced(nb_man.save)  # papermill saves before and after every cell
+        try:
+            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+        finally:
+            del nb_man.save  # the last time counts
+
+
+def _spaced(save: Callable[..., None]) -> Callable[..., None]:
+    """Save at most every `SAVE_S`: writing a notebook with figures takes longer than a small cell."""
+    last = [-SAVE_S]
+
+    def spaced(**kwargs: Any) -> None:
+        if time.monotonic() - last[0] >= SAVE_S:
+            save(**kwargs)
+            last[0] = time.monotonic()
+
+    return spaced
 
 
 def serve(argv: list[str]) -> None:

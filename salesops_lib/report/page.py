@@ -7,10 +7,12 @@ import hashlib
 import html
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from nbconvert import HTMLExporter
     from nbformat import NotebookNode
 
@@ -75,17 +77,23 @@ def to_html(
     )
 
 
-def fill(template: str, *, script: str = "", **values: Any) -> str:
-    """Fill a template of ours; all values are escaped, and only `script` may run."""
+@cache
+def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, trim_blocks=True)
+    return Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, trim_blocks=True)
+
+
+def fill(template: str, *, script: str = "", **values: Any) -> str:
+    """Fill a template of ours; all values are escaped, and only `script` may run."""
     style = (TEMPLATE / "page.css").read_text(encoding="utf-8")
     sha256 = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() if script else ""
-    return environment.get_template(template).render(style=style, script=script, sha256=sha256, **values)
+    return _environment().get_template(template).render(style=style, script=script, sha256=sha256, **values)
 
 
+@cache
 def _exporter() -> HTMLExporter:
+    """Return the one whose templates are compiled once, in a warm parent for all it forks."""
     from nbconvert import HTMLExporter
 
     return HTMLExporter(
