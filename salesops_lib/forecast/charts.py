@@ -1,0 +1,123 @@
+"""Pictures of forecasts; each takes a result and returns the Axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from salesops_lib.forecast.backtest import Backtest
+
+
+def plot_fan(
+    forecasts: pd.DataFrame,
+    history: pd.DataFrame,
+    *,
+    series: object = None,
+    target: float | None = None,
+    unit: str = "money",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one series: what came, the forecast, and a band a level, wider ones paler; `target` is a dashed line.
+
+    Raises
+    ------
+    ParameterError
+        For a series that is not among the forecasts.
+    """
+    known = list(forecasts["unique_id"].unique())
+    series = known[0] if series is None else series
+    if series not in known:
+        raise ParameterError(unknown("series", str(series), map(str, known)))
+    ahead = forecasts[forecasts["unique_id"].eq(series)]
+    past = history[history["unique_id"].eq(series)].sort_values("ds")
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    levels = _levels(ahead)
+    for k, level in enumerate(reversed(levels)):
+        look = {"color": ACCENT, "alpha": 0.18 + 0.22 * k, "linewidth": 0, "label": f"{level} %"}
+        ax.fill_between(ahead["ds"], ahead[f"lo-{level}"], ahead[f"hi-{level}"], **look)
+    ax.plot(past["ds"], past["y"], color=INK, linewidth=1.2, label="history")
+    ax.plot(ahead["ds"], ahead["mean"], color=ACCENT, linewidth=2, label="forecast")
+    if target is not None:
+        ax.axhline(target, color=SECOND, linestyle="--", linewidth=1.2, label="target")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, unit)))
+    ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=5)
+    ax.set(title=f"{series}: {ahead['model'].iloc[0]}", xlabel="", ylabel="")
+    return ax
+
+
+def plot_league(result: Backtest, *, ax: Axes | None = None) -> Axes:
+    """Draw how far each model is behind the best, in MASE, with a 95 % interval; one that misses zero is dark."""
+    rows = result.league.iloc[::-1]
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 0.9 + 0.3 * len(rows)))[1]
+    for at, row in enumerate(rows.itertuples()):
+        colour = ACCENT if row.behind_low > 0 else MUTED
+        ax.plot([row.behind_low, row.behind_high], [at, at], color=colour, linewidth=2, solid_capstyle="round")
+        ax.plot(row.behind, at, "o" if row.behind_low > 0 else "D", color=colour, markersize=5)
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.set_yticks(range(len(rows)), [f"{row.model} ({row.mase:.2f})" for row in rows.itertuples()])
+    ax.set(title="Behind the best model", xlabel="MASE more than the best, 95 % interval", ylabel="")
+    return ax
+
+
+def plot_coverage(result: Backtest, *, level: int = 80, ax: Axes | None = None) -> Axes:
+    """Draw the share of past ranges that held, by steps ahead, one line a model, and the share they claim."""
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    looks = [(ACCENT, "-"), (SECOND, "--"), (INK, ":"), (MUTED, "-."), (MUTED, "-")]
+    for k, (model, rows) in enumerate(result.scores.groupby("model", sort=False)):
+        colour, style = looks[k % len(looks)]
+        ax.plot(rows["horizon"], rows[f"coverage_{level}"], style, color=colour, marker=".", label=model)
+    ax.axhline(level / 100, color=MUTED, linewidth=0.8, label="claimed")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_ylim(0, 1.02)
+    ax.legend(loc="lower left", frameon=False, fontsize=8, ncols=3)
+    ax.set(title=f"{level} % ranges that held", xlabel=f"{result.unit} ahead", ylabel="")
+    return ax
+
+
+def plot_components(parts: pd.DataFrame, *, series: object = None, ax: Axes | None = None) -> Axes:
+    """Draw Prophet's trend, and its seasons and effects around it, for one series."""
+    rows = parts[parts["unique_id"].eq(parts["unique_id"].iloc[0] if series is None else series)]
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    looks = {"trend": (INK, "-"), "yearly": (ACCENT, "-"), "holidays": (SECOND, "--")}
+    for name, own in rows.groupby("component", sort=False):
+        colour, style = looks.get(name, (MUTED, ":"))
+        ax.plot(own["ds"], own["value"], style, color=colour, label=name)
+    ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=3)
+    ax.set(title=f"{rows['unique_id'].iloc[0]}: what Prophet sees", xlabel="", ylabel="")
+    return ax
+
+
+def describe_fan(forecasts: pd.DataFrame, series: object = None, unit: str = "money") -> str:
+    """Say in one sentence what `plot_fan` shows."""
+    ahead = forecasts[forecasts["unique_id"].eq(forecasts["unique_id"].iloc[0] if series is None else series)]
+    last, level = ahead.iloc[-1], _levels(ahead)[0]
+    low, high = number(last[f"lo-{level}"], unit), number(last[f"hi-{level}"], unit)
+    return (
+        f"History and forecast of {last['unique_id']}: {number(last['mean'], unit)} by {last['ds']:%Y-%m-%d}, "
+        f"{level} % range {low} to {high} ({last['model']})."
+    )
+
+
+def describe_league(result: Backtest) -> str:
+    """Say in one sentence what `plot_league` shows."""
+    told = ", ".join(f"{row.model} {row.mase:.2f}" for row in result.league.itertuples())
+    return f"Mean absolute scaled error of past forecasts, best first: {told}."
+
+
+def describe_coverage(result: Backtest, level: int = 80) -> str:
+    """Say in one sentence what `plot_coverage` shows."""
+    told = ", ".join(f"{row['model']} {row[f'coverage_{level}']:.0%}" for _, row in result.league.iterrows())
+    return f"Share of past {level} % ranges that held: {told}."
+
+
+def _levels(rows: pd.DataFrame) -> list[str]:
+    return [name.removeprefix("lo-") for name in rows.columns if str(name).startswith("lo-")]
