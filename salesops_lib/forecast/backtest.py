@@ -28,8 +28,9 @@ class Backtest:
     Attributes
     ----------
     scores
-        One row a model and step: `model`, `horizon` (steps ahead), `mase`, `smape` (percent), `wape`, `bias` (shares
-        of what came; above 0 is too high), `coverage_80`, `coverage_95`, `msis_80`, `msis_95`, `n` (forecasts).
+        One row a model and step: `model`, `horizon` (steps ahead), `mase`, `smape` (percent), `wape` and `bias`
+        (shares of what came; a bias above 0 is too high), `coverage_80`, `coverage_95`, `msis_80`, `msis_95`, `n`
+        (forecasts).
     league
         One row a model over all steps, best first: the same measures, and `behind`, `behind_low`, `behind_high`:
         its MASE less that of the best, with a 95 % interval over series.

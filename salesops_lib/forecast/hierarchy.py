@@ -79,8 +79,8 @@ def reconcile(
     Returns
     -------
     pandas.DataFrame
-        `unique_id`, `level`, `ds`, `mean` (parts add up to totals), bounds per level, `model` with the method and how
-        it was chosen. Never below zero where the history is not.
+        `unique_id`, `level`, `ds`, `mean` (parts add up to totals), bounds per level, `model` with the method and
+        how it was chosen. Never below zero where the history is not.
 
     Raises
     ------
