@@ -76,7 +76,7 @@ def test_a_plain_pattern_is_continued(model):
 
 
 def test_every_model_in_the_list_answers_and_keeps_its_shape(caplog, capfd):
-    history = many(12)
+    history = many(12, n=96)
     for model in forecast.models():
         rows = history if model in (*combine.POOLS, combine.POOLED) else history[history["unique_id"].eq("s1")]
         if model == "auto":

@@ -17,7 +17,6 @@ from salesops_lib.forecast.series import Ask, Panel
 Fit = Callable[[Panel, Sequence[str], Ask], np.ndarray]
 Answer = tuple[np.ndarray, list[str]]  # series × step × (mean, low and high of each level), and a label a series
 POOLED = "lightgbm"
-THETA_INSTEAD = f"theta (too few series for {POOLED})"
 
 
 @dataclass(frozen=True)
@@ -164,13 +163,13 @@ def _centre(means: np.ndarray, *, is_trimmed: bool) -> np.ndarray:
 def _stand_ins(panel: Panel, thin: list, able: list[int], ask: Ask, fit: Fit) -> Answer:
     numbers = np.full((len(panel.ids), ask.horizon, len(ask.columns)), np.nan)
     labels = [""] * len(panel.ids)
-    short = [k for k in range(len(panel.ids)) if k not in set(able) and thin[k][0] == "unseasoned"]
-    if short:
+    rest = sorted(set(range(len(panel.ids))) - set(able))
+    if short := [k for k in rest if thin[k][0] == "unseasoned"]:
         own = replace(panel.pick(short), is_seasonal=False)
         found = fit(own, UNSEASONED.names, ask)
         parts = {part: found[:, j] for j, part in enumerate(UNSEASONED.names)}
         numbers[short] = combined(UNSEASONED, parts, ask)
-    for k in set(range(len(panel.ids))) - set(able):
+    for k in rest:
         y, (kind, why) = panel.values[k], thin[k]
         if kind == "unseasoned":
             labels[k] = f"theta and ets without season ({why})"

@@ -106,9 +106,11 @@ class Model:
         return found.melt("ds", names, "component", "value")
 
     def _fitted(self, y: np.ndarray, h: int):
-        for name in ("prophet", "prophet.plot", "cmdstanpy"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)  # it misses plotly as it is imported
         from prophet import Prophet
+
+        for name in ("prophet", "cmdstanpy"):  # Prophet sets its own level on import
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
         asked = self.components
         stamps = pd.date_range(end=self.panel.future(h)[self.k][-1], periods=len(y) + h, freq=self.panel.freq)
@@ -158,11 +160,7 @@ def _effects(stamps: pd.DatetimeIndex, asked: Components, *, is_end: bool) -> pd
             raise ParameterError(f"holidays {shown(asked.holidays)}: no such country code.") from error
         days += [(name, pd.Timestamp(day)) for day, name in found.items()]
     frame = pd.DataFrame(days, columns=["holiday", "day"])
-    at = (
-        stamps.searchsorted(frame["day"], side="left")
-        if is_end
-        else stamps.searchsorted(frame["day"], "right") - 1
-    )
+    at = stamps.searchsorted(frame["day"], "left" if is_end else "right") - (not is_end)
     inside = (at >= 0) & (at < len(stamps)) & (frame["day"] < stamps[-1] + step).to_numpy()
     frame = frame[inside].assign(ds=stamps[at[inside]])
     return frame.drop_duplicates(["holiday", "ds"])[["holiday", "ds"]] if len(frame) else None

@@ -157,10 +157,9 @@ def _guarded(panel: Panel, k: int, name: str, ask: Ask) -> np.ndarray:
     except Exception as error:  # whatever a library raises on one odd series must not cost the others
         log.debug("%s does not fit %r: %s", name, panel.ids[k], error)
         return np.full((ask.horizon, 1 + 2 * len(ask.levels)), np.nan)
-    table[~(np.abs(table) <= RUNAWAY * np.abs(y).max())] = np.nan
-    if np.isnan(table[:, 0]).any():
-        table[:] = np.nan
-    return table
+    far = RUNAWAY * np.abs(y).max()
+    table[:, 1:] = np.clip(table[:, 1:], -far, far)
+    return table if (np.abs(table[:, 0]) <= far).all() else np.full_like(table, np.nan)
 
 
 def _one(panel: Panel, k: int, name: str, size: float, ask: Ask) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,12 @@ class Panel:
 
     def future(self, horizon: int) -> np.ndarray:
         """Return the stamps of the coming steps: one row a series."""
-        rows = {end: pd.date_range(end, periods=horizon + 1, freq=self.freq)[1:] for end in set(self.ends)}
+        try:
+            rows = {end: pd.date_range(end, periods=horizon + 1, freq=self.freq)[1:] for end in set(self.ends)}
+        except (pd.errors.OutOfBoundsDatetime, OverflowError) as error:
+            raise ParameterError(
+                f"horizon {horizon}: {self.unit} so far ahead are beyond the calendar."
+            ) from error
         return np.array([rows[end] for end in self.ends], "datetime64[ns]")
 
     def frame(self) -> pd.DataFrame:
@@ -219,9 +224,12 @@ def _columns(history: pd.DataFrame) -> pd.DataFrame:
         )
     if history.empty:
         raise DataContractError("history: there are no rows.")
-    rows = history[list(COLUMNS)]
-    rows = rows.assign(row=history.index)
+    if twice := [name for name in COLUMNS if (history.columns == name).sum() > 1]:
+        raise DataContractError(f"history: column {twice[0]} is there twice; drop one.")
+    rows = history[list(COLUMNS)].assign(row=history.index)
     _refuse(rows, rows["unique_id"].isna(), lambda _: "unique_id is empty")
+    odd = ~rows["unique_id"].map(lambda name: isinstance(name, Hashable))
+    _refuse(rows, odd, lambda row: f"unique_id is a {type(row.unique_id).__name__}; text or a number is needed")
     return rows.reset_index(drop=True)
 
 
