@@ -398,10 +398,13 @@ def snapshots(workspace, as_json) -> None:
 @IN
 def lab(workspace) -> None:
     """Open JupyterLab on the workspace."""
+    from salesops_lib.present import LOCALE
     from salesops_lib.workspace import open_workspace
 
-    root = open_workspace(workspace).root
+    ws = open_workspace(workspace)
+    root = ws.root
     os.chdir(root)
+    os.environ.setdefault(LOCALE, ws.settings.company.locale or "en")
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root)])
 
 

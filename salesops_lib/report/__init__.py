@@ -195,6 +195,7 @@ def render(
         page_timeout_s=definition.page_timeout_s,
         memory_mb=definition.memory_mb,
         show_code=definition.show_code,
+        locale=ws.settings.company.locale or "en",
     )
     plan = _Plan(runs.keyed(jobs, shared), setting, record, findings, force, pdf)
     told = partial(deliver, folder=place, deliveries=definition.deliver if tell else (), before=before)

@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from salesops_lib.errors import RenderError
 from salesops_lib.export import write_csv, write_xlsx
 from salesops_lib.gate import FOUND
-from salesops_lib.present import DATA, RENDERING
+from salesops_lib.present import DATA, LOCALE, RENDERING
 from salesops_lib.report.fanout import Job
 from salesops_lib.report.page import to_html
 from salesops_lib.report.parameters import TAG, tagged
@@ -101,8 +101,8 @@ class Setting:
         What the header says about the data: `blocking`, `notes`, `more`, and `link` to the page with the rest.
     cell_timeout_s, page_timeout_s, memory_mb
         The longest a cell and a page may take, and the memory a process of a page may take beyond its start.
-    show_code
-        Whether the pages hold their code.
+    show_code, locale
+        Whether the pages hold their code, and how they write numbers.
     """
 
     work: Path
@@ -113,6 +113,7 @@ class Setting:
     page_timeout_s: int = 3_600
     memory_mb: int = 4_096
     show_code: bool = True
+    locale: str = "en"
 
 
 def prune(notebook: NotebookNode, name: str) -> NotebookNode:
@@ -231,7 +232,7 @@ def _told(failure: Exception, setting: Setting) -> str:
 
 def surroundings(setting: Setting) -> dict[str, str]:
     """Return the environment in which notebooks run, beside that of this process."""
-    found = {RENDERING: "1", PINNED: setting.details.get("Snapshot", "")}
+    found = {RENDERING: "1", PINNED: setting.details.get("Snapshot", ""), LOCALE: setting.locale}
     if (findings := setting.work / FINDINGS).exists():
         found[FOUND] = str(findings.resolve())
     return found
