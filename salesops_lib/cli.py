@@ -81,22 +81,25 @@ def init(folder: Path) -> None:
 @click.option("--until", metavar="DATE", help="sql: leave what is later in the database.")
 @click.option("--schema", help="sql: schema of the canonical tables.")
 @click.option("--url-env", metavar="NAME", help="sql: environment variable with the URL [SALESOPS_DB_URL].")
+@click.option("--retries", type=click.IntRange(0), default=0, help="Times to try again where the source is away.")
 @click.option("--opportunities", type=click.IntRange(1), help="sample: number of deals, up to millions.")
 @click.option("--seed", type=int, help="sample: seed.")
 @IN
 @AS_JSON
-def load(source, paths, mapping, max_loss, workspace, as_json, **options) -> None:
+def load(source, paths, mapping, max_loss, retries, workspace, as_json, **options) -> None:
     """Load SOURCE (csv, salesforce, hubspot, pipedrive, dynamics, sql, sample) from PATHS into a snapshot.
 
     Without SOURCE, what salesops.yaml names. Several folders of one CRM, of different days, become history.
     """
-    from salesops_lib.errors import LossLimitExceeded
+    from salesops_lib.errors import LossLimitExceeded, SourceUnavailable
+    from salesops_lib.progress import patiently
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
     options = {name: value for name, value in options.items() if value is not None}
+    ingest = functools.partial(ws.ingest, source, *paths, mapping=mapping, max_loss=max_loss, **options)
     try:
-        snapshot = ws.ingest(source, *paths, mapping=mapping, max_loss=max_loss, **options)
+        snapshot = patiently(ingest, SourceUnavailable, retries)
         refused = None
     except LossLimitExceeded as error:
         snapshot, refused = None, error

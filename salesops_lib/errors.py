@@ -17,6 +17,10 @@ class ConfigError(SalesOpsError):
     """A key of `salesops.yaml`, a mapping or a report definition is missing, unknown or wrong."""
 
 
+class SourceUnavailable(ConfigError):
+    """A source does not answer now, and may do so later: of all errors the one worth another try."""
+
+
 class ParameterError(SalesOpsError):
     """An argument or notebook parameter is unknown, of the wrong type or out of range."""
 

@@ -6,13 +6,24 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 log = logging.getLogger("salesops")
 SECONDS_BETWEEN_LINES = 10.0
+
+
+def patiently(make: Callable[[], T], passing: type[Exception], retries: int, pause_s: float = 2.0) -> T:
+    """Call again, after growing pauses, what fails with an error that may pass; the last error is the caller's."""
+    for k in range(retries):
+        try:
+            return make()
+        except passing as error:
+            log.warning("%s Trying again in %.0f s.", error, pause_s * 2**k)
+            time.sleep(pause_s * 2**k)
+    return make()
 
 
 def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:

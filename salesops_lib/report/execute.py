@@ -19,10 +19,10 @@ from nbformat import NotebookNode
 from salesops_lib.errors import RenderError
 from salesops_lib.export import write_csv, write_xlsx
 from salesops_lib.gate import FOUND
-from salesops_lib.present import DATA
+from salesops_lib.present import DATA, RENDERING
 from salesops_lib.report.fanout import Job
 from salesops_lib.report.page import to_html
-from salesops_lib.report.parameters import tagged
+from salesops_lib.report.parameters import TAG, tagged
 from salesops_lib.workspace import PINNED
 
 EXPLORE, HEADLINE = "explore", "headline"
@@ -152,6 +152,12 @@ def title_of(notebook: NotebookNode, fallback: str) -> str:
     return cell.source.splitlines()[0].removeprefix("# ").strip() if cell else fallback
 
 
+def above(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return the code cells above the parameters cell, where there is one."""
+    first = next(iter(tagged(notebook, TAG)), 0)
+    return [cell for cell in notebook.cells[:first] if cell.cell_type == "code"]
+
+
 def _retitle(notebook: NotebookNode, title: str) -> None:
     """Give the first heading the page's own title."""
     if cell := _headed(notebook):
@@ -163,8 +169,11 @@ def _headed(notebook: NotebookNode) -> NotebookNode | None:
     return next(headed, None)
 
 
-def run_page(job: Job, setting: Setting) -> PageRun:
-    """Run one notebook in a fresh kernel and write `<name>.html` and `<name>.ipynb` into the work folder."""
+def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRun:
+    """Run one notebook in a fresh kernel and write `<name>.html` and `<name>.ipynb` into the work folder.
+
+    Where the kernels are prepared, the cells above the parameters have run in them already.
+    """
     from papermill.exceptions import PapermillExecutionError
 
     began = time.perf_counter()
@@ -176,7 +185,7 @@ def run_page(job: Job, setting: Setting) -> PageRun:
     try:
         notebook = nbformat.read(job.source, as_version=4)
         _retitle(notebook, job.title)
-        _execute(prune(notebook, job.name), executed, job.parameters, setting)
+        _execute(prune(notebook, job.name), executed, job.parameters, setting, is_prepared)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
         details = setting.details | {"Parameters": _shown(job.parameters)}
@@ -220,21 +229,33 @@ def _told(failure: Exception, setting: Setting) -> str:
     return f"{kind}: {failure}"
 
 
-def _execute(notebook: NotebookNode, executed: Path, parameters: dict[str, Any], setting: Setting) -> None:
+def surroundings(setting: Setting) -> dict[str, str]:
+    """Return the environment in which notebooks run, beside that of this process."""
+    found = {RENDERING: "1", PINNED: setting.details.get("Snapshot", "")}
+    if (findings := setting.work / FINDINGS).exists():
+        found[FOUND] = str(findings.resolve())
+    return found
+
+
+def _execute(
+    notebook: NotebookNode, executed: Path, parameters: dict[str, Any], setting: Setting, is_prepared: bool
+) -> None:
     """Run a notebook with papermill in a fresh kernel; what it ran, and how far, lies in `executed`."""
     import papermill
 
     from salesops_lib.report.kernels import ENGINE
 
     pruned = executed.with_suffix(".pruned.ipynb")
-    nbformat.write(notebook, pruned)  # given as a node, papermill would copy it into its own metadata
+    ran = above(notebook) if is_prepared else []
+    first = notebook.cells.index(ran[-1]) + 1 if ran else 0
+    # given as a node, papermill would copy it into its own metadata
+    rest = notebook.copy()
+    rest.cells = notebook.cells[first:]
+    nbformat.write(rest, pruned)
     sockets = tempfile.mkdtemp(prefix="so-")
     data = executed.parent / "data" / executed.stem
-    pinned = {PINNED: setting.details.get("Snapshot", ""), DATA: str(data.resolve())}
-    if (found := executed.with_name(FINDINGS)).exists():
-        pinned[FOUND] = str(found.resolve())
     try:
-        with _environment(SALESOPS_RENDERING="1", **pinned):
+        with _environment(**surroundings(setting), **{DATA: str(data.resolve())}):
             papermill.execute_notebook(
                 str(pruned),
                 str(executed),
@@ -250,8 +271,22 @@ def _execute(notebook: NotebookNode, executed: Path, parameters: dict[str, Any],
                 config=_private_sockets(sockets),
             )
     finally:
+        if first and executed.exists():
+            _put_back(notebook.cells[:first], executed)
         pruned.unlink(missing_ok=True)
         shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _put_back(cells: list[NotebookNode], executed: Path) -> None:
+    """Put the cells that the kernel had run before papermill began above those it ran."""
+    from papermill.execute import ERROR_MARKER_TAG
+
+    for number, cell in enumerate((cell for cell in cells if cell.cell_type == "code"), start=1):
+        cell.execution_count = number
+    done = nbformat.read(executed, as_version=4)
+    told = len(tagged(done, ERROR_MARKER_TAG)) and 1  # papermill's word on top, where a cell failed
+    done.cells = done.cells[:told] + cells + done.cells[told:]
+    nbformat.write(done, executed)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 import nbformat
 
 from salesops_lib.errors import ParameterError, RenderError
-from salesops_lib.report import warm
+from salesops_lib.report import prelude, warm
 from salesops_lib.report.execute import PageRun, Setting, run_page
 from salesops_lib.report.fanout import Job
 
@@ -62,22 +62,26 @@ def how(executor: str = "local") -> str:
 
 
 def _forked(jobs: list[Job], setting: Setting, workers: int) -> Iterator[PageRun]:
-    with warm.parent(_modules(jobs)) as address:
+    with warm.parent(_modules(jobs)) as address, prelude.templates(jobs, setting, address) as prepared:
         pool = ThreadPoolExecutor(min(workers, len(jobs)))
         try:
-            asked = {pool.submit(again, forked_page, job, setting, address): job for job in jobs}
+            asked = {
+                pool.submit(again, forked_page, job, setting, address, prepared.get(job.source, "")): job
+                for job in jobs
+            }
             for done in as_completed(asked):
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # the parent ends what still runs
 
 
-def forked_page(job: Job, setting: Setting, address: str) -> PageRun:
-    """Make one page in a process forked from a warm parent."""
-    env = os.environ | {warm.ADDRESS: address, warm.MEMORY: str(setting.memory_mb)}
+def forked_page(job: Job, setting: Setting, address: str, prepared: str = "") -> PageRun:
+    """Make one page in a process forked from a warm parent, its kernel from where its first cells have run."""
+    env = os.environ | {warm.ADDRESS: prepared or address, warm.MEMORY: str(setting.memory_mb)}
     began = time.perf_counter()
     try:
-        child = warm.Forked(address, f"{run_page.__module__}:run_page", env=env, job=job, setting=setting)
+        asked = {"job": job, "setting": setting, "is_prepared": bool(prepared)}
+        child = warm.Forked(address, f"{run_page.__module__}:run_page", env=env, **asked)
         with closing(child):
             return child.result(setting.page_timeout_s)
     except TimeoutError:

@@ -16,6 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 from papermill.engines import NBClientEngine
 
+from salesops_lib.report import prelude
 from salesops_lib.report.warm import ADDRESS, Forked
 
 ENGINE, PROVISIONER = "salesops", "salesops-warm"  # as pyproject.toml registers them
@@ -69,5 +70,9 @@ def serve(argv: list[str]) -> None:
         os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
         matplotlib.rcParams["backend"] = os.environ["MPLBACKEND"]
     app = IPKernelApp.instance()
+    for done in prelude.DONE:
+        app.user_ns = done.module.__dict__
     app.initialize(argv)
+    for done in prelude.DONE:
+        done.enter(app.shell)
     app.start()

@@ -250,7 +250,7 @@ def entries(
         if not SAFE_NAME.fullmatch(name):
             raise ParameterError(f"report {shown(name)} has a schedule: name its file with letters, digits, _ - .")
     call = f"{_quote(sys.executable)} -m salesops_lib"
-    first = [f"{call} load"] if load and _says_what_to_load(workspace.settings.source) else []
+    first = [f"{call} load --retries 3"] if load and _says_what_to_load(workspace.settings.source) else []
     jobs = []
     for name, one in due.items():
         commands = (*first, f"{call} render {name} --workers {workers}")

@@ -324,7 +324,8 @@ def _part(asked: dict[str, Any]) -> None:
     if limit := asked["env"].get(MEMORY):
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + int(limit) * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def main(address: str, *modules: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from salesops_lib.errors import ConfigError, DataContractError, SalesOpsError
+from salesops_lib.errors import ConfigError, DataContractError, SalesOpsError, SourceUnavailable
 from salesops_lib.sources.credentials import Address, missing
 from salesops_lib.sources.read.parquet import text_array
 
@@ -33,6 +33,8 @@ REFUSALS = {
     r"SSL|TLS|certificate": "no secure connection could be made; see sslmode of the URL",
     r"invalid|missing \"=\"|URI|parse": "its URL cannot be read",
 }
+AWAY = ("nothing answers at that host and port", f"there was no answer within {CONNECT_SECONDS} seconds")
+GONE = re.compile("08...|57P0[123]|53300")  # SQLSTATE: connection lost, server stops or starts, too many sessions
 HINTS = {
     "57014": "Narrow it with --since or a condition, or raise timeout_s under source.",
     "42501": "Ask for the right to read it (grant select).",
@@ -90,7 +92,8 @@ class Warehouse:
         except Exception as error:  # what a driver says here may hold a part of a URL it could not read
             said = f"{error} {getattr(error, 'sqlstate', '')}"
             why = next((w for form, w in REFUSALS.items() if re.search(form, said, re.I)), type(error).__name__)
-            raise ConfigError(
+            is_away = why in AWAY or GONE.fullmatch(getattr(error, "sqlstate", None) or "")
+            raise (SourceUnavailable if is_away else ConfigError)(
                 f"the database of {self.address.place} cannot be reached: {why}. Mend its URL, or the server."
             ) from None
 
@@ -108,7 +111,7 @@ class Warehouse:
             said = said.partition("ERROR:")[2] or said
             said = " ".join(re.split(r"LINE \d+:|Query was:|SQLSTATE|\[SQL:", said)[0].split()).rstrip(".")
             told = f"{name}: the database says: {said[:400]}. {HINTS.get(state, '')}"
-            raise DataContractError(told.strip()) from None
+            raise (SourceUnavailable if GONE.fullmatch(state) else DataContractError)(told.strip()) from None
 
 
 class Postgres(Warehouse):
