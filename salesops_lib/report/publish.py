@@ -54,8 +54,8 @@ class Record(BaseModel):
 
     @property
     def headline(self) -> str:
-        """The first sentence that is about the whole and not about one segment."""
-        return next((page.headline for page in self.made if page.headline and not page.segment), "")
+        """The sentence of the first page, unless that is about one segment."""
+        return next((page.headline for page in self.pages if not page.segment), "")
 
     @property
     def by_name(self) -> dict[str, PageRun]:
@@ -72,14 +72,13 @@ class Entry(NamedTuple):
     changes: str
 
     @property
-    def links(self) -> list[tuple[str, str]]:
+    def links(self) -> list[tuple[str, str, PageRun]]:
         """Name and path of each page, where these are few: the segment's name where it tells them apart."""
         several = len({_notebook_title(page) for page in self.run.pages}) > 1
-        named = [
-            (page.title or page.name if several else page.segment or page.title or page.name, page.path)
-            for page in self.run.pages
-        ]
-        return [(name, f"{self.folder}/{path}") for name, path in named if path] if len(named) <= LINKED else []
+        listed = self.run.pages if len(self.run.pages) <= LINKED else []
+        names = ((page.title if several else page.segment or page.title) or page.name for page in listed)
+        found = zip(names, listed, strict=True)
+        return [(name, f"{self.folder}/{page.path}", page) for name, page in found if page.path]
 
 
 class Due(NamedTuple):
