@@ -91,6 +91,7 @@ def _records(out: Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(found.read_text(encoding="utf-8"))
             record["pages"], record["title"], record["report"], record["as_of"]
+            found.with_name("index.html").stat()  # its first run may have been killed before it wrote one
         except (OSError, ValueError, TypeError, KeyError):
             continue  # damaged, gone, or not ours: the pages still stand
         runs.append(record | {"href": found.parent.relative_to(out).as_posix() + "/index.html"})
