@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -200,7 +201,8 @@ def render(
     plan = _Plan(runs.keyed(jobs, shared), setting, record, findings, force, pdf)
     told = partial(deliver, folder=place, deliveries=definition.deliver if tell else (), before=before)
     pages = _make(plan, place, told, workers=workers, executor=executor)
-    write_catalogue(place.parent.parent, overdue(ws, now, place.parent.parent))
+    with runs.in_words(place):
+        write_catalogue(place.parent.parent, overdue(ws, now, place.parent.parent))
     return Run(report, day, pages, runs.earlier(place), place, findings)
 
 
@@ -226,10 +228,12 @@ def _make(plan: _Plan, place: Path, told: Callable, *, workers: int, executor: s
         folder.keep(kept.values())
         wanted = [job for job in plan.jobs if job.is_asked and job.name not in kept]
         setting = replace(plan.setting, work=work)
-        made = executors.run_all(wanted, setting, workers=workers, executor=executor)
-        for page in track(made, "pages", total=len(wanted)):
-            folder.publish(page)
-            done[page.name] = page
+        # Closed at once, whatever stops this run: else what still runs is awaited before the command ends
+        with closing(executors.run_all(wanted, setting, workers=workers, executor=executor)) as made:
+            for page in track(made, "pages", total=len(wanted)):
+                folder.publish(page)
+                done[page.name] = page
+        write_index(folder.write(), place)  # before the sweep: it links to no page that is about to go
         folder.sweep()
         pages = [done[job.name] for job in plan.jobs if job.is_asked]
         if plan.pdf:

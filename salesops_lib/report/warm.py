@@ -3,7 +3,8 @@
 The parent runs no report itself: it holds one thread, no connection and no state of a run, so that what it
 forks differs from an ordinary process only in what it need not import again. It listens on a socket in a private
 folder; who closes a connection ends what was started through it, with all its children. Its own end, however it
-comes, ends everything it has forked. Linux only: elsewhere `reason` says why not.
+comes, ends everything it has forked, and what that started: a mark in the environment tells it from the rest.
+Linux only: elsewhere `reason` says why not.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from salesops_lib.errors import RenderError
 
 ADDRESS = "SALESOPS_WARM"  # where the parent listens
 MEMORY = "SALESOPS_MEMORY_MB"  # what a run may take beyond the parent's own
+MARK = "SALESOPS_RUN"  # which parent a process descends from
 START_S = 120
 # What every page needs, whatever its notebook imports
 BASE = (
@@ -56,28 +58,51 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
     RenderError
         Where it does not start, with what it said.
     """
-    folder = tempfile.mkdtemp(prefix="so-")
+    folder = _folder()
     address = f"{folder}/warm"
     command = [sys.executable, "-m", "salesops_lib.report.warm", address, *modules]
     with tempfile.TemporaryFile("w+") as said:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
-        process = subprocess.Popen(command, env=os.environ | ALONE, text=True, **pipes)
+        process = subprocess.Popen(command, env=os.environ | ALONE | {MARK: folder}, text=True, **pipes)
+        patience_s = 0  # while it imports it has forked nothing, and does not listen either
         try:
             if process.stdout.readline().strip() != "ready":
                 process.wait(START_S)
                 said.seek(0)
                 last = said.read().strip().splitlines()[-1:]
                 raise RenderError(f"the warm parent did not start: {''.join(last)}")
+            patience_s = 10
             yield address
         finally:
             process.stdin.close()
             try:
-                process.wait(10)
+                process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
             process.stdout.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            _clear(folder)
+
+
+def _folder() -> str:
+    """Make a private folder with a short path, as sockets need; remove those of owners that were killed."""
+    for left in Path(tempfile.gettempdir()).glob("so-*-*"):
+        owner = left.name.split("-")[1]
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"so-{os.getpid()}-")
+
+
+def _clear(folder: str) -> None:
+    """End whatever still bears the mark of a parent, sessions of its own included, and remove its folder."""
+    mark = f"{MARK}={folder}".encode()
+    for _ in range(3):  # one may be starting another just now
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            pid = int(environment.parent.name)
+            with suppress(OSError):  # another user's, or gone
+                if pid != os.getpid() and mark in environment.read_bytes().split(b"\0"):
+                    os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Forked:
@@ -93,6 +118,11 @@ class Forked:
         Its keyword arguments; they travel pickled.
     env, cwd
         Environment and working directory; this process's own by default.
+
+    Raises
+    ------
+    RenderError
+        Where the system has no room for another process.
     """
 
     stdin = stdout = stderr = None
@@ -103,7 +133,10 @@ class Forked:
         self._answer: tuple[str, Any] = ("failed", "it was killed; out of memory, perhaps")
         asked = {"target": target, "arguments": arguments, "cwd": cwd or str(Path.cwd())}
         self._pipe.send(asked | {"env": THREADS | dict(os.environ if env is None else env)})
-        self.pid: int = self._pipe.recv()
+        answer = self._pipe.recv()
+        if isinstance(answer, OSError):
+            raise RenderError(f"no process could be started for it: {answer}")
+        self.pid: int = answer
 
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
@@ -216,6 +249,7 @@ def serve(address: str, owner: int, ready: Callable[[], None]) -> None:
         finally:
             for pid, _ in children.values():
                 _end(pid)
+                os.waitpid(pid, 0)
 
 
 def _turn(listener: Listener, owner: int, children: dict) -> bool:
@@ -245,7 +279,14 @@ def _take(listener: Listener, children: dict) -> None:
     if asked is None:
         pipe.close()
         return
-    pid = os.fork()
+    asked["parent"] = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        with suppress(OSError):
+            pipe.send(error)
+        pipe.close()
+        return
     if pid == 0:
         for _, other in children.values():
             other.close()
@@ -303,7 +344,6 @@ def _become(pipe: Connection, asked: dict[str, Any]) -> None:
 
 def _part(asked: dict[str, Any]) -> None:
     """Take leave of the parent: session, signals, environment, folder, random numbers, memory."""
-    import ctypes
     import random
     import resource
 
@@ -311,25 +351,37 @@ def _part(asked: dict[str, Any]) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # standard input was the parent's tie to its owner
     os.close(nothing)
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    _end_with_parent()
+    if os.getppid() != asked["parent"]:  # it had ended before
+        os._exit(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    mark = os.environ[MARK]
     os.environ.clear()
-    os.environ.update(asked["env"])
+    os.environ.update(asked["env"] | {MARK: mark})
     os.chdir(asked["cwd"])
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     if limit := asked["env"].get(MEMORY):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        # Of what can be written to: of addresses alone, each thread's allocator sets 64 MB aside
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
         most = pages * resource.getpagesize() + int(limit) * 2**20
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def _end_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the system send this process a signal once its parent is gone; 0 for none."""
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
 def main(address: str, *modules: str) -> None:
     """Be a warm parent until standard input closes."""
+    _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is its owner's affair
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     said = os.fdopen(os.dup(1), "w")
@@ -339,10 +391,14 @@ def main(address: str, *modules: str) -> None:
         sys.exit(f"{threads()} threads run after the imports, which a fork would lose")
 
     def ready() -> None:
+        _end_with_parent(0)  # from here on standard input tells, and what is forked is ended first
         print("ready", file=said, flush=True)
         said.close()
 
-    serve(address, sys.stdin.fileno(), ready)
+    try:
+        serve(address, sys.stdin.fileno(), ready)
+    finally:
+        _clear(os.environ[MARK])
 
 
 if __name__ == "__main__":
