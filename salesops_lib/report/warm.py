@@ -32,6 +32,7 @@ ADDRESS = "SALESOPS_WARM"  # where the parent listens
 MEMORY = "SALESOPS_MEMORY_MB"  # what a run may take beyond the parent's own
 MARK = "SALESOPS_RUN"  # which parent a process descends from
 START_S = 120
+KILLED = "it was killed; out of memory, perhaps"
 # What every page needs, whatever its notebook imports
 BASE = (
     "IPython.core.interactiveshell", "ipykernel.debugger", "ipykernel.kernelapp", "ipywidgets", "jupyter_client",
@@ -69,8 +70,8 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
             if process.stdout.readline().strip() != "ready":
                 process.wait(START_S)
                 said.seek(0)
-                last = said.read().strip().splitlines()[-1:]
-                raise RenderError(f"the warm parent did not start: {''.join(last)}")
+                last = said.read().strip().splitlines() or [KILLED]
+                raise RenderError(f"the warm parent did not start: {last[-1]}")
             patience_s = 10
             yield address
         finally:
@@ -130,7 +131,7 @@ class Forked:
     def __init__(self, address: str, target: str, *, env: dict | None = None, cwd: str | None = None, **arguments):
         self._pipe: Connection = Client(address, "AF_UNIX")
         self.returncode: int | None = None
-        self._answer: tuple[str, Any] = ("failed", "it was killed; out of memory, perhaps")
+        self._answer: tuple[str, Any] = ("failed", KILLED)
         asked = {"target": target, "arguments": arguments, "cwd": cwd or str(Path.cwd())}
         self._pipe.send(asked | {"env": THREADS | dict(os.environ if env is None else env)})
         answer = self._pipe.recv()
