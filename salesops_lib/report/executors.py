@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import os
-import platform
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from contextlib import closing
 
 import nbformat
 
 from salesops_lib.errors import ParameterError, RenderError, shown
-from salesops_lib.report import ordinary, prelude, warm
+from salesops_lib.report import cluster, ordinary, prelude, warm
 from salesops_lib.report.execute import PageRun, Setting, run_page
 from salesops_lib.report.fanout import Job
 
-if TYPE_CHECKING:
-    from distributed import Client, Future
-
-LOCAL, ORDINARY, DASK = "local", "ordinary", "dask://"
+LOCAL, ORDINARY, DASK = "local", "ordinary", cluster.SCHEME
 RETRIES, PAUSE_S = 3, 2.0  # of a page whose failure may pass: after 2, 4 and 8 s
-CONNECT_S, JOIN_S = 10, 60  # until a cluster's scheduler answers, and until it has a worker
 
 
 def check(executor: str) -> str:
@@ -54,7 +47,7 @@ def run_all(jobs: list[Job], setting: Setting, *, workers: int, executor: str = 
     if not jobs:
         return
     if executor.startswith(DASK):
-        yield from _on_dask(jobs, setting, executor)
+        yield from cluster.make(jobs, setting, executor)
     elif executor == ORDINARY or warm.reason():
         yield from _ordinary(jobs, setting, workers)
     else:
@@ -124,75 +117,6 @@ def _ordinary(jobs: list[Job], setting: Setting, workers: int) -> Iterator[PageR
         os.close(ours)  # ends the pages that are still being made
         pool.shutdown(cancel_futures=True)
         os.close(lifeline)
-
-
-def _on_dask(jobs: list[Job], setting: Setting, executor: str) -> Iterator[PageRun]:
-    """Send the same jobs to a cluster whose workers see the same folders."""
-    with _cluster(executor) as client:
-        asked = {client.submit(on_worker, job, setting, pure=False, retries=1): job for job in jobs}
-        for done in _as_done(client, set(asked)):
-            yield _fetched(done, asked.pop(done))
-        for job in asked.values():
-            yield PageRun.of(job, error=f"{executor}: no worker was left to make it")
-
-
-def on_worker(job: Job, setting: Setting) -> PageRun:
-    """Make one page on a worker of a cluster as anywhere else: in a process of its own, within the same limits."""
-    for place in (setting.work, setting.root, job.source):
-        if not place.exists():
-            error = f"the cluster's worker on {platform.node()} does not see {place}: it needs the same folders"
-            return PageRun.of(job, error=error)
-    (page,) = run_all([job], setting, workers=1)
-    return page
-
-
-def _cluster(executor: str) -> Client:
-    """Connect to a scheduler that has workers.
-
-    Raises
-    ------
-    RenderError
-        Where the extra is missing, nothing answers there, what answers is no scheduler, or it has no worker.
-    """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        mend = "pip install 'salesops-workbench[dask]'"
-        raise RenderError(f"--executor dask:// needs the extra `dask`: {mend}.") from error
-    host, _, port = executor.removeprefix(DASK).rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()  # Dask would try on and on
-        client = Client(f"tcp://{host}:{port}", timeout=CONNECT_S, set_as_default=False)
-    except (OSError, OverflowError) as error:
-        raise RenderError(f"{executor}: no Dask scheduler answers there ({error}).") from error
-    try:
-        client.wait_for_workers(1, timeout=JOIN_S)
-    except TimeoutError as error:
-        client.close()
-        raise RenderError(f"{executor}: the scheduler has no worker; start one with `dask worker`.") from error
-    return client
-
-
-def _as_done(client: Client, waiting: set[Future]) -> Iterator[Future]:
-    """Yield what is done, until no worker has been left for a while."""
-    from distributed import as_completed as completed
-
-    while waiting:
-        with suppress(TimeoutError):
-            for done in completed(list(waiting), loop=client.loop, timeout=JOIN_S):
-                waiting.discard(done)
-                yield done
-        try:
-            client.wait_for_workers(1, timeout=JOIN_S)
-        except TimeoutError:
-            return
-
-
-def _fetched(done: Future, job: Job) -> PageRun:
-    try:
-        return done.result()
-    except Exception as failure:
-        return PageRun.of(job, error=f"lost on the cluster: {type(failure).__name__}: {failure}")
 
 
 def _modules(jobs: Iterable[Job]) -> list[str]:

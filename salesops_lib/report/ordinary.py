@@ -46,7 +46,7 @@ def make(job: Job, setting: Setting, lifeline: int) -> PageRun:
 def _made(job: Job, setting: Setting, lifeline: int, folder: Path) -> PageRun | str:
     """Return the page, or say what stopped its process."""
     (folder / ASKED).write_bytes(pickle.dumps((job, setting)))
-    command = [sys.executable, "-m", __name__, str(folder)]
+    command = [sys.executable, "-P", "-m", __name__, str(folder)]
     with (folder / SAID).open("wb") as said:
         process = subprocess.Popen(command, stdin=lifeline, stdout=said, stderr=said, env=os.environ | THREADS)
     try:

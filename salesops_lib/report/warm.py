@@ -58,7 +58,8 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
     """
     folder = tempfile.mkdtemp(prefix="so-")
     address = f"{folder}/warm"
-    command = [sys.executable, "-m", "salesops_lib.report.warm", address, *modules]
+    # -P: kernels started by Jupyter do not import from the folder that the command was called in either
+    command = [sys.executable, "-P", "-m", "salesops_lib.report.warm", address, *modules]
     with tempfile.TemporaryFile("w+") as said:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
         process = subprocess.Popen(command, env=os.environ | ALONE, text=True, **pipes)
@@ -103,7 +104,10 @@ class Forked:
         self._answer: tuple[str, Any] = ("failed", "it was killed; out of memory, perhaps")
         asked = {"target": target, "arguments": arguments, "cwd": cwd or str(Path.cwd())}
         self._pipe.send(asked | {"env": THREADS | dict(os.environ if env is None else env)})
-        self.pid: int = self._pipe.recv()
+        first = self._pipe.recv()
+        if not isinstance(first, int):
+            raise EOFError("it was killed as it began")
+        self.pid: int = first
 
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
@@ -253,8 +257,6 @@ def _take(listener: Listener, children: dict) -> None:
             os.close(handle)
         listener.close()
         _become(pipe, asked)
-    with suppress(OSError):
-        pipe.send(pid)
     children[os.pidfd_open(pid)] = (pid, pipe)
 
 
@@ -281,6 +283,7 @@ def _become(pipe: Connection, asked: dict[str, Any]) -> None:
     """Turn the forked process into a fresh one of its own, call the target, and never return."""
     code = 1
     try:
+        pipe.send(os.getpid())  # from here: sent by the parent it might come after the answer
         _part(asked)
         module, _, name = asked["target"].partition(":")
         answer = getattr(importlib.import_module(module), name)(**asked["arguments"])
