@@ -378,6 +378,7 @@ def indexes(tmp_path_factory):
     ]
     record = {
         "report": "demo", "title": title, "company": title, "as_of": "2026-07-15", "snapshot_id": "s",
+        "rendered_at": "2026-07-15T12:00:00+02:00",
         "details": {HOSTILE[0]: HOSTILE[1]}, "health": HEALTH | {"blocking": [title]},
         "pages": [page.as_dict() for page in pages],
     }  # fmt: skip

@@ -136,8 +136,9 @@ def test_a_result_an_error_and_a_death_are_told(parent):
 
 
 def sleeping(mark: str) -> list[psutil.Process]:
-    found = [p for p in psutil.process_iter(["cmdline"]) if mark in " ".join(p.info["cmdline"] or ())]
-    return [p for p in found if p.status() != psutil.STATUS_ZOMBIE]
+    found = psutil.process_iter(["cmdline", "status"])
+    alive = [p for p in found if p.info["status"] != psutil.STATUS_ZOMBIE]
+    return [p for p in alive if mark in " ".join(p.info["cmdline"] or ())]
 
 
 def gone(mark: str) -> bool:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,7 +115,7 @@ def render(
     executor
         ``local``, or ``dask://HOST:PORT`` of a scheduler whose workers see the same folders.
     now
-        When it is rendered, for the run record; the present by default.
+        When it is rendered, for the run record; the end of the export by default.
     today
         What words such as ``last_month_end`` are counted from, the last exported day by default; and the day on
         which the gate tells the age of the export.
@@ -161,7 +161,7 @@ def render(
     if findings is None or findings.snapshot != book.snapshot_id:
         findings = gate.check_workspace(ws, snapshot=book.snapshot, today=as_date(today) if today else None)
     day = given["as_of"].replace(":", "-")
-    now = now or datetime.now().astimezone()
+    now = now or book.snapshot.extracted_at.tz_convert(book.calendar.timezone).to_pydatetime()
     told = {"Snapshot": book.snapshot_id, "As of": given["as_of"], "Code": code_version(ws.root), "Report": report}
     record = {
         "report": report,
@@ -239,8 +239,8 @@ def _make(plan: _Plan, place: Path, told: Callable, *, workers: int, executor: s
         if plan.pdf:
             _print(pages, folder)
         seconds = round(time.perf_counter() - began, 2)
-        ended = datetime.now().astimezone().isoformat(timespec="seconds")
-        record = folder.write(finished_at=ended, seconds=seconds)
+        ended = datetime.fromisoformat(plan.record["rendered_at"]) + timedelta(seconds=seconds)
+        record = folder.write(finished_at=ended.isoformat(timespec="seconds"), seconds=seconds)
         record = folder.write(deliveries=told(record))
         write_index(record, place)
     return pages

@@ -180,7 +180,9 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
     began = time.perf_counter()
     run, health = PageRun.of(job), setting.health
     executed = setting.work / f"{job.name}.ipynb"
-    (setting.work / "data" / job.name).mkdir(parents=True, exist_ok=True)
+    data = setting.work / "data" / job.name
+    shutil.rmtree(data, ignore_errors=True)  # what an earlier try of this page left
+    data.mkdir(parents=True)
     if health and health["link"] == f"{job.name}.html":
         health = health | {"more": 0, "link": ""}  # this very page shows the rest
     try:
@@ -192,7 +194,7 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
         details = setting.details | {"Parameters": _shown(job.parameters)}
         made = to_html(done, job.title, details, health, show_code=setting.show_code)
         (setting.work / f"{job.name}.html").write_text(made, encoding="utf-8")
-        _write_data(setting.work / "data" / job.name, job.name)
+        _write_data(data, job.name)
         run.status = "ok"
     except PapermillExecutionError as failure:
         run.error = f"{failure.ename}: {failure.evalue}"

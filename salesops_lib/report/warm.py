@@ -61,7 +61,8 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
     """
     folder = _folder()
     address = f"{folder}/warm"
-    command = [sys.executable, "-m", "salesops_lib.report.warm", address, *modules]
+    # -P: kernels started by Jupyter do not import from the folder that the command was called in either
+    command = [sys.executable, "-P", "-m", "salesops_lib.report.warm", address, *modules]
     with tempfile.TemporaryFile("w+") as said:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
         process = subprocess.Popen(command, env=os.environ | ALONE | {MARK: folder}, text=True, **pipes)
@@ -137,6 +138,8 @@ class Forked:
         answer = self._pipe.recv()
         if isinstance(answer, OSError):
             raise RenderError(f"no process could be started for it: {answer}")
+        if not isinstance(answer, int):
+            raise EOFError("it was killed as it began")
         self.pid: int = answer
 
     def poll(self) -> int | None:
@@ -295,8 +298,6 @@ def _take(listener: Listener, children: dict) -> None:
             os.close(handle)
         listener.close()
         _become(pipe, asked)
-    with suppress(OSError):
-        pipe.send(pid)
     children[os.pidfd_open(pid)] = (pid, pipe)
 
 
@@ -323,6 +324,7 @@ def _become(pipe: Connection, asked: dict[str, Any]) -> None:
     """Turn the forked process into a fresh one of its own, call the target, and never return."""
     code = 1
     try:
+        pipe.send(os.getpid())  # from here: sent by the parent it might come after the answer
         _part(asked)
         module, _, name = asked["target"].partition(":")
         answer = getattr(importlib.import_module(module), name)(**asked["arguments"])
