@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.xdist_group("reliability"),
     pytest.mark.slow,
 ]
-KILLS = int(os.environ.get("SALESOPS_KILLS", "6"))  # `SALESOPS_KILLS=50` for the night
+KILLS = int(os.environ.get("SALESOPS_KILLS", "4"))  # `SALESOPS_KILLS=50` for the night
 SPEC = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
 OURS = "SALESOPS_TEST"  # in the environment of whatever a run of this file starts
 DAY = "demo/2026-09-30"
@@ -210,10 +210,10 @@ def _kill(whom: str, run, mark: str, rng: random.Random, seen: set) -> list[str]
 
 
 def test_an_interrupted_run_ends_at_once_and_two_runs_at_once_go_on_from_there(ws, tmp_path):
-    define(ws, pages=6)
+    define(ws, pages=4)
     mark = f"{os.getpid()}-interrupted"
     run = start(ws, tmp_path, mark=mark)
-    wait_for(lambda: done(tmp_path) >= 2)
+    wait_for(lambda: done(tmp_path) >= 1)
     seen = [process for process in marked(mark) if process.pid != run.pid]
     assert len(seen) >= 3  # the parent, a page, its kernel
     began = time.monotonic()
@@ -226,12 +226,12 @@ def test_an_interrupted_run_ends_at_once_and_two_runs_at_once_go_on_from_there(w
     assert leftovers(tmp_path, run.pid) == []
     assert (tmp_path / DAY / ".lock").exists()  # which holds nobody up
     stood = done(tmp_path)
-    assert 2 <= stood < 6
+    assert 1 <= stood < 4
     two = [start(ws, tmp_path, mark=f"{mark}-{k}") for k in range(2)]
     told = [process.communicate(timeout=240) for process in two]
     assert [process.returncode for process in two] == [0, 0], told
     assert sum("another run is at work" in said for _, said in told) == 1
-    assert sum(out.count("unchanged") for out, _ in told) == 6 + stood  # no page is made twice
+    assert sum(out.count("unchanged") for out, _ in told) == 4 + stood  # no page is made twice
     assert unsound(tmp_path) == []
     assert [none_left(f"{mark}-{k}") for k in range(2)] == [[], []]
 
@@ -274,7 +274,7 @@ def sizes(process: psutil.Process) -> np.ndarray:
 
 
 def test_a_run_of_many_pages_stays_flat(ws, tmp_path):
-    pages, first = 30, 8
+    pages, first = 24, 8
     define(ws, pages=pages)
     mark = f"{os.getpid()}-many"
     run = start(ws, tmp_path, mark=mark)
