@@ -23,6 +23,7 @@ from salesops_lib.present import DATA, LOCALE, RENDERING
 from salesops_lib.report.fanout import Job
 from salesops_lib.report.page import to_html
 from salesops_lib.report.parameters import TAG, tagged
+from salesops_lib.report.warm import MARK
 from salesops_lib.workspace import PINNED
 
 EXPLORE, HEADLINE = "explore", "headline"
@@ -255,7 +256,8 @@ def _execute(
     rest = notebook.copy()
     rest.cells = notebook.cells[first:]
     nbformat.write(rest, pruned)
-    sockets = tempfile.mkdtemp(prefix="so-")
+    # In the folder of the warm parent, where there is one: its end removes what a killed page leaves
+    sockets = tempfile.mkdtemp(prefix="so-", dir=os.environ.get(MARK))
     data = executed.parent / "data" / executed.stem
     try:
         with _environment(**surroundings(setting), **{DATA: str(data.resolve())}):
@@ -311,7 +313,10 @@ def _private_sockets(folder: str):
     """Have the kernel talk over sockets in a private folder, not over ports that collide and others can reach."""
     from traitlets.config import Config
 
-    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/k"}) if os.name == "posix" else Config()
+    private = {"connection_file": f"{folder}/kernel.json"}  # with the key to the kernel in it
+    if os.name == "posix":
+        private |= {"transport": "ipc", "ip": f"{folder}/k"}
+    return Config(KernelManager=private)
 
 
 def _stopped_at(executed: Path) -> tuple[int | None, str]:

@@ -67,7 +67,7 @@ def templates(jobs: list[Job], setting: Setting, address: str) -> Iterator[dict[
     dict
         By notebook, where to ask for kernels that have run them; absent where every page has to run them.
     """
-    folder = Path(tempfile.mkdtemp(prefix="so-"))
+    folder = Path(tempfile.mkdtemp(prefix="so-", dir=Path(address).parent))
     started: dict[Path, tuple[warm.Forked, Path]] = {}
     env = os.environ | surroundings(setting) | {warm.MEMORY: str(setting.memory_mb)}
     try:
