@@ -23,7 +23,7 @@ from salesops_lib.present import DATA, LOCALE, RENDERING
 from salesops_lib.report.fanout import Job
 from salesops_lib.report.page import to_html
 from salesops_lib.report.parameters import TAG, tagged
-from salesops_lib.report.warm import MARK
+from salesops_lib.report.warm import ADDRESS, MARK
 from salesops_lib.workspace import PINNED
 
 EXPLORE, HEADLINE = "explore", "headline"
@@ -38,12 +38,14 @@ class PageRun:
 
     Attributes
     ----------
-    name, title, segment, key
+    name, title, segment, segment_id, key
         As in its `Job`; the title is its first heading.
     status
         ``ok`` or ``failed``.
     path, pdf
         The published page and its PDF, relative to the run's folder; empty where there is none.
+    last_good
+        Of a failed page without one, that of the latest day before.
     seconds
         Wall time.
     headline
@@ -56,15 +58,19 @@ class PageRun:
         How often it was made.
     is_reused
         Whether it was made by an earlier run on which nothing has changed since.
+    kernel
+        ``warm`` where it was forked, ``ordinary`` where not.
     """
 
     name: str
     title: str = ""
     segment: str = ""
+    segment_id: str = ""
     key: str = ""
     status: str = "failed"
     path: str = ""
     pdf: str = ""
+    last_good: str = ""
     seconds: float = 0.0
     headline: str = ""
     error: str = ""
@@ -74,12 +80,14 @@ class PageRun:
     is_transient: bool = False
     tries: int = 1
     is_reused: bool = False
+    kernel: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job, **found: Any) -> PageRun:
         """Begin the record of a job."""
-        return cls(job.name, title=job.title, segment=job.segment, key=job.key, parameters=job.parameters, **found)
+        told = {name: getattr(job, name) for name in ("title", "segment", "segment_id", "key", "parameters")}
+        return cls(job.name, **told, **found)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain data."""
@@ -179,7 +187,7 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
     from papermill.exceptions import PapermillExecutionError
 
     began = time.perf_counter()
-    run, health = PageRun.of(job), setting.health
+    run, health = PageRun.of(job, kernel="warm" if os.environ.get(ADDRESS) else "ordinary"), setting.health
     executed = setting.work / f"{job.name}.ipynb"
     data = setting.work / "data" / job.name
     shutil.rmtree(data, ignore_errors=True)  # what an earlier try of this page left
@@ -317,6 +325,17 @@ def _private_sockets(folder: str):
     if os.name == "posix":
         private |= {"transport": "ipc", "ip": f"{folder}/k"}
     return Config(KernelManager=private)
+
+
+def stopped(job: Job, setting: Setting, error: str, seconds: float) -> PageRun:
+    """Record a page whose process was ended, with the cell it had come to where its notebook tells."""
+    run = PageRun.of(job, error=error, seconds=seconds)
+    executed = setting.work / f"{job.name}.ipynb"
+    try:
+        run.cell, run.source = _stopped_at(executed)
+    except (OSError, ValueError):  # never begun, or ended while it was written
+        executed.unlink(missing_ok=True)
+    return run
 
 
 def _stopped_at(executed: Path) -> tuple[int | None, str]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import nbformat
 
 from salesops_lib.errors import ParameterError, RenderError, shown
 from salesops_lib.report import cluster, ordinary, prelude, warm
-from salesops_lib.report.execute import PageRun, Setting, run_page
+from salesops_lib.report.execute import PageRun, Setting, run_page, stopped
 from salesops_lib.report.fanout import Job
 
 LOCAL, ORDINARY, DASK = "local", "ordinary", cluster.SCHEME
+log = logging.getLogger("salesops")
 RETRIES, PAUSE_S = 3, 2.0  # of a page whose failure may pass: after 2, 4 and 8 s
 
 
@@ -28,7 +30,8 @@ def check(executor: str) -> str:
         For anything but ``local``, ``ordinary`` and ``dask://HOST:PORT``.
     """
     host, _, port = executor.removeprefix(DASK).rpartition(":")
-    if executor in (LOCAL, ORDINARY) or (executor.startswith(DASK) and host and port.isdigit()):
+    is_address = executor.startswith(DASK) and host and port.isdecimal() and int(port) < 2**16
+    if executor in (LOCAL, ORDINARY) or is_address:
         return executor
     raise ParameterError(f"executor {shown(executor)}: write local, ordinary or dask://HOST:PORT.")
 
@@ -64,21 +67,43 @@ def how(executor: str = LOCAL) -> str:
 
 
 def _forked(jobs: list[Job], setting: Setting, workers: int) -> Iterator[PageRun]:
-    with warm.parent(_modules(jobs)) as address, prelude.templates(jobs, setting, address) as prepared:
+    with ExitStack() as stack:
+        address = _warmed(stack, _modules(jobs))
+        if not address:
+            yield from _ordinary(jobs, setting, workers)
+            return
+        prepared = stack.enter_context(prelude.templates(jobs, setting, address))
+        lifeline, ours = os.pipe()  # of pages made in ordinary processes, once the parent is gone
+        stack.callback(os.close, lifeline)
+        stack.callback(os.close, ours)
         pool = ThreadPoolExecutor(min(workers, len(jobs)))
         try:
-            asked = {
-                pool.submit(again, forked_page, job, setting, address, prepared.get(job.source, "")): job
+            asked = [
+                pool.submit(again, forked_page, job, setting, address, prepared.get(job.source, ""), lifeline)
                 for job in jobs
-            }
+            ]
             for done in as_completed(asked):
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # the parent ends what still runs
 
 
-def forked_page(job: Job, setting: Setting, address: str, prepared: str = "") -> PageRun:
-    """Make one page in a process forked from a warm parent, its kernel from where its first cells have run."""
+def _warmed(stack: ExitStack, modules: list[str]) -> str:
+    """Start a warm parent, where the notebooks' modules do not let it without them; empty where none starts."""
+    for wanted in (modules, []):
+        try:
+            return stack.enter_context(warm.parent(wanted))
+        except RenderError as error:
+            log.warning("%s", error)
+    log.warning("Ordinary kernels are used instead.")
+    return ""
+
+
+def forked_page(job: Job, setting: Setting, address: str, prepared: str = "", lifeline: int = -1) -> PageRun:
+    """Make one page in a process forked from a warm parent, its kernel from where its first cells have run.
+
+    Where the parent is gone, it is made in an ordinary process.
+    """
     env = os.environ | {warm.ADDRESS: prepared or address, warm.MEMORY: str(setting.memory_mb)}
     began = time.perf_counter()
     try:
@@ -91,8 +116,9 @@ def forked_page(job: Job, setting: Setting, address: str, prepared: str = "") ->
     except RenderError as failure:
         error = str(failure)
     except (OSError, EOFError):
-        error = "the warm parent was killed"
-    return PageRun.of(job, error=error, seconds=round(time.perf_counter() - began, 2))
+        log.warning("%s: the warm parent is gone; it is made in an ordinary process", job.name)
+        return ordinary.make(job, setting, lifeline)
+    return stopped(job, setting, error, round(time.perf_counter() - began, 2))
 
 
 def again(make: Callable[..., PageRun], job: Job, *rest) -> PageRun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,8 +37,8 @@ class Job:
         Of its files, and its first heading where not the notebook's own.
     parameters
         Checked values to inject.
-    segment
-        What a fan-out makes it for, as people call it; empty else.
+    segment, segment_id
+        What a fan-out makes it for, as people call it and as the data do; empty else.
     key
         Says what the page depends on: of two pages with one key the second need not be made.
     is_asked
@@ -49,6 +50,7 @@ class Job:
     title: str
     parameters: dict[str, Any]
     segment: str = ""
+    segment_id: str = ""
     key: str = ""
     is_asked: bool = True
 
@@ -71,16 +73,15 @@ def jobs(definition: Definition, asked: dict[str, Any], notebooks: Path, book: B
     parameter = each.parameter or each.by.rpartition(".")[2]
     members = segments(book, each)
     only = _only_one(asked.pop(parameter), members, parameter) if parameter in asked else ""
-    found, names = [], set()
+    found, slugs = [], Counter(slug(shown) for _, shown in members)
     for job, known in _plain(definition, asked, notebooks):
         for value, shown in members:
             given = job.parameters | check({parameter: value}, known, job.source.stem)
             name = f"{job.name}-{slug(shown)}"
-            if name in names:
+            if slugs[slug(shown)] > 1:  # all of them: a name must not pass to another once its owner has gone
                 name = f"{name}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
-            names.add(name)
             title = f"{job.title}: {' '.join(shown.split())}"  # a second line would be the page's own text
-            made = {"name": name, "title": title, "parameters": given, "segment": shown}
+            made = {"name": name, "title": title, "parameters": given, "segment": shown, "segment_id": value}
             found.append(replace(job, **made, is_asked=only in ("", value)))
     return found
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-from salesops_lib.report.execute import PageRun, Setting, run_page
+from salesops_lib.report.execute import PageRun, Setting, run_page, stopped
 from salesops_lib.report.fanout import Job
-from salesops_lib.report.warm import THREADS
+from salesops_lib.report.warm import THREADS, limit_memory
 
 ASKED, MADE, SAID = "asked", "made", "said"  # files between the two processes
 
@@ -40,7 +40,7 @@ def make(job: Job, setting: Setting, lifeline: int) -> PageRun:
         found = f"its process could not be started: {failure}"
     if isinstance(found, PageRun):
         return found
-    return PageRun.of(job, error=found, seconds=round(time.perf_counter() - began, 2))
+    return stopped(job, setting, found, round(time.perf_counter() - began, 2))
 
 
 def _made(job: Job, setting: Setting, lifeline: int, folder: Path) -> PageRun | str:
@@ -83,6 +83,7 @@ def main(folder: str) -> None:
     """Make the page that is asked for in a folder, and leave there what came of it."""
     Thread(target=_end_with_owner, daemon=True).start()
     job, setting = pickle.loads(Path(folder, ASKED).read_bytes())
+    limit_memory(setting.memory_mb)
     Path(folder, MADE).write_bytes(pickle.dumps(run_page(job, setting)))
 
 

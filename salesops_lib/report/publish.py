@@ -18,7 +18,7 @@ from salesops_lib.present import counted
 from salesops_lib.report.definition import definitions, read_definition
 from salesops_lib.report.execute import PageRun
 from salesops_lib.report.page import TEMPLATE, fill
-from salesops_lib.report.runs import RUN_RECORD, locked
+from salesops_lib.report.runs import RUN_RECORD, earlier, locked
 from salesops_lib.report.schedule import Missed, company_timezone, missed, next_run
 from salesops_lib.workspace import Workspace
 
@@ -156,12 +156,18 @@ def prune(out: Path, keep: int, due: Due | None = None) -> list[Path]:
     gone = []
     for report in sorted(path for path in out.glob("*") if path.is_dir()):
         dated = sorted((path.parent for path in report.glob(f"*/{RUN_RECORD}")), key=lambda place: place.name)
+        dated = [place for place in dated if _is_of(report.name, place)]
         for place in dated[:-keep]:
             with suppress(RenderError), locked(place, wait_s=0):
                 shutil.rmtree(place)
                 gone.append(place)
     write_catalogue(out, due)
     return gone
+
+
+def _is_of(report: str, place: Path) -> bool:
+    """Whether a folder is a run of this report: nothing else is ours to remove."""
+    return earlier(place).get("report") == report
 
 
 def _records(out: Path, pattern: str = f"*/*/{RUN_RECORD}") -> tuple[dict[str, Record], list[str]]:

@@ -7,13 +7,14 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,7 @@ BANNER = re.compile("<!-- last good -->.*?<!-- /last good -->", re.DOTALL)  # st
 PAGE = re.compile(r"[\w-]+")
 WAIT_S = 3_600.0  # for another run of the same report and day
 ROOM = 2**20  # bytes; with less a page cannot be made
-LIBRARIES = ("duckdb", "ipykernel", "matplotlib", "nbconvert", "numpy", "pandas", "papermill", "pyarrow", "scipy",
-             "seaborn", "statsmodels")  # fmt: skip
+ALSO = {"ipython"}  # beside what this package states
 log = logging.getLogger("salesops")
 
 
@@ -96,8 +96,9 @@ def earlier(place: Path) -> dict[str, Any]:
 
 
 def last(report: Path) -> dict[str, Any]:
-    """Read the record of a report's latest run, of whatever day; empty where there is none."""
-    records = [earlier(path.parent) for path in report.glob(f"*/{RUN_RECORD}")]
+    """Read the record of a report's latest run that came to its end, of any day; empty where there is none."""
+    found = (earlier(path.parent) for path in report.glob(f"*/{RUN_RECORD}"))
+    records = [record for record in found if record.get("finished_at")]
     return max(records, key=lambda record: record.get("rendered_at", ""), default={})
 
 
@@ -123,11 +124,24 @@ def code_hash() -> str:
     return found.hexdigest()[:16]
 
 
+def modules_hash(root: Path) -> str:
+    """Hash the Python files of a workspace: its notebooks may import them."""
+    found = hashlib.sha256()
+    for folder, inner, files in os.walk(root):
+        ours = (name for name in inner if name[0] != "." and not Path(folder, name, "pyvenv.cfg").exists())
+        inner[:] = sorted(ours)
+        for path in sorted(Path(folder, name) for name in files if name.endswith(".py")):
+            found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
 @cache
 def libraries() -> dict[str, str]:
-    """Versions of the libraries that numbers and pictures come from."""
-    found = {}
-    for name in LIBRARIES:
+    """Versions of Python and of the libraries that this package states, which numbers and pictures come from."""
+    stated = [line for line in requires("salesops-workbench") or () if "extra ==" not in line]
+    names = sorted({re.match(r"[\w.-]+", line)[0] for line in stated} | ALSO)
+    found = {"python": platform.python_version()}
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -194,8 +208,15 @@ class Folder:
             if page.status != "ok":
                 _say_last_good(published, page, self.record)
                 page.pdf = f"{name}.pdf" if (self.place / f"{name}.pdf").exists() else ""
+        else:
+            page.last_good = self._last_good(name)
         self._pages[name] = page.as_dict()
         self.write()
+
+    def _last_good(self, name: str) -> str:
+        """Find the page of the latest day before, relative to this folder."""
+        days = sorted(path.parent.name for path in self.place.parent.glob(f"*/{name}.html"))
+        return next((f"../{day}/{name}.html" for day in reversed(days) if day < self.place.name), "")
 
     def keep(self, pages: Iterable[PageRun]) -> None:
         """Take the entries of pages whose files are in place already."""

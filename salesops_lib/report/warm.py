@@ -219,7 +219,7 @@ def imported(sources: Iterable[str]) -> list[str]:
 def _warm(modules: Iterable[str]) -> None:
     """Import and fill caches: fonts, templates, validators."""
     for name in (*BASE, *modules):
-        with suppress(Exception):  # the notebook that imports it says what is wrong
+        with suppress(Exception, SystemExit):  # the notebook that imports it says what is wrong
             importlib.import_module(name)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -348,7 +348,6 @@ def _become(pipe: Connection, asked: dict[str, Any]) -> None:
 def _part(asked: dict[str, Any]) -> None:
     """Take leave of the parent: session, signals, environment, folder, random numbers, memory."""
     import random
-    import resource
 
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -367,11 +366,21 @@ def _part(asked: dict[str, Any]) -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     if limit := asked["env"].get(MEMORY):
-        # Of what can be written to: of addresses alone, each thread's allocator sets 64 MB aside
-        pages = int(Path("/proc/self/statm").read_text().split()[5])
-        most = pages * resource.getpagesize() + int(limit) * 2**20
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+        limit_memory(int(limit))
+
+
+def limit_memory(mb: int) -> None:
+    """Let this process take so much beyond what it has, where the system can tell."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return
+    import resource
+
+    # Of what can be written to: of addresses alone, each thread's allocator sets 64 MB aside
+    most = int(statm.read_text().split()[5]) * resource.getpagesize() + mb * 2**20
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def _end_with_parent(number: int = signal.SIGKILL) -> None:
