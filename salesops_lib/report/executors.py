@@ -28,7 +28,8 @@ def check(executor: str) -> str:
         For anything but ``local``, ``ordinary`` and ``dask://HOST:PORT``.
     """
     host, _, port = executor.removeprefix(DASK).rpartition(":")
-    if executor in (LOCAL, ORDINARY) or (executor.startswith(DASK) and host and port.isdigit()):
+    is_address = executor.startswith(DASK) and host and port.isdecimal() and int(port) < 2**16
+    if executor in (LOCAL, ORDINARY) or is_address:
         return executor
     raise ParameterError(f"executor {shown(executor)}: write local, ordinary or dask://HOST:PORT.")
 
