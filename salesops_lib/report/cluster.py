@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import platform
-import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -69,16 +70,29 @@ def _connected(address: str) -> Client:
     except ImportError as error:
         mend = "pip install 'salesops-workbench[dask]'"
         raise RenderError(f"--executor dask:// needs the extra `dask`: {mend}.") from error
-    host, _, port = address.removeprefix(SCHEME).rpartition(":")
+    url = address.replace(SCHEME, "tcp://")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()  # Dask would try on and on
-        client = Client(f"tcp://{host}:{port}", timeout=CONNECT_S, set_as_default=False)
-    except (OSError, OverflowError) as error:
-        raise RenderError(f"{address}: no Dask scheduler answers there ({error}).") from error
+        with ThreadPoolExecutor(1) as aside:  # who renders may have a running loop: a notebook
+            aside.submit(asyncio.run, _greet(url)).result()
+        client = Client(url, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError, MemoryError) as error:
+        said = f"{type(error).__name__}: {error}" if str(error) else "it stays silent"
+        raise RenderError(f"{address}: no Dask scheduler answers there ({said}).") from error
     if not _has_worker(client):
         client.close()
         raise RenderError(f"{address}: the scheduler has no worker; start one with `dask worker`.")
     return client
+
+
+async def _greet(url: str) -> None:
+    """Shake hands once: a client would try on where nothing listens, and wait for ever for a stranger."""
+    from distributed.comm import connect
+
+    host, _, port = url.removeprefix("tcp://").rpartition(":")
+    async with asyncio.timeout(CONNECT_S):
+        _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.close()
+        (await connect(url)).abort()
 
 
 def _has_worker(client: Client) -> bool:
@@ -103,4 +117,4 @@ def _told(failure: Exception) -> str:
 
     if isinstance(failure, KilledWorker):
         return "every worker that tried to make it died; out of memory, perhaps"
-    return f"lost on the cluster: {type(failure).__name__}: {failure}"
+    return f"lost on the cluster: {type(failure).__name__}: {' '.join(str(failure).split())}"
