@@ -69,6 +69,7 @@ def table(
     for column in (*units, *labels, *ranges, *(bound for pair in ranges.values() for bound in pair)):
         if column not in frame:
             raise ParameterError(unknown("column", column, frame.columns))
+    kept = (caption or "table", frame if behind is None else behind)
     shown = frame.head(limit)
     bounds = [bound for pair in ranges.values() for bound in pair]
     raw, kinds = shown.drop(columns=bounds), [units.get(c, "text") for c in shown.columns if c not in bounds]
@@ -89,7 +90,6 @@ def table(
         f'{titled}<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
         f"<table>{head}<tbody>{body}</tbody></table></div>"
     )
-    kept = (caption or "table", frame if behind is None else behind)
     return Shown(markup, shown.to_string(index=False), (kept,))
 
 

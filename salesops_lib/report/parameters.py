@@ -72,8 +72,8 @@ def declared(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
             raise ParameterError(f"{name}, parameters, line {line.lineno}: the value must be plain.") from error
         if SECRETS & set(line.target.id.lower().split("_")):
             raise ParameterError(
-                f"{name}, parameters, line {line.lineno}: {line.target.id} would stand in the page, the notebook and "
-                "the run record. Read it from the environment or the keyring."
+                f"{name}, parameters, line {line.lineno}: {line.target.id} would stand in the page, the notebook "
+                "and the run record. Read it from the environment or the keyring."
             )
         parameter = Parameter(line.target.id, ast.unparse(line.annotation), default, comments.get(line.lineno, ""))
         parameter.read(default)
