@@ -169,7 +169,7 @@ def test_the_header_says_how_healthy_the_data_are_and_nothing_else_gets_in():
 
 SHOWN = notebook(
     "a: int = 1",
-    "import matplotlib.pyplot as plt, pandas as pd\nfrom salesops_lib import present\n"
+    "import pandas as pd\nfrom matplotlib.figure import Figure\nfrom salesops_lib import present\n"
     "frame = pd.DataFrame({'who': ['=1+1', 'B'], 'won': [1234567.891, None], 'low': [1e6, 0], 'high': [2e6, 1]})\n"
     "pay = present.table(pd.DataFrame({'salary': [424242]}), caption='Pay')",
     "present.table(frame, units={'won': 'money'}, ranges={'won': ('low', 'high')}, limit=1,\n"
@@ -177,7 +177,7 @@ SHOWN = notebook(
     "present.section(False, 'For others', pay, present.folded('more', pay))",
     "rest = present.section(True, 'Kept back', pay)",
     "present.section(True, 'Here', present.columns(present.folded('all', present.drill(frame, 'who'))))",
-    "axes = plt.subplots()[1]\nbars = axes.bar([0, 1], [2.5, -7], label='bars')\n"
+    "axes = Figure().subplots()  # not pyplot's: its figures show themselves at a cell's end\nbars = axes.bar([0, 1], [2.5, -7], label='bars')\n"
     "line = axes.plot([0, 1], [0.125, 3], label='line')\ntitle = axes.set_title('Drawn', loc='left')",
     "present.show(axes, 'Two bars and a line.')",
 )
