@@ -177,7 +177,7 @@ SHOWN = notebook(
     "present.section(False, 'For others', pay, present.folded('more', pay))",
     "rest = present.section(True, 'Kept back', pay)",
     "present.section(True, 'Here', present.columns(present.folded('all', present.drill(frame, 'who'))))",
-    "axes = Figure().subplots()  # not pyplot's: its figures show themselves at a cell's end\nbars = axes.bar([0, 1], [2.5, -7], label='bars')\n"
+    "axes = Figure().subplots()\nbars = axes.bar([0, 1], [2.5, -7], label='bars')\n"
     "line = axes.plot([0, 1], [0.125, 3], label='line')\ntitle = axes.set_title('Drawn', loc='left')",
     "present.show(axes, 'Two bars and a line.')",
 )
