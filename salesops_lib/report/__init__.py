@@ -208,7 +208,7 @@ def _make(
             is_told |= any(outcome["status"] == "sent" for outcome in outcomes)
             record = folder.write(deliveries=outcomes, is_told=is_told)
         write_index(record, place)
-    return pages, record
+        return pages, runs.earlier(place)
 
 
 def _kernels(pages: list[PageRun], planned: str) -> str:
