@@ -189,9 +189,8 @@ def test_names_become_file_names_that_no_system_takes_for_anything_else(tmp_path
     assert found["../../x"] == "one-x"
     assert found["<script>alert(1)</script>"] == "one-script-alert-1-script"
     assert found["=cmd|'/c calc'!A1"] == "one-cmd-c-calc-a1"
-    first, second = sorted((found["Ana Šuć"], found["ana-suc"]), key=len)
-    assert first == "one-ana-suc"
-    assert re.fullmatch(r"one-ana-suc-[0-9a-f]{6}", second)
+    for name in ("Ana Šuć", "ana-suc"):  # both: else the name would pass on once the first of them has gone
+        assert re.fullmatch(r"one-ana-suc-[0-9a-f]{6}", found[name])
     assert re.fullmatch(r"one-[0-9a-f]{8}", found["株式会社"])
     assert {job.segment: job.name for job in jobs(ws, "rep", rep="株式会社")} == found
 
