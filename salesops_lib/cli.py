@@ -201,7 +201,7 @@ def reports(workspace, as_json) -> None:
     "--executor",
     default="local",
     show_default=True,
-    metavar="local|dask://HOST:PORT",
+    metavar="local|ordinary|dask://HOST:PORT",
     help="Where the pages are made.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to publish to.")

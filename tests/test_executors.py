@@ -196,7 +196,7 @@ def here():
     """Address of a cluster of two workers on this machine."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as made:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as made:
         yield made.scheduler_address.replace("tcp://", "dask://")
 
 

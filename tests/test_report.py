@@ -229,6 +229,14 @@ def test_what_a_page_does_not_show_is_in_no_data_file(data):
     assert "424242" not in str(rows_of(folder / "shown.xlsx"))
 
 
+def test_a_page_of_a_run_that_is_over_is_not_made(tmp_path):
+    nbformat.write(SHOWN, tmp_path / "in.ipynb")
+    job, gone = Job(tmp_path / "in.ipynb", "shown", "Shown", {}), tmp_path / "gone"
+    with pytest.raises(FileNotFoundError):
+        run_page(job, Setting(work=gone, root=tmp_path, details={}))
+    assert not gone.exists()
+
+
 # -- runs ----------------------------------------------------------------------------------------------
 
 YAML = "title: Demo\nnotebooks: [good, bad]\nparameters: {as_of: last_month_end}\n"
@@ -265,7 +273,7 @@ def test_a_failing_page_leaves_the_last_good_one_and_is_shown(demo):
     index = page(second.folder, "index")
     for part in (
         "failed",
-        "code cell 3",
+        "Code cell 3, where it stopped",
         "ValueError: &lt;b&gt;gone&lt;/b&gt;",
         "last good one",
         "failed/bad.ipynb",
@@ -377,7 +385,7 @@ def test_the_page_about_data_health_is_never_blocked_and_shows_what_the_run_foun
     spoil(ws)
     run = report.render("data_health", workspace=ws, as_of="2026-07-15", today="2026-08-15")
     assert run.pages[0].headline == "G37 G07"  # the age of the export: the page itself knows no clock
-    assert run.manifest["health"]["notes"] == ["Days since the export: 31 (G07)."]
+    assert list(run.manifest["health"]["notes"]) == ["Days since the export: 31 (G07)."]
     assert '<a href="data_health.html">' not in page(run.folder, "data_health")
 
 
@@ -401,7 +409,7 @@ def test_who_accepts_a_finding_or_allows_red_renders(tmp_path, ran):
     ws = gated(tmp_path, "gate: {accept: {G37: known from the old system}}")
     spoil(ws)
     run = report.render("good", workspace=ws, as_of="2026-06-30")
-    notes = run.manifest["health"]["notes"]
+    notes = list(run.manifest["health"]["notes"])
     assert notes == ["Closed deals without a close date: 1 (EUR 1,020; G37). Accepted: known from the old system."]
     (tmp_path / "salesops.yaml").write_text("source: {kind: csv}\n")
     (tmp_path / "reports/good.yaml").write_text("title: Demo\nnotebooks: [good]\nallow_red: true\n")

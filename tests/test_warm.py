@@ -123,7 +123,12 @@ def test_the_parent_holds_one_thread_and_no_connection(parent):
     open_before = process.num_fds()
     for _ in range(30):
         warm.Forked(parent, "os:getpid").result(10)
-    assert process.num_fds() == open_before
+    until = time.monotonic() + 5
+    while (
+        process.num_fds() != open_before and time.monotonic() < until
+    ):  # the last one's pipe closes after its word
+        time.sleep(0.05)
+    assert process.num_fds() <= open_before
     assert [child for child in process.children() if child.status() == psutil.STATUS_ZOMBIE] == []
 
 

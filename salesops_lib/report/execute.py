@@ -191,7 +191,8 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
     executed = setting.work / f"{job.name}.ipynb"
     data = setting.work / "data" / job.name
     shutil.rmtree(data, ignore_errors=True)  # what an earlier try of this page left
-    data.mkdir(parents=True)
+    data.parent.mkdir(exist_ok=True)  # not the work folder: where that is gone, so is the run
+    data.mkdir()
     if health and health["link"] == f"{job.name}.html":
         health = health | {"more": 0, "link": ""}  # this very page shows the rest
     try:

@@ -68,24 +68,22 @@ def how(executor: str = LOCAL) -> str:
 
 def _forked(jobs: list[Job], setting: Setting, workers: int) -> Iterator[PageRun]:
     with ExitStack() as stack:
+        lifeline, ours = os.pipe()  # of pages made in ordinary processes, once the parent is gone
+        stack.callback(os.close, lifeline)  # once nobody can ask for it any longer
+        pool = ThreadPoolExecutor(min(workers, len(jobs)))
+        stack.callback(pool.shutdown, cancel_futures=True)  # the parent has ended what still ran
+        stack.callback(os.close, ours)
         address = _warmed(stack, _modules(jobs))
         if not address:
             yield from _ordinary(jobs, setting, workers)
             return
         prepared = stack.enter_context(prelude.templates(jobs, setting, address))
-        lifeline, ours = os.pipe()  # of pages made in ordinary processes, once the parent is gone
-        stack.callback(os.close, lifeline)
-        stack.callback(os.close, ours)
-        pool = ThreadPoolExecutor(min(workers, len(jobs)))
-        try:
-            asked = [
-                pool.submit(again, forked_page, job, setting, address, prepared.get(job.source, ""), lifeline)
-                for job in jobs
-            ]
-            for done in as_completed(asked):
-                yield done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # the parent ends what still runs
+        asked = [
+            pool.submit(again, forked_page, job, setting, address, prepared.get(job.source, ""), lifeline)
+            for job in jobs
+        ]
+        for done in as_completed(asked):
+            yield done.result()
 
 
 def _warmed(stack: ExitStack, modules: list[str]) -> str:

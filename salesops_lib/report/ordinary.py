@@ -17,7 +17,7 @@ from threading import Thread
 
 from salesops_lib.report.execute import PageRun, Setting, run_page, stopped
 from salesops_lib.report.fanout import Job
-from salesops_lib.report.warm import THREADS, limit_memory
+from salesops_lib.report.warm import MARK, THREADS, limit_memory
 
 ASKED, MADE, SAID = "asked", "made", "said"  # files between the two processes
 
@@ -48,7 +48,9 @@ def _made(job: Job, setting: Setting, lifeline: int, folder: Path) -> PageRun | 
     (folder / ASKED).write_bytes(pickle.dumps((job, setting)))
     command = [sys.executable, "-P", "-m", __name__, str(folder)]
     with (folder / SAID).open("wb") as said:
-        process = subprocess.Popen(command, stdin=lifeline, stdout=said, stderr=said, env=os.environ | THREADS)
+        process = subprocess.Popen(
+            command, stdin=lifeline, stdout=said, stderr=said, env=os.environ | THREADS | {MARK: str(folder)}
+        )
     try:
         code = process.wait(setting.page_timeout_s)
     except subprocess.TimeoutExpired:
