@@ -13,6 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from salesops_lib.report import lean  # noqa: F401  # before all that reads notebooks
+
+# isort: split
 from salesops_lib import gate
 from salesops_lib.errors import ConfigError, ParameterError, RenderError, SalesOpsError
 from salesops_lib.periods import as_date

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 import nbformat
 
 from salesops_lib.errors import ParameterError, RenderError, shown
-from salesops_lib.report import cluster, ordinary, prelude, warm
+from salesops_lib.report import cluster, kept, ordinary, prelude, warm
 from salesops_lib.report.execute import PageRun, Setting, run_page, stopped
 from salesops_lib.report.fanout import Job
 
@@ -90,7 +90,7 @@ def _warmed(stack: ExitStack, modules: list[str]) -> str:
     """Start a warm parent, where the notebooks' modules do not let it without them; empty where none starts."""
     for wanted in (modules, []):
         try:
-            return stack.enter_context(warm.parent(wanted))
+            return stack.enter_context(kept.parent(wanted))
         except RenderError as error:
             log.warning("%s", error)
     log.warning("Ordinary kernels are used instead.")

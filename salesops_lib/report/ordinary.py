@@ -34,7 +34,7 @@ def make(job: Job, setting: Setting, lifeline: int) -> PageRun:
     """
     began = time.perf_counter()
     try:
-        with TemporaryDirectory(prefix="so-") as folder:
+        with TemporaryDirectory(prefix=f"so-{os.getpid()}-") as folder:
             found = _made(job, setting, lifeline, Path(folder))
     except OSError as failure:
         found = f"its process could not be started: {failure}"

@@ -97,14 +97,22 @@ def _folder() -> str:
 
 def _clear(folder: str) -> None:
     """End whatever still bears the mark of a parent, sessions of its own included, and remove its folder."""
-    mark = f"{MARK}={folder}".encode()
     for _ in range(3):  # one may be starting another just now
-        for environment in Path("/proc").glob("[0-9]*/environ"):
-            pid = int(environment.parent.name)
-            with suppress(OSError):  # another user's, or gone
-                if pid != os.getpid() and mark in environment.read_bytes().split(b"\0"):
-                    os.kill(pid, signal.SIGKILL)
+        end_marked(folder)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_marked(folder: str, but_parent: bool = False) -> None:
+    """End the processes that descend from a parent in a folder, and the parent unless it is spared."""
+    mark = f"{MARK}={folder}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        with suppress(OSError):  # another user's, or gone
+            if pid == os.getpid() or mark not in (entry / "environ").read_bytes().split(b"\0"):
+                continue
+            starter = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if not (but_parent and starter == os.getpid()):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Forked:
