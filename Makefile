@@ -5,9 +5,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 AS_OF  ?= 2026-09-30
 
-.PHONY: report test test-all fuzz lab bench lock lint dictionary help
+.PHONY: report test test-all fuzz kills lab bench lock lint dictionary help
 help:
-	@echo "make report | test | lab | bench   (and: fuzz, lint, lock, dictionary)"
+	@echo "make report | test | lab | bench   (and: fuzz, kills, lint, lock, dictionary)"
 
 # A lock with hashes, byte code compiled at install (an uncompiled pandas costs every report seconds),
 # then this package itself, linked, from the build tools the lock already holds.
@@ -31,6 +31,10 @@ test: $(STAMP)
 # For the night: as many damaged exports loaded as SALESOPS_FUZZ says; `make test` loads 120.
 fuzz: $(STAMP)
 	SALESOPS_FUZZ=$${SALESOPS_FUZZ:-10000} $(BIN)/python -m pytest -n 2 tests/test_fuzz.py
+
+# For the night: the report factory killed fifty times at random moments; `make test` does it a few times.
+kills: $(STAMP)
+	SALESOPS_KILLS=$${SALESOPS_KILLS:-50} $(BIN)/python -m pytest tests/test_reliability.py -k whoever
 
 lab: $(STAMP)
 	$(BIN)/salesops lab

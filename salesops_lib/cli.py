@@ -201,7 +201,7 @@ def reports(workspace, as_json) -> None:
     "--executor",
     default="local",
     show_default=True,
-    metavar="local|dask://HOST:PORT",
+    metavar="local|ordinary|dask://HOST:PORT",
     help="Where the pages are made.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to publish to.")
@@ -220,7 +220,7 @@ def render(names, as_of, pairs, workers, executor, out, force, pdf, no_deliver, 
     from datetime import datetime
 
     from salesops_lib import report
-    from salesops_lib.errors import ParameterError, ReportBlocked
+    from salesops_lib.errors import ParameterError, RenderError, ReportBlocked
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
@@ -233,7 +233,7 @@ def render(names, as_of, pairs, workers, executor, out, force, pdf, no_deliver, 
             raise ParameterError(f"-p {pair}: write NAME=VALUE.")
         parameters[name] = value
     now = datetime.now().astimezone()
-    runs, blocked = [], []
+    runs, blocked, broken = [], [], []
     for name in names:
         try:
             run = report.render(
@@ -255,14 +255,18 @@ def render(names, as_of, pairs, workers, executor, out, force, pdf, no_deliver, 
             runs.append(run)
         except ReportBlocked as error:  # the other reports may still be rendered
             blocked.append(error)
-    _print_runs(runs, blocked, as_json)
+        except RenderError as error:
+            broken.append(error)
+    _print_runs(runs, blocked, broken, as_json)
+    if broken:
+        sys.exit(1)
     if blocked:
         sys.exit(EXIT_BLOCKED)
     if any(run.failed for run in runs):
         sys.exit(EXIT_PAGES)
 
 
-def _print_runs(runs, blocked, as_json) -> None:
+def _print_runs(runs, blocked, broken, as_json) -> None:
     if as_json:
         told = {"runs": [run.manifest | {"folder": str(run.folder)} for run in runs]}
         if blocked:
@@ -270,6 +274,8 @@ def _print_runs(runs, blocked, as_json) -> None:
                 {"report": error.report, "error": str(error), "checks": list(error.findings.blocking["check"])}
                 for error in blocked
             ]
+        if broken:
+            told["error"] = " ".join(map(str, broken))
         click.echo(json.dumps(told, default=str))
     for run in runs:
         for page in run.pages:
@@ -280,7 +286,7 @@ def _print_runs(runs, blocked, as_json) -> None:
             line = f"{told['status']:6} {told['kind']} to {told['to']} {told['error']}".rstrip()
             click.echo(line, err=as_json)
         click.echo(f"{run.folder / 'index.html'}", err=as_json)
-    for error in blocked:
+    for error in (*blocked, *broken):
         click.echo(f"salesops: {error}", err=True)
 
 
@@ -398,10 +404,13 @@ def snapshots(workspace, as_json) -> None:
 @IN
 def lab(workspace) -> None:
     """Open JupyterLab on the workspace."""
+    from salesops_lib.present import LOCALE
     from salesops_lib.workspace import open_workspace
 
-    root = open_workspace(workspace).root
+    ws = open_workspace(workspace)
+    root = ws.root
     os.chdir(root)
+    os.environ.setdefault(LOCALE, ws.settings.company.locale or "en")
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root)])
 
 

@@ -35,6 +35,17 @@ class CompanySettings(Strict):
     calendar_pattern: Literal["months", "4-4-5", "4-5-4", "5-4-4"] | None = None
     week_start: Literal["monday", "saturday", "sunday"] | None = None
     holidays: str | None = None
+    locale: str | None = None
+
+    @field_validator("locale")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        from babel import Locale, UnknownLocaleError
+
+        try:
+            return value and str(Locale.parse(value.replace("-", "_")))
+        except (ValueError, UnknownLocaleError):
+            raise ValueError("is no locale such as de_DE or en_GB") from None
 
     def over(self, base: CompanySettings) -> CompanySettings:
         """Lay the keys stated here over those of `base`."""

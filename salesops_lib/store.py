@@ -321,6 +321,8 @@ class Store:
             With the near miss.
         """
         if not (self.root / name / MANIFEST).is_file():
+            if name and (self.root / name).is_dir():
+                raise SnapshotError(f"snapshot {name}: its manifest is missing; load again.")
             raise SnapshotError(unknown("snapshot", name, [snapshot.id for snapshot in self.list()]))
         return Snapshot(self.root / name)
 

@@ -62,7 +62,7 @@ def test_findings_are_in_the_order_and_words_of_a_reader(result):
     assert (gone["check"], gone["change"], gone["rows"]) == ("G60", "gone", 0)
     assert table["example"].iloc[0] == "d03: stage won"  # without the prefix of ids
     shown = present.table(**health.findings_table(result)).markup
-    assert '<td class="txt light red">red</td>' in shown
+    assert '<td class="txt light red" data-v="3">red</td>' in shown
     assert "Change: since the load before." in shown
     assert "`" not in shown
 

@@ -20,9 +20,9 @@ from openpyxl import load_workbook
 from salesops_lib import export, pipeline, present
 from salesops_lib.errors import RenderError
 from salesops_lib.report.execute import PageRun
-from salesops_lib.report.page import fill, to_html
+from salesops_lib.report.page import to_html
 from salesops_lib.report.pdf import find_browser, to_pdf
-from salesops_lib.report.publish import write_catalogue
+from salesops_lib.report.publish import write_catalogue, write_index
 from tests.conftest import make_workspace
 from tests.gate_company import clean, save
 from tests.wcag import RINGS, colour, contrast, ground, jumps, pale
@@ -378,13 +378,14 @@ def indexes(tmp_path_factory):
     ]
     record = {
         "report": "demo", "title": title, "company": title, "as_of": "2026-07-15", "snapshot_id": "s",
+        "rendered_at": "2026-07-15T12:00:00+02:00",
         "details": {HOSTILE[0]: HOSTILE[1]}, "health": HEALTH | {"blocking": [title]},
         "pages": [page.as_dict() for page in pages],
     }  # fmt: skip
     place = out / "demo/2026-07-15"
     place.mkdir(parents=True)
     (place / "run.json").write_text(json.dumps(record))
-    (place / "index.html").write_text(fill("run.html.j2", **record), encoding="utf-8")
+    write_index(record, place)
     write_catalogue(out)
     return [out / "index.html", place / "index.html"]
 

@@ -186,3 +186,25 @@ def test_few_deals_a_rep_raise_no_false_alarm():
         found = tested(pd.DataFrame({"won": won, "closed": closed}))
         alarms += bool(found) and found["p_value"] < 0.05
     assert alarms / 200 <= 0.09
+
+
+@pytest.mark.parametrize(
+    ("locale", "amount", "share", "bounds"),
+    [
+        ("en_US", "1,234,568", "12.3 %", "[1.20 M; 2.50 M]"),
+        ("de_DE", "1.234.568", "12,3 %", "[1,20 M; 2,50 M]"),
+        ("de_CH", "1’234’568", "12.3 %", "[1.20 M; 2.50 M]"),
+        ("fr_FR", "1\u202f234\u202f568", "12,3 %", "[1,20 M; 2,50 M]"),
+    ],
+)
+def test_numbers_are_written_as_the_locale_does_and_still_sort(monkeypatch, locale, amount, share, bounds):
+    monkeypatch.setenv(present.LOCALE, locale)
+    assert present.number(1_234_567.8, "amount") == amount
+    assert present.number(0.1234, "share") == share
+    assert present.interval(1.2e6, 2.5e6, "money") == bounds
+    frame = pd.DataFrame({"who": ["Ann, M.Sc."], "value": [1234.5], "low": [1000.0], "high": [2500.0]})
+    made = present.table(frame, units={"value": "amount"}, ranges={"value": ("low", "high")}).markup
+    assert 'data-v="1234.5"' in made
+    assert "Ann, M.Sc." in made
+    shown = pd.DataFrame({"value": [f"{amount} {bounds}"]})
+    assert 'data-v="1234568"' in present.table(shown, units={"value": "shown"}).markup

@@ -276,6 +276,7 @@ def test_systemd_reads_them_as_meant(schedule, zone):
 
 # -- missed runs -----------------------------------------------------------------------------------------
 
+LOAD = ("load", "--retries", "3")
 MONDAY = datetime(2026, 3, 2, 6, tzinfo=BERLIN)
 REPORTS = {"weekly": definition("0 6 * * 1"), "by_hand": definition(None)}
 
@@ -394,6 +395,7 @@ CRONS = {
     "leaves it": lambda text: text,
 }
 LOADED = "source: {kind: salesforce, paths: [export]}\n"
+LOAD = ("load", "--retries", "3")
 
 
 @pytest.mark.parametrize("cron", CRONS.values(), ids=CRONS.keys())
@@ -408,7 +410,7 @@ def test_a_crontab_line_runs_what_it_should_wherever_the_workspace_lies(tmp_path
     command = line.removeprefix("0 6 * * MON ").removesuffix("\n")
     assert not re.search(r"(?<!\\)%", re.sub(r"\\[^%]", "", command))  # a % of its own would end the command
     assert by_shell(cron(command)) == ""
-    calls = ([("load",)] if source else []) + [("render", "a-b.c", "--workers", "2")]
+    calls = ([LOAD] if source else []) + [("render", "a-b.c", "--workers", "2")]
     assert (ws.root / "schedule.log").read_text() == ran_as(ws, *calls)
 
 
@@ -419,7 +421,7 @@ def test_a_load_that_is_refused_renders_nothing(tmp_path, monkeypatch):
     line = text.splitlines()[-1].removeprefix("0 6 * * * ").replace(r"\%", "%")
     with pytest.raises(subprocess.CalledProcessError):
         by_shell(line)
-    assert (ws.root / "schedule.log").read_text() == ran_as(ws, ("load",))
+    assert (ws.root / "schedule.log").read_text() == ran_as(ws, LOAD)
 
 
 def test_units_run_what_they_should_wherever_the_workspace_lies(tmp_path, monkeypatch):
@@ -500,7 +502,7 @@ def test_a_dag_runs_what_it_should_wherever_the_workspace_lies(tmp_path, monkeyp
     assert first["default_args"]["retries"] == 2
     script = Template(task["bash_command"]).render()
     assert not task["bash_command"].endswith((".sh", ".bash"))  # Airflow would take it for a file
-    assert by_shell(script, "/bin/bash") == ran_as(ws, ("load",), ("render", "a-b.c", "--workers", "2"))
+    assert by_shell(script, "/bin/bash") == ran_as(ws, LOAD, ("render", "a-b.c", "--workers", "2"))
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,12 @@ def test_the_parent_holds_one_thread_and_no_connection(parent):
     open_before = process.num_fds()
     for _ in range(30):
         warm.Forked(parent, "os:getpid").result(10)
-    assert process.num_fds() == open_before
+    until = time.monotonic() + 5
+    while (
+        process.num_fds() != open_before and time.monotonic() < until
+    ):  # the last one's pipe closes after its word
+        time.sleep(0.05)
+    assert process.num_fds() <= open_before
     assert [child for child in process.children() if child.status() == psutil.STATUS_ZOMBIE] == []
 
 
@@ -136,8 +141,9 @@ def test_a_result_an_error_and_a_death_are_told(parent):
 
 
 def sleeping(mark: str) -> list[psutil.Process]:
-    found = [p for p in psutil.process_iter(["cmdline"]) if mark in " ".join(p.info["cmdline"] or ())]
-    return [p for p in found if p.status() != psutil.STATUS_ZOMBIE]
+    found = psutil.process_iter(["cmdline", "status"])
+    alive = [p for p in found if p.info["status"] != psutil.STATUS_ZOMBIE]
+    return [p for p in alive if mark in " ".join(p.info["cmdline"] or ())]
 
 
 def gone(mark: str) -> bool:

@@ -12,7 +12,7 @@ from salesops_lib.decompose import BookingsChange, bookings_change
 from salesops_lib.facts import Facts
 from salesops_lib.kpis.pipeline import due, missing
 from salesops_lib.kpis.selling import chances
-from salesops_lib.present import number
+from salesops_lib.present import counted, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,8 +141,9 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
         return shown, "No deal has both a price and a chance, so nothing can be weighed." if len(ranked) else ""
     top = ranked["expected"].head(TOP_SHARE).sum() / whole
     said = (
-        f"The largest {min(TOP_SHARE, len(ranked))} of {len(ranked):,} deals hold {number(top, 'percent')} of the "
-        f"amount × P of {number(whole, 'money')} {own.book.currency}, overdue deals included."
+        f"The largest {min(TOP_SHARE, len(ranked))} of {counted(len(ranked), 'deal')} hold "
+        f"{number(top, 'percent')} of the amount × P of {number(whole, 'money')} {own.book.currency}, overdue "
+        "deals included."
     )
     return shown, said
 
@@ -198,9 +199,10 @@ def _overdue(own: Facts, review: Any) -> list[dict]:
     if rows.empty:
         return []
     owner = rows.groupby("rep")["amount"].sum().idxmax()
+    amount = number(rows["amount"].sum(), "money")
     return [{
         "decision": "Close, re-date or drop every deal past its expected close",
-        "outcome": f"{len(rows):,} deals, {number(rows['amount'].sum(), 'money')}, gone or believable again",
+        "outcome": f"{counted(len(rows), 'deal')}, {amount}, gone or believable again",
         "owner": f"all; most with {owner}",
         "by": _in_a_week(own),
     }]  # fmt: skip

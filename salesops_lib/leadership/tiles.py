@@ -100,7 +100,7 @@ def tiles(desk: Desk) -> pd.DataFrame:
                 if target > 0
                 else ""
             )
-            row["range"] = f"{share}n = {now.n:,}"
+            row["range"] = f"{share}n = {number(now.n, 'count')}"
         if name == "pace" and now.status == OK:
             row["tone"] = "good" if now.value >= 1 else "bad"
             row["range"] += f", {gone} of days gone"
@@ -146,7 +146,7 @@ def _range(desk: Desk) -> dict:
 def _needed(desk: Desk, now: Estimate) -> dict:
     needed = kpis.evaluate(desk.scope.facts(desk.book, desk.period), "K09", "needed")["needed"]
     if needed.status != OK:
-        return {"range": f"n = {now.n:,}; {needed.note}"}
+        return {"range": f"n = {number(now.n, 'count')}; {needed.note}"}
     bounds = interval(needed.low, needed.high, "times")
     tone = "bad" if now.value < needed.low else "good" if now.value > needed.high else ""
     said = f"past need {number(needed.value, 'times')} {bounds}"
@@ -173,7 +173,8 @@ def shown(found: Estimate, unit: str) -> str:
 
 def spread(found: Estimate, unit: str) -> str:
     """Write the interval and n of a figure."""
-    return f"{interval(found.low, found.high, fitting(unit, found.low, found.high))} n = {found.n:,}".strip()
+    shown = interval(found.low, found.high, fitting(unit, found.low, found.high))
+    return f"{shown} n = {number(found.n, 'count')}".strip()
 
 
 def changes(reading: Reading, unit: str) -> str:

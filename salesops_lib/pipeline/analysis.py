@@ -241,7 +241,7 @@ def _headline(
     if isinstance(moved, InsufficientData):
         whole, n = attention["amount"].sum(), len(attention)
         worth = f"worth {number(whole, 'money')} {book.currency}" if whole else "without an amount"
-        first = f"{n:,} deals {worth} are open"
+        first = f"{number(n, 'count')} deals {worth} are open"
     else:
         first = moved.headline.rstrip(".")
     company = coverage.iloc[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib.present.blocks import Shown, folded, note, off_paper, safe, stack
 from salesops_lib.present.figures import theme
-from salesops_lib.present.numbers import EMPTY, counted
+from salesops_lib.present.numbers import EMPTY, counted, number
 from salesops_lib.present.tables import table
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def losses(book: Book) -> Shown:
 
     rows, without = book.losses, unrated(book)
     total, aside = int(rows["rows_in"].sum()), int(rows["rows_quarantined"].sum())
-    said = f"{total:,} rows read, {total - aside:,} kept, {aside:,} set aside."
+    said = (
+        f"{counted(total, 'row')} read, {number(total - aside, 'count')} kept, {number(aside, 'count')} set aside."
+    )
     units = dict.fromkeys(("rows_in", "rows_kept", "rows_quarantined"), "count")
     shown = folded(
         said, table(rows, units=units, labels={"rows_quarantined": "set aside"}, caption="Rows by table")

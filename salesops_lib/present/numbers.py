@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+from functools import cache
 from typing import Any
 
+LOCALE = "SALESOPS_LOCALE"  # set by the runner and by `salesops lab`: how pages write 1,234.5
 WIDE = 0.05  # an interval of more than five points bears no decimal
 EMPTY = "–"
 A_DAY = {"money": "", "money_per_day": " a day"}
@@ -39,10 +42,34 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
     if unit in ("", "text", "long", "severity", "shown"):
         return str(value)
     value = float(value)
-    said = _magnitude(abs(value), unit)
+    said = localised(_magnitude(abs(value), unit))
     if not any(digit in said for digit in "123456789"):
         return said  # a sign before a zero says nothing
     return f"{'−' if value < 0 else '+' if signed and value > 0 else ''}{said}"
+
+
+@cache
+def _separators(locale: str) -> tuple[str, str]:
+    """Return decimal sign and group separator."""
+    from babel.numbers import get_decimal_symbol, get_group_symbol
+
+    return get_decimal_symbol(locale), get_group_symbol(locale)
+
+
+def localised(text: str) -> str:
+    """Write the numbers of a text, which come as ``1,234.5``, as the company's locale does.
+
+    >>> localised("1,234.5 M")
+    '1,234.5 M'
+    """
+    decimal, group = _separators(os.environ.get(LOCALE) or "en")
+    return text.translate({ord(","): group, ord("."): decimal})
+
+
+def delocalised(text: str) -> str:
+    """Undo `localised`."""
+    decimal, group = _separators(os.environ.get(LOCALE) or "en")
+    return text.replace(group, "\0").replace(decimal, ".").replace("\0", ",")
 
 
 def _magnitude(value: float, unit: str) -> str:
@@ -70,7 +97,7 @@ def _magnitude(value: float, unit: str) -> str:
 
 def counted(n: int, of: str) -> str:
     """Write how many there are of something, with an s where they are not one."""
-    return f"{n:,} {of}{'' if n == 1 else 's'}"
+    return f"{localised(f'{n:,}')} {of}{'' if n == 1 else 's'}"
 
 
 def interval(low: Any, high: Any, unit: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import ParameterError, SalesOpsError, unknown
 from salesops_lib.present.blocks import Shown, folded, note, safe, stack
-from salesops_lib.present.numbers import EMPTY, counted, fitting, interval, number
+from salesops_lib.present.numbers import EMPTY, counted, delocalised, fitting, interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +69,7 @@ def table(
     for column in (*units, *labels, *ranges, *(bound for pair in ranges.values() for bound in pair)):
         if column not in frame:
             raise ParameterError(unknown("column", column, frame.columns))
+    kept = (caption or "table", frame if behind is None else behind)
     shown = frame.head(limit)
     bounds = [bound for pair in ranges.values() for bound in pair]
     raw, kinds = shown.drop(columns=bounds), [units.get(c, "text") for c in shown.columns if c not in bounds]
@@ -78,7 +79,7 @@ def table(
         units[column] = "shown"
     shown = shown.drop(columns=bounds)
     if len(frame) > limit:
-        caption = f"{caption} First {limit} of {len(frame):,} rows.".strip()
+        caption = f"{caption} First {limit} of {counted(len(frame), 'row')}.".strip()
     sides = [SIDES.get(units.get(column, "text"), "num") for column in shown.columns]
     head, body = _head(shown, sides, labels), _body(shown, raw, units, kinds, sides)
     titled = f'<p class="caption">{safe(caption)}</p>' if caption else ""
@@ -89,7 +90,6 @@ def table(
         f'{titled}<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
         f"<table>{head}<tbody>{body}</tbody></table></div>"
     )
-    kept = (caption or "table", frame if behind is None else behind)
     return Shown(markup, shown.to_string(index=False), (kept,))
 
 
@@ -136,7 +136,7 @@ def _sorts_by(value: Any, unit: str) -> str:
 
 def _written(text: str) -> str:
     """Read the first number of a text back; nothing where it has none."""
-    if not (found := WRITTEN.search(text)):
+    if not (found := WRITTEN.search(delocalised(text))):
         return ""
     sign, digits, size = found.groups()
     value = float(digits.replace(",", "")) * SIZES[size]
@@ -200,11 +200,11 @@ def download(sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str) -> S
         data = base64.b64encode(path.read_bytes()).decode()
     n = sum(len(rows) for rows in sheets.values())
     cut = (
-        f", the first {DOWNLOAD_ROWS:,} of each sheet"
+        f", the first {number(DOWNLOAD_ROWS, 'count')} of each sheet"
         if any(len(r) > DOWNLOAD_ROWS for r in sheets.values())
         else ""
     )
-    said = f"{name} ({n:,} rows{cut})"
+    said = f"{name} ({counted(n, 'row')}{cut})"
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     named = html.escape(name, quote=True)
     return Shown(

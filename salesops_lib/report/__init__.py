@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import salesops_lib
+from salesops_lib.report import lean  # noqa: F401  # before all that reads notebooks
+
+# isort: split
 from salesops_lib import gate
-from salesops_lib.book import Book
-from salesops_lib.errors import RenderError, ReportBlocked
-from salesops_lib.gate.findings import sentence
-from salesops_lib.periods import RELATIVE_DAYS, as_date
+from salesops_lib.errors import ConfigError, ParameterError, RenderError, SalesOpsError
+from salesops_lib.periods import as_date
 from salesops_lib.progress import track
-from salesops_lib.report import executors, fanout, runs
-from salesops_lib.report.definition import Definition, definitions, plain, read_definition
+from salesops_lib.report import executors, runs
+from salesops_lib.report.definition import definitions, plain, read_definition
 from salesops_lib.report.deliver import deliver
-from salesops_lib.report.execute import FINDINGS, PageRun, Setting
-from salesops_lib.report.fanout import Job
+from salesops_lib.report.execute import FINDINGS, PageRun
 from salesops_lib.report.pdf import find_browser, to_pdf
+from salesops_lib.report.plan import Plan, admit, planned
 from salesops_lib.report.publish import overdue, prune, write_catalogue, write_index
 from salesops_lib.workspace import Workspace, open_workspace
 
 __all__ = ["Run", "catalogue", "definitions", "overdue", "prune", "render"]
 
-HEALTH = "data_health"  # the page that shows what the gate found
+log = logging.getLogger("salesops")
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def render(
     executor
         ``local``, or ``dask://HOST:PORT`` of a scheduler whose workers see the same folders.
     now
-        When it is rendered, for the run record; the present by default.
+        When it is rendered, for the run record; the end of the export by default.
     today
         What words such as ``last_month_end`` are counted from, the last exported day by default; and the day on
         which the gate tells the age of the export.
@@ -152,93 +153,71 @@ def render(
     if pdf:
         find_browser()
     definition = read_definition(report, ws.reports)
-    book = ws.book()
     asked = plain(parameters or {}) | ({} if as_of is None else {"as_of": as_of})
-    asked["as_of"] = _resolve(asked.get("as_of", definition.parameters.get("as_of", "today")), today, book)
-    given = definition.parameters | asked
-    jobs = fanout.jobs(definition, asked, ws.notebooks, ws.book(asked["as_of"], snapshot=book.snapshot_id))
-    if findings is None or findings.snapshot != book.snapshot_id:
-        findings = gate.check_workspace(ws, snapshot=book.snapshot, today=as_date(today) if today else None)
-    day = given["as_of"].replace(":", "-")
-    now = now or datetime.now().astimezone()
-    told = {"Snapshot": book.snapshot_id, "As of": given["as_of"], "Code": code_version(ws.root), "Report": report}
-    record = {
-        "report": report,
-        "title": definition.title,
-        "company": book.company.name or "",
-        "as_of": day,
-        "snapshot_id": book.snapshot_id,
-        "sources": book.snapshot.manifest.get("files", []),
-        "parameters": given,
-        "details": told | (details or {}),
-        "health": _health(definition, findings),
-        "rows_excluded": int(book.losses["rows_quarantined"].sum()),
-        "rendered_at": now.isoformat(timespec="seconds"),
-        "libraries": runs.libraries(),
-        "kernels": executors.how(executor),
-    }
-    place = Path(out or ws.out).resolve() / report / day
-    before = runs.last(place.parent)
+    when = {"now": now, "today": as_date(today) if today else None}
+    place = Path(out or ws.out).resolve() / report
+    known = {"report": report, "title": definition.title, "as_of": str(asked.get("as_of", "")), "health": {}}
+    deliveries = definition.deliver if tell else ()
     try:
-        _admit(report, definition, findings, force)
-    except ReportBlocked as error:
-        if tell:
-            deliver(record | {"error": str(error), "pages": []}, place, definition.deliver, before=before)
+        plan = planned(report, definition, ws, asked, **when, details=details or {}, findings=findings)
+        known = plan.record
+        admit(report, definition, plan.findings, force)
+        plan.setting = replace(plan.setting, cell_timeout_s=timeout_s or definition.cell_timeout_s)
+        told = partial(deliver, folder=place / plan.day, deliveries=deliveries, before=runs.last(place))
+        pages, manifest = _make(plan, place / plan.day, told, workers, executor, force=force, pdf=pdf)
+        with runs.in_words(place):
+            write_catalogue(place.parent, overdue(ws, plan.now, place.parent))
+    except (ParameterError, ConfigError):
+        raise  # nothing has run
+    except SalesOpsError as error:
+        failed = known | {"error": str(error), "pages": []}
+        for outcome in deliver(failed, place, deliveries, before=runs.last(place)):
+            log.info("%s to %s: %s %s", outcome["kind"], outcome["to"], outcome["status"], outcome["error"])
         raise
-    shared = {name: record[name] for name in ("snapshot_id", "health")} | {"settings": repr(ws.settings)}
-    setting = Setting(
-        work=Path(),
-        root=ws.root,
-        details=record["details"],
-        health=record["health"],
-        cell_timeout_s=timeout_s or definition.cell_timeout_s,
-        page_timeout_s=definition.page_timeout_s,
-        memory_mb=definition.memory_mb,
-        show_code=definition.show_code,
-    )
-    plan = _Plan(runs.keyed(jobs, shared), setting, record, findings, force, pdf)
-    told = partial(deliver, folder=place, deliveries=definition.deliver if tell else (), before=before)
-    pages = _make(plan, place, told, workers=workers, executor=executor)
-    write_catalogue(place.parent.parent, overdue(ws, now, place.parent.parent))
-    return Run(report, day, pages, runs.earlier(place), place, findings)
+    return Run(report, plan.day, pages, manifest, place / plan.day, plan.findings)
 
 
-class _Plan(NamedTuple):
-    jobs: list[Job]
-    setting: Setting
-    record: dict[str, Any]
-    findings: gate.Findings
-    force: bool
-    pdf: bool
-
-
-def _make(plan: _Plan, place: Path, told: Callable, *, workers: int, executor: str) -> list[PageRun]:
-    """Make what has changed in a private folder, with what the gate found beside it, and publish page by page."""
+def _make(
+    plan: Plan, place: Path, told: Callable, workers: int, executor: str, *, force: bool, pdf: bool
+) -> tuple[list[PageRun], dict[str, Any]]:
+    """Make what has changed in a private folder, publish page by page, tell; return the pages and the record."""
     began = time.perf_counter()
-    names = [job.name for job in plan.jobs]
     with runs.locked(place) as work:
         before = runs.earlier(place)
-        kept = {} if plan.force else runs.unchanged(plan.jobs, before, place)
-        folder = runs.Folder(place, work, plan.record | {"finished_at": None}, names, before)
+        kept = {} if force else runs.unchanged(plan.jobs, before, place)
+        start = plan.record | {"kernels": executors.how(executor), "finished_at": None}
+        folder = runs.Folder(place, work, start, [job.name for job in plan.jobs], before)
         (work / FINDINGS).write_text(json.dumps(plan.findings.to_dict()), encoding="utf-8")
         done = dict(kept)
         folder.keep(kept.values())
         wanted = [job for job in plan.jobs if job.is_asked and job.name not in kept]
         setting = replace(plan.setting, work=work)
-        made = executors.run_all(wanted, setting, workers=workers, executor=executor)
-        for page in track(made, "pages", total=len(wanted)):
-            folder.publish(page)
-            done[page.name] = page
+        # Closed at once, whatever stops this run: else what still runs is awaited before the command ends
+        with closing(executors.run_all(wanted, setting, workers=workers, executor=executor)) as made:
+            for page in track(made, "pages", total=len(wanted)):
+                folder.publish(page)
+                done[page.name] = page
+        write_index(folder.write(), place)  # before the sweep: it links to no page that is about to go
         folder.sweep()
         pages = [done[job.name] for job in plan.jobs if job.is_asked]
-        if plan.pdf:
+        if pdf:
             _print(pages, folder)
         seconds = round(time.perf_counter() - began, 2)
-        ended = datetime.now().astimezone().isoformat(timespec="seconds")
-        record = folder.write(finished_at=ended, seconds=seconds)
-        record = folder.write(deliveries=told(record))
+        ended = (plan.now + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+        record = folder.write(finished_at=ended, seconds=seconds, kernels=_kernels(pages, start["kernels"]))
+        if len(pages) == len(plan.jobs):  # who asks for one segment's page tells nobody
+            is_told = bool(before.get("is_told"))
+            outcomes = told(record, is_told=is_told)
+            is_told |= any(outcome["status"] == "sent" for outcome in outcomes)
+            record = folder.write(deliveries=outcomes, is_told=is_told)
         write_index(record, place)
-    return pages
+        return pages, runs.earlier(place)
+
+
+def _kernels(pages: list[PageRun], planned: str) -> str:
+    """Say what kind of kernels ran, where that is not what was planned."""
+    found = {page.kernel for page in pages if page.kernel and not page.is_reused}
+    return f"{planned}, but ordinary for some pages" if "warm" in planned and "ordinary" in found else planned
 
 
 def _print(pages: list[PageRun], folder: runs.Folder) -> None:
@@ -250,63 +229,3 @@ def _print(pages: list[PageRun], folder: runs.Folder) -> None:
             except RenderError as error:
                 page.error = f"no PDF: {error}"
     folder.keep(pages)
-
-
-def _admit(report: str, definition: Definition, found: gate.Findings, force: bool) -> None:
-    """Let a report pass unless its numbers would be wrong; a page about data health always passes.
-
-    Raises
-    ------
-    ReportBlocked
-        Naming each red finding, its mend, and how to accept it.
-    """
-    red = found.blocking
-    only_health = {page.notebook for page in definition.notebooks} == {HEALTH}
-    if red.empty or force or definition.allow_red or only_health:
-        return
-    told = [f"  {sentence(row)} Mend: {row['mend']}" for row in red.to_dict("records")]
-    accepting = ", ".join(f'{check}: "reason"' for check in red["check"])
-    message = [
-        f"{report} is blocked by {len(red)} red finding{'s' * (len(red) > 1)}; pages published before stay.",
-        *told,
-        f"  Who knows better accepts it in salesops.yaml, `gate: {{accept: {{{accepting}}}}}`, or renders once "
-        "with --force. `salesops check` shows all findings.",
-    ]
-    raise ReportBlocked("\n".join(message), report, found)
-
-
-def _health(definition: Definition, found: gate.Findings) -> dict[str, Any]:
-    """What the header of every page says about the data, and the run record keeps."""
-    shown = any(page.notebook == HEALTH for page in definition.notebooks)
-    link = f"{HEALTH}.html" if shown else ""
-    return {
-        "headline": found.headline,
-        "red": list(found.blocking["check"]),
-        "link": link,
-        **found.header._asdict(),
-    }
-
-
-def _resolve(as_of: str, today: str | None, book: Book) -> str:
-    """Turn a word into a date, never later than the last exported day; check that a date is one.
-
-    Raises
-    ------
-    ParameterError
-        For anything else.
-    """
-    if as_of in RELATIVE_DAYS:
-        day = book.calendar.resolve_day(as_of, as_date(today) if today else book.day)
-        return min(day, book.day).isoformat()
-    book.calendar.instant(as_of)
-    return as_of
-
-
-def code_version(root: Path) -> str:
-    """Name the code: package version, and the commit where the workspace is a git checkout."""
-    asking = ["git", "-C", str(root), "describe", "--always", "--dirty"]
-    try:
-        commit = subprocess.run(asking, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = ""
-    return f"salesops {salesops_lib.__version__}{f' ({commit})' if commit else ''}"

@@ -24,6 +24,7 @@ Schedule = Annotated[str, AfterValidator(cron_expression)]
 
 
 NAME = r"^[A-Za-z0-9_]+$"
+INDEX = "index"
 
 
 class Page(Strict):
@@ -81,9 +82,11 @@ class Definition(Strict):
     @field_validator("notebooks")
     @classmethod
     def _once(cls, value: tuple[Page, ...]) -> tuple[Page, ...]:
-        names = [page.file for page in value]
+        names = [page.file.lower() for page in value]  # of One and one some file systems hold a single file
         if doubled := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"page {sorted(doubled)[0]!r} stands twice; give one of them another `name`")
+        if INDEX in names:
+            raise ValueError(f"page {INDEX!r} would take the place of the run's own index; give it another `name`")
         return value
 
     @field_validator("notebooks", mode="before")

@@ -46,7 +46,7 @@ class Delivery(Strict):
     pages
         Names or patterns such as ``manager_report-*``; nothing else of the report is told.
     segment
-        Only pages made for this value of a fan-out.
+        Only pages made for this value of a fan-out: its id, or its name where no other has it.
     sender, server
         Mailbox the mails come from, by default what SALESOPS_MAIL_FROM holds, and where the URL of the mail server
         is kept.
@@ -107,7 +107,7 @@ class Delivery(Strict):
 
     def admits(self, page: Mapping[str, Any]) -> bool:
         """Tell whether the recipients may see a page of a run record."""
-        if self.segment is not None and page.get("segment") != self.segment:
+        if self.segment is not None and self.segment not in (page.get("segment"), page.get("segment_id")):
             return False
         return any(fnmatchcase(page["name"], pattern) for pattern in self.pages)
 
@@ -124,6 +124,7 @@ def deliver(
     deliveries: Sequence[Delivery],
     *,
     before: dict[str, Any] | None = None,
+    is_told: bool = False,
 ) -> list[dict[str, Any]]:
     """Tell everybody of a run who is to be told; one who cannot be reached never stops the others.
 
@@ -138,6 +139,9 @@ def deliver(
         Who gets what.
     before
         Record of the report's last run; without one, everything has changed.
+    is_told
+        Whether an earlier run of the same day was told of: who would get only pages on which nothing has changed
+        since is not told again.
 
     Returns
     -------
@@ -147,7 +151,7 @@ def deliver(
     """
     outbox, told = Outbox(), []
     for delivery in deliveries:
-        notice = Notice(record, folder, delivery, before or None)
+        notice = Notice(record, folder, delivery, before or None, is_told)
         told += [_tell(outbox, notice, recipient) for recipient in delivery.recipients]
     return told
 

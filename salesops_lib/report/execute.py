@@ -19,10 +19,11 @@ from nbformat import NotebookNode
 from salesops_lib.errors import RenderError
 from salesops_lib.export import write_csv, write_xlsx
 from salesops_lib.gate import FOUND
-from salesops_lib.present import DATA, RENDERING
+from salesops_lib.present import DATA, LOCALE, RENDERING
 from salesops_lib.report.fanout import Job
 from salesops_lib.report.page import to_html
 from salesops_lib.report.parameters import TAG, tagged
+from salesops_lib.report.warm import ADDRESS, MARK
 from salesops_lib.workspace import PINNED
 
 EXPLORE, HEADLINE = "explore", "headline"
@@ -37,12 +38,14 @@ class PageRun:
 
     Attributes
     ----------
-    name, title, segment, key
+    name, title, segment, segment_id, key
         As in its `Job`; the title is its first heading.
     status
         ``ok`` or ``failed``.
     path, pdf
         The published page and its PDF, relative to the run's folder; empty where there is none.
+    last_good
+        Of a failed page without one, that of the latest day before.
     seconds
         Wall time.
     headline
@@ -55,15 +58,19 @@ class PageRun:
         How often it was made.
     is_reused
         Whether it was made by an earlier run on which nothing has changed since.
+    kernel
+        ``warm`` where it was forked, ``ordinary`` where not.
     """
 
     name: str
     title: str = ""
     segment: str = ""
+    segment_id: str = ""
     key: str = ""
     status: str = "failed"
     path: str = ""
     pdf: str = ""
+    last_good: str = ""
     seconds: float = 0.0
     headline: str = ""
     error: str = ""
@@ -73,12 +80,14 @@ class PageRun:
     is_transient: bool = False
     tries: int = 1
     is_reused: bool = False
+    kernel: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job, **found: Any) -> PageRun:
         """Begin the record of a job."""
-        return cls(job.name, title=job.title, segment=job.segment, key=job.key, parameters=job.parameters, **found)
+        told = {name: getattr(job, name) for name in ("title", "segment", "segment_id", "key", "parameters")}
+        return cls(job.name, **told, **found)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain data."""
@@ -101,8 +110,8 @@ class Setting:
         What the header says about the data: `blocking`, `notes`, `more`, and `link` to the page with the rest.
     cell_timeout_s, page_timeout_s, memory_mb
         The longest a cell and a page may take, and the memory a process of a page may take beyond its start.
-    show_code
-        Whether the pages hold their code.
+    show_code, locale
+        Whether the pages hold their code, and how they write numbers.
     """
 
     work: Path
@@ -113,6 +122,7 @@ class Setting:
     page_timeout_s: int = 3_600
     memory_mb: int = 4_096
     show_code: bool = True
+    locale: str = "en"
 
 
 def prune(notebook: NotebookNode, name: str) -> NotebookNode:
@@ -177,9 +187,12 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
     from papermill.exceptions import PapermillExecutionError
 
     began = time.perf_counter()
-    run, health = PageRun.of(job), setting.health
+    run, health = PageRun.of(job, kernel="warm" if os.environ.get(ADDRESS) else "ordinary"), setting.health
     executed = setting.work / f"{job.name}.ipynb"
-    (setting.work / "data" / job.name).mkdir(parents=True, exist_ok=True)
+    data = setting.work / "data" / job.name
+    shutil.rmtree(data, ignore_errors=True)  # what an earlier try of this page left
+    data.parent.mkdir(exist_ok=True)  # not the work folder: where that is gone, so is the run
+    data.mkdir()
     if health and health["link"] == f"{job.name}.html":
         health = health | {"more": 0, "link": ""}  # this very page shows the rest
     try:
@@ -191,7 +204,7 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
         details = setting.details | {"Parameters": _shown(job.parameters)}
         made = to_html(done, job.title, details, health, show_code=setting.show_code)
         (setting.work / f"{job.name}.html").write_text(made, encoding="utf-8")
-        _write_data(setting.work / "data" / job.name, job.name)
+        _write_data(data, job.name)
         run.status = "ok"
     except PapermillExecutionError as failure:
         run.error = f"{failure.ename}: {failure.evalue}"
@@ -231,7 +244,7 @@ def _told(failure: Exception, setting: Setting) -> str:
 
 def surroundings(setting: Setting) -> dict[str, str]:
     """Return the environment in which notebooks run, beside that of this process."""
-    found = {RENDERING: "1", PINNED: setting.details.get("Snapshot", "")}
+    found = {RENDERING: "1", PINNED: setting.details.get("Snapshot", ""), LOCALE: setting.locale}
     if (findings := setting.work / FINDINGS).exists():
         found[FOUND] = str(findings.resolve())
     return found
@@ -252,7 +265,8 @@ def _execute(
     rest = notebook.copy()
     rest.cells = notebook.cells[first:]
     nbformat.write(rest, pruned)
-    sockets = tempfile.mkdtemp(prefix="so-")
+    # In the folder of the warm parent, where there is one: its end removes what a killed page leaves
+    sockets = tempfile.mkdtemp(prefix="so-", dir=os.environ.get(MARK))
     data = executed.parent / "data" / executed.stem
     try:
         with _environment(**surroundings(setting), **{DATA: str(data.resolve())}):
@@ -308,7 +322,21 @@ def _private_sockets(folder: str):
     """Have the kernel talk over sockets in a private folder, not over ports that collide and others can reach."""
     from traitlets.config import Config
 
-    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/k"}) if os.name == "posix" else Config()
+    private = {"connection_file": f"{folder}/kernel.json"}  # with the key to the kernel in it
+    if os.name == "posix":
+        private |= {"transport": "ipc", "ip": f"{folder}/k"}
+    return Config(KernelManager=private)
+
+
+def stopped(job: Job, setting: Setting, error: str, seconds: float) -> PageRun:
+    """Record a page whose process was ended, with the cell it had come to where its notebook tells."""
+    run = PageRun.of(job, error=error, seconds=seconds)
+    executed = setting.work / f"{job.name}.ipynb"
+    try:
+        run.cell, run.source = _stopped_at(executed)
+    except (OSError, ValueError):  # never begun, or ended while it was written
+        executed.unlink(missing_ok=True)
+    return run
 
 
 def _stopped_at(executed: Path) -> tuple[int | None, str]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, closing
 
 import nbformat
 
-from salesops_lib.errors import ParameterError, RenderError
-from salesops_lib.report import prelude, warm
-from salesops_lib.report.execute import PageRun, Setting, run_page
+from salesops_lib.errors import ParameterError, RenderError, shown
+from salesops_lib.report import cluster, kept, ordinary, prelude, warm
+from salesops_lib.report.execute import PageRun, Setting, run_page, stopped
 from salesops_lib.report.fanout import Job
 
-DASK = "dask://"
+LOCAL, ORDINARY, DASK = "local", "ordinary", cluster.SCHEME
+log = logging.getLogger("salesops")
 RETRIES, PAUSE_S = 3, 2.0  # of a page whose failure may pass: after 2, 4 and 8 s
-KILLED = "the process was killed; out of memory, perhaps"
 
 
 def check(executor: str) -> str:
@@ -28,16 +27,20 @@ def check(executor: str) -> str:
     Raises
     ------
     ParameterError
-        For anything but ``local`` and ``dask://HOST:PORT``.
+        For anything but ``local``, ``ordinary`` and ``dask://HOST:PORT``.
     """
     host, _, port = executor.removeprefix(DASK).rpartition(":")
-    if executor == "local" or (executor.startswith(DASK) and host and port.isdigit()):
+    is_address = executor.startswith(DASK) and host and port.isdecimal() and int(port) < 2**16
+    if executor in (LOCAL, ORDINARY) or is_address:
         return executor
-    raise ParameterError(f"executor {executor!r}: write local or dask://HOST:PORT.")
+    raise ParameterError(f"executor {shown(executor)}: write local, ordinary or dask://HOST:PORT.")
 
 
-def run_all(jobs: list[Job], setting: Setting, *, workers: int, executor: str = "local") -> Iterator[PageRun]:
+def run_all(jobs: list[Job], setting: Setting, *, workers: int, executor: str = LOCAL) -> Iterator[PageRun]:
     """Make pages and yield what came of each as it is done; one that fails never stops the others.
+
+    ``local`` forks a process for each page from a warm parent where that is possible; ``ordinary`` always starts
+    fresh ones.
 
     Raises
     ------
@@ -47,36 +50,58 @@ def run_all(jobs: list[Job], setting: Setting, *, workers: int, executor: str = 
     if not jobs:
         return
     if executor.startswith(DASK):
-        yield from _on_dask(jobs, setting, executor)
-    elif warm.reason():
+        yield from cluster.make(jobs, setting, executor)
+    elif executor == ORDINARY or warm.reason():
         yield from _ordinary(jobs, setting, workers)
     else:
         yield from _forked(jobs, setting, workers)
 
 
-def how(executor: str = "local") -> str:
+def how(executor: str = LOCAL) -> str:
     """Say for the run record what kind of kernels run."""
     if executor.startswith(DASK):
         return f"on {executor}"
+    if executor == ORDINARY:
+        return "ordinary"
     return f"ordinary: {warm.reason()}" if warm.reason() else "forked from a warm parent"
 
 
 def _forked(jobs: list[Job], setting: Setting, workers: int) -> Iterator[PageRun]:
-    with warm.parent(_modules(jobs)) as address, prelude.templates(jobs, setting, address) as prepared:
+    with ExitStack() as stack:
+        lifeline, ours = os.pipe()  # of pages made in ordinary processes, once the parent is gone
+        stack.callback(os.close, lifeline)  # once nobody can ask for it any longer
         pool = ThreadPoolExecutor(min(workers, len(jobs)))
+        stack.callback(pool.shutdown, cancel_futures=True)  # the parent has ended what still ran
+        stack.callback(os.close, ours)
+        address = _warmed(stack, _modules(jobs))
+        if not address:
+            yield from _ordinary(jobs, setting, workers)
+            return
+        prepared = stack.enter_context(prelude.templates(jobs, setting, address))
+        asked = [
+            pool.submit(again, forked_page, job, setting, address, prepared.get(job.source, ""), lifeline)
+            for job in jobs
+        ]
+        for done in as_completed(asked):
+            yield done.result()
+
+
+def _warmed(stack: ExitStack, modules: list[str]) -> str:
+    """Start a warm parent, where the notebooks' modules do not let it without them; empty where none starts."""
+    for wanted in (modules, []):
         try:
-            asked = {
-                pool.submit(again, forked_page, job, setting, address, prepared.get(job.source, "")): job
-                for job in jobs
-            }
-            for done in as_completed(asked):
-                yield done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # the parent ends what still runs
+            return stack.enter_context(kept.parent(wanted))
+        except RenderError as error:
+            log.warning("%s", error)
+    log.warning("Ordinary kernels are used instead.")
+    return ""
 
 
-def forked_page(job: Job, setting: Setting, address: str, prepared: str = "") -> PageRun:
-    """Make one page in a process forked from a warm parent, its kernel from where its first cells have run."""
+def forked_page(job: Job, setting: Setting, address: str, prepared: str = "", lifeline: int = -1) -> PageRun:
+    """Make one page in a process forked from a warm parent, its kernel from where its first cells have run.
+
+    Where the parent is gone, it is made in an ordinary process.
+    """
     env = os.environ | {warm.ADDRESS: prepared or address, warm.MEMORY: str(setting.memory_mb)}
     began = time.perf_counter()
     try:
@@ -89,8 +114,9 @@ def forked_page(job: Job, setting: Setting, address: str, prepared: str = "") ->
     except RenderError as failure:
         error = str(failure)
     except (OSError, EOFError):
-        error = "the warm parent was killed"
-    return PageRun.of(job, error=error, seconds=round(time.perf_counter() - began, 2))
+        log.warning("%s: the warm parent is gone; it is made in an ordinary process", job.name)
+        return ordinary.make(job, setting, lifeline)
+    return stopped(job, setting, error, round(time.perf_counter() - began, 2))
 
 
 def again(make: Callable[..., PageRun], job: Job, *rest) -> PageRun:
@@ -105,37 +131,16 @@ def again(make: Callable[..., PageRun], job: Job, *rest) -> PageRun:
 
 
 def _ordinary(jobs: list[Job], setting: Setting, workers: int) -> Iterator[PageRun]:
-    if workers <= 1 or len(jobs) == 1:
-        yield from (again(run_page, job, setting) for job in jobs)
-        return
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        asked = {pool.submit(again, run_page, job, setting): job for job in jobs}
+    lifeline, ours = os.pipe()
+    pool = ThreadPoolExecutor(min(workers, len(jobs)))
+    try:
+        asked = [pool.submit(again, ordinary.make, job, setting, lifeline) for job in jobs]
         for done in as_completed(asked):
-            try:
-                yield done.result()
-            except BrokenProcessPool:
-                yield PageRun.of(asked[done], error=KILLED)
-
-
-def _on_dask(jobs: list[Job], setting: Setting, executor: str) -> Iterator[PageRun]:
-    """Send the same jobs to a cluster whose workers see the same folders."""
-    try:
-        from distributed import Client
-        from distributed import as_completed as completed
-    except ImportError as error:
-        mend = "pip install 'salesops-workbench[dask]'"
-        raise RenderError(f"--executor dask:// needs the extra `dask`: {mend}.") from error
-    try:
-        client = Client(executor.replace(DASK, "tcp://"), timeout=20, set_as_default=False)
-    except OSError as error:
-        raise RenderError(f"{executor}: no scheduler answers there.") from error
-    with client:
-        asked = {client.submit(again, run_page, job, setting, pure=False, retries=1): job for job in jobs}
-        for done in completed(asked):
-            try:
-                yield done.result()
-            except (Exception, CancelledError) as failure:
-                yield PageRun.of(asked[done], error=f"lost on the cluster: {type(failure).__name__}: {failure}")
+            yield done.result()
+    finally:
+        os.close(ours)  # ends the pages that are still being made
+        pool.shutdown(cancel_futures=True)
+        os.close(lifeline)
 
 
 def _modules(jobs: Iterable[Job]) -> list[str]:

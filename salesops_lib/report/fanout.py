@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from salesops_lib.book import Book
-from salesops_lib.errors import ParameterError, RenderError, unknown
+from salesops_lib.errors import ParameterError, RenderError, listed, unknown
 from salesops_lib.report.definition import Definition, ForEach
 from salesops_lib.report.parameters import Parameter, check, declared
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LONGEST_NAME = 48
+OF_PEOPLE = {"rep": ("users", "user_id"), "team": ("teams", "team_id")}  # where else `where` means the deals
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Job:
         Of its files, and its first heading where not the notebook's own.
     parameters
         Checked values to inject.
-    segment
-        What a fan-out makes it for, as people call it; empty else.
+    segment, segment_id
+        What a fan-out makes it for, as people call it and as the data do; empty else.
     key
         Says what the page depends on: of two pages with one key the second need not be made.
     is_asked
@@ -48,6 +50,7 @@ class Job:
     title: str
     parameters: dict[str, Any]
     segment: str = ""
+    segment_id: str = ""
     key: str = ""
     is_asked: bool = True
 
@@ -70,15 +73,15 @@ def jobs(definition: Definition, asked: dict[str, Any], notebooks: Path, book: B
     parameter = each.parameter or each.by.rpartition(".")[2]
     members = segments(book, each)
     only = _only_one(asked.pop(parameter), members, parameter) if parameter in asked else ""
-    found, names = [], set()
+    found, slugs = [], Counter(slug(shown) for _, shown in members)
     for job, known in _plain(definition, asked, notebooks):
         for value, shown in members:
             given = job.parameters | check({parameter: value}, known, job.source.stem)
             name = f"{job.name}-{slug(shown)}"
-            if name in names:
+            if slugs[slug(shown)] > 1:  # all of them: a name must not pass to another once its owner has gone
                 name = f"{name}-{hashlib.sha256(value.encode()).hexdigest()[:6]}"
-            names.add(name)
-            made = {"name": name, "title": f"{job.title}: {shown}", "parameters": given, "segment": shown}
+            title = f"{job.title}: {' '.join(shown.split())}"  # a second line would be the page's own text
+            made = {"name": name, "title": title, "parameters": given, "segment": shown, "segment_id": value}
             found.append(replace(job, **made, is_asked=only in ("", value)))
     return found
 
@@ -86,11 +89,12 @@ def jobs(definition: Definition, asked: dict[str, Any], notebooks: Path, book: B
 def _only_one(asked: Any, members: list[tuple[str, str]], parameter: str) -> str:
     """Find the one segment that is asked for."""
     found = [value for value, shown in members if str(asked) in (value, shown)]
-    if len(found) != 1:
-        why = (
-            unknown(parameter, str(asked), [shown for _, shown in members]) if not found else "two have that name"
+    if not found:
+        raise ParameterError(f"for_each: {unknown(parameter, str(asked), [shown for _, shown in members])}")
+    if len(found) > 1:
+        raise ParameterError(
+            f"for_each: {parameter}={asked}: several have that name; write one's id: {listed(found)}"
         )
-        raise ParameterError(f"for_each: {parameter}={asked}: {why}")
     return found[0]
 
 
@@ -104,26 +108,39 @@ def segments(book: Book, each: ForEach) -> list[tuple[str, str]]:
     ParameterError
         For an unknown dimension, table or column, or where nothing is left.
     """
+    table, _, column = each.by.rpartition(".")
+    try:
+        known = _values(book, each, table, column) if table else _dimension(book, each)
+    except ParameterError as error:
+        raise ParameterError(f"for_each: {error}") from error
+    if not known:
+        wanted = " and ".join(f"{name} is {value}" for name, value in each.where.items())
+        raise ParameterError(f"for_each: there is no {each.by}{wanted and f' where {wanted}'} as of {book.day}.")
+    return sorted(known.items(), key=lambda pair: (pair[1].casefold(), pair[0]))
+
+
+def _values(book: Book, each: ForEach, table: str, column: str) -> dict[str, str]:
+    rows = book.table(table)
+    values = _kept(rows, each, table)[_column(rows, column, table)].dropna().astype(str)
+    return {value: value for value in values}
+
+
+def _dimension(book: Book, each: ForEach) -> dict[str, str]:
     from salesops_lib import facts
 
-    table, _, column = each.by.rpartition(".")
-    if table:
-        rows = book.table(table)
-        values = _kept(rows, each, table)[_column(rows, column, table)].dropna().astype(str)
-        known = {value: value for value in values}
-    else:
-        known = {value: value for value in facts.members(book, each.by, book.calendar.period("quarter", book.day))}
-        known |= {key: name for key, name in facts.names(book, each.by).items() if key in known}
-        if each.where:
-            of_people = {"rep": "user_id", "team": "team_id"}
-            rows = {"rep": book.users, "team": book.teams}.get(each.by, facts.deals(book))
-            kept = _kept(rows, each, each.by)[of_people.get(each.by, each.by)]
-            known = {value: known[value] for value in kept.dropna().astype(str) if value in known}
-        known.pop(facts.NOT_ASSIGNED, None)
-    if not known:
-        told = f" where {each.where}" if each.where else ""
-        raise ParameterError(f"for_each: there is no {each.by}{told} as of {book.day}.")
-    return sorted(known.items(), key=lambda pair: (pair[1].casefold(), pair[0]))
+    members = facts.members(book, each.by, book.calendar.period("quarter", book.day))
+    names = facts.names(book, each.by)
+    known = {value: _shown(names.get(value), value) for value in members if value != facts.NOT_ASSIGNED}
+    if each.where:
+        table, column = OF_PEOPLE.get(each.by, ("deals", each.by))
+        rows = facts.deals(book) if table == "deals" else book.table(table)
+        kept = set(_kept(rows, each, table)[column])
+        known = {value: name for value, name in known.items() if value in kept}
+    return known
+
+
+def _shown(name: Any, value: str) -> str:
+    return name if isinstance(name, str) and name.strip() else value
 
 
 def _kept(rows: pd.DataFrame, each: ForEach, of: str) -> pd.DataFrame:
@@ -136,7 +153,7 @@ def _kept(rows: pd.DataFrame, each: ForEach, of: str) -> pd.DataFrame:
 
 def _column(rows: pd.DataFrame, column: str, of: str) -> str:
     if column not in rows:
-        raise ParameterError(f"for_each: {unknown(f'column of {of}', column, rows.columns)}")
+        raise ParameterError(unknown(f"column of {of}", column, rows.columns))
     return column
 
 

@@ -39,12 +39,15 @@ class Notice:
         Whom it is for, hence what it may show.
     before
         Record of the report's last run, if there was one.
+    is_told
+        Whether an earlier run of the same day was told of: pages on which nothing has changed are no news then.
     """
 
     record: dict[str, Any]
     folder: Path
     delivery: Delivery
     before: dict[str, Any] | None = None
+    is_told: bool = False
 
     @property
     def pages(self) -> list[Page]:
@@ -58,6 +61,9 @@ class Notice:
         found = _seen(self.record, self.delivery)
         if not found and not self.stopped:
             raise _no_page(self.record, self.delivery)
+        ids = {page.get("segment_id", "") for page in found}
+        if self.delivery.segment not in (None, *ids) and len(ids) > 1:
+            raise DeliveryError(f"deliver: segment: several are called {self.delivery.segment}; write one's id.")
         return found
 
     @property
@@ -77,7 +83,9 @@ class Notice:
 
     @property
     def event(self) -> str:
-        """The first event the recipients wait for that happened; empty where none did."""
+        """The first event the recipients wait for that happened; empty where none did, or nothing is new."""
+        if self.is_told and not self.stopped and all(page.get("is_reused") for page in self.pages):
+            return ""
         changed = self.before is None or _state(self.record, self.delivery) != _state(self.before, self.delivery)
         happened = {"failure": self.failed, "success": not self.failed, "change": changed}
         return next((name for name in self.delivery.on if happened[name]), "")
@@ -128,7 +136,7 @@ class Notice:
     def _about(self, page: Page) -> Iterator[str]:
         made = page["status"] == "ok"
         yield ""
-        yield from self._made(page) if made else _failure(page)
+        yield from self._made(page) if made else _failure(page, whole=self.delivery.sees_all)
         if page["path"]:
             yield f"  {'Page' if made else 'The last good page'}: {self._place(page)}"
 
@@ -204,9 +212,13 @@ def _name(page: Page) -> str:
     return one_line(page["title"] or page["name"])
 
 
-def _failure(page: Page) -> Iterator[str]:
+def _failure(page: Page, *, whole: bool) -> Iterator[str]:
+    """Say what failed; the error and the cell, which may name others, only to who sees the whole report."""
     given = page.get("parameters") or {}
     yield f"{_name(page)}: failed" + (f" in code cell {page['cell']}" if page.get("cell") else "")
+    if not whole:
+        yield f"  {one_line(page.get('error', '').partition(':')[0])}"
+        return
     yield from (f"  {line}" for line in _lines(page.get("error", ""), given))
     source = page.get("source", "").strip("\n")
     if source and not source.startswith(INJECTED):

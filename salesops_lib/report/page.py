@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 TEMPLATE = Path(__file__).parent / "template"
+SHOWN = [
+    "text/html",
+    "text/markdown",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/plain",
+]  # the first there is
 CONTENTS_FROM = 5  # headings; a shorter page is seen at a glance
 HEADING = re.compile(r"<h2([^>]*)>(.*?)</h2>", re.DOTALL)
 # what a policy does not stop: a refresh leaves the page, a base moves its links, the others connect to a server
@@ -95,6 +103,7 @@ def fill(template: str, *, script: str = "", **values: Any) -> str:
 def _exporter() -> HTMLExporter:
     """Return the one whose templates are compiled once, in a warm parent for all it forks."""
     from nbconvert import HTMLExporter
+    from traitlets.config import Config
 
     return HTMLExporter(
         template_name="salesops_page",
@@ -103,6 +112,7 @@ def _exporter() -> HTMLExporter:
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,
+        config=Config(NbConvertBase={"display_data_priority": SHOWN}),
     )
 
 

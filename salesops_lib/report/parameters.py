@@ -13,6 +13,7 @@ from nbformat import NotebookNode
 from salesops_lib.errors import ParameterError, unknown
 
 TAG = "parameters"
+SECRETS = {"password", "passwd", "pwd", "token", "secret", "credential", "credentials", "apikey", "dsn"}
 SCALARS = {"str": str, "int": int, "float": float, "bool": bool, "None": None, "list": list}
 
 
@@ -54,7 +55,7 @@ def declared(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
     Raises
     ------
     ParameterError
-        Where there is not exactly one tagged cell, or a line of it declares nothing.
+        Where there is not exactly one tagged cell, a line of it declares nothing, or by its name a secret.
     """
     cells = tagged(notebook, TAG)
     if len(cells) != 1:
@@ -69,6 +70,11 @@ def declared(notebook: NotebookNode, name: str) -> dict[str, Parameter]:
             default = ast.literal_eval(line.value)
         except ValueError as error:
             raise ParameterError(f"{name}, parameters, line {line.lineno}: the value must be plain.") from error
+        if SECRETS & set(line.target.id.lower().split("_")):
+            raise ParameterError(
+                f"{name}, parameters, line {line.lineno}: {line.target.id} would stand in the page, the notebook "
+                "and the run record. Read it from the environment or the keyring."
+            )
         parameter = Parameter(line.target.id, ast.unparse(line.annotation), default, comments.get(line.lineno, ""))
         parameter.read(default)
         found[parameter.name] = parameter

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 LOOK_S = 0.02
+ONLY_KERNELS = ("get_ipython", "__future__")  # what only a kernel has, or carries from cell to cell
 log = logging.getLogger("salesops")
 
 
@@ -67,7 +68,7 @@ def templates(jobs: list[Job], setting: Setting, address: str) -> Iterator[dict[
     dict
         By notebook, where to ask for kernels that have run them; absent where every page has to run them.
     """
-    folder = Path(tempfile.mkdtemp(prefix="so-"))
+    folder = Path(tempfile.mkdtemp(prefix="so-", dir=Path(address).parent))
     started: dict[Path, tuple[warm.Forked, Path]] = {}
     env = os.environ | surroundings(setting) | {warm.MEMORY: str(setting.memory_mb)}
     try:
@@ -96,7 +97,7 @@ def _cells(source: Path) -> list[str]:
             ast.parse(cell)
     except (ValueError, SyntaxError, RenderError):
         return []
-    return cells
+    return [] if any(word in cell for word in ONLY_KERNELS for cell in cells) else cells
 
 
 def _is_ready(source: Path, process: warm.Forked, place: Path, until: float) -> bool:
@@ -144,8 +145,8 @@ def _run(source: str, number: int, done: Prelude) -> bool:
     if body and isinstance(body[-1], ast.Expr):
         last = ast.Expression(body.pop().value)
     names = done.module.__dict__
-    exec(compile(ast.Module(body, []), file, "exec"), names)
-    return last is None or eval(compile(last, file, "eval"), names) is None
+    exec(compile(ast.Module(body, []), file, "exec", dont_inherit=True), names)
+    return last is None or eval(compile(last, file, "eval", dont_inherit=True), names) is None
 
 
 def _state() -> dict[str, Any]:

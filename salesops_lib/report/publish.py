@@ -18,7 +18,7 @@ from salesops_lib.present import counted
 from salesops_lib.report.definition import definitions, read_definition
 from salesops_lib.report.execute import PageRun
 from salesops_lib.report.page import TEMPLATE, fill
-from salesops_lib.report.runs import RUN_RECORD, locked
+from salesops_lib.report.runs import RUN_RECORD, earlier, locked
 from salesops_lib.report.schedule import Missed, company_timezone, missed, next_run
 from salesops_lib.workspace import Workspace
 
@@ -54,8 +54,8 @@ class Record(BaseModel):
 
     @property
     def headline(self) -> str:
-        """The first sentence that is about the whole and not about one segment."""
-        return next((page.headline for page in self.made if page.headline and not page.segment), "")
+        """The sentence of the first page, unless that is about one segment."""
+        return next((page.headline for page in self.pages if not page.segment), "")
 
     @property
     def by_name(self) -> dict[str, PageRun]:
@@ -72,14 +72,13 @@ class Entry(NamedTuple):
     changes: str
 
     @property
-    def links(self) -> list[tuple[str, str]]:
+    def links(self) -> list[tuple[str, str, PageRun]]:
         """Name and path of each page, where these are few: the segment's name where it tells them apart."""
         several = len({_notebook_title(page) for page in self.run.pages}) > 1
-        named = [
-            (page.title or page.name if several else page.segment or page.title or page.name, page.path)
-            for page in self.run.pages
-        ]
-        return [(name, f"{self.folder}/{path}") for name, path in named if path] if len(named) <= LINKED else []
+        listed = self.run.pages if len(self.run.pages) <= LINKED else []
+        names = ((page.title if several else page.segment or page.title) or page.name for page in listed)
+        found = zip(names, listed, strict=True)
+        return [(name, f"{self.folder}/{page.path}", page) for name, page in found if page.path]
 
 
 class Due(NamedTuple):
@@ -157,12 +156,18 @@ def prune(out: Path, keep: int, due: Due | None = None) -> list[Path]:
     gone = []
     for report in sorted(path for path in out.glob("*") if path.is_dir()):
         dated = sorted((path.parent for path in report.glob(f"*/{RUN_RECORD}")), key=lambda place: place.name)
+        dated = [place for place in dated if _is_of(report.name, place)]
         for place in dated[:-keep]:
             with suppress(RenderError), locked(place, wait_s=0):
                 shutil.rmtree(place)
                 gone.append(place)
     write_catalogue(out, due)
     return gone
+
+
+def _is_of(report: str, place: Path) -> bool:
+    """Whether a folder is a run of this report: nothing else is ours to remove."""
+    return earlier(place).get("report") == report
 
 
 def _records(out: Path, pattern: str = f"*/*/{RUN_RECORD}") -> tuple[dict[str, Record], list[str]]:

@@ -3,7 +3,8 @@
 The parent runs no report itself: it holds one thread, no connection and no state of a run, so that what it
 forks differs from an ordinary process only in what it need not import again. It listens on a socket in a private
 folder; who closes a connection ends what was started through it, with all its children. Its own end, however it
-comes, ends everything it has forked. Linux only: elsewhere `reason` says why not.
+comes, ends everything it has forked, and what that started: a mark in the environment tells it from the rest.
+Linux only: elsewhere `reason` says why not.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from salesops_lib.errors import RenderError
 
 ADDRESS = "SALESOPS_WARM"  # where the parent listens
 MEMORY = "SALESOPS_MEMORY_MB"  # what a run may take beyond the parent's own
+MARK = "SALESOPS_RUN"  # which parent a process descends from
 START_S = 120
+KILLED = "it was killed; out of memory, perhaps"
 # What every page needs, whatever its notebook imports
 BASE = (
     "IPython.core.interactiveshell", "ipykernel.debugger", "ipykernel.kernelapp", "ipywidgets", "jupyter_client",
@@ -56,28 +59,60 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
     RenderError
         Where it does not start, with what it said.
     """
-    folder = tempfile.mkdtemp(prefix="so-")
+    folder = _folder()
     address = f"{folder}/warm"
-    command = [sys.executable, "-m", "salesops_lib.report.warm", address, *modules]
+    # -P: kernels started by Jupyter do not import from the folder that the command was called in either
+    command = [sys.executable, "-P", "-m", "salesops_lib.report.warm", address, *modules]
     with tempfile.TemporaryFile("w+") as said:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
-        process = subprocess.Popen(command, env=os.environ | ALONE, text=True, **pipes)
+        process = subprocess.Popen(command, env=os.environ | ALONE | {MARK: folder}, text=True, **pipes)
+        patience_s = 0  # while it imports it has forked nothing, and does not listen either
         try:
             if process.stdout.readline().strip() != "ready":
                 process.wait(START_S)
                 said.seek(0)
-                last = said.read().strip().splitlines()[-1:]
-                raise RenderError(f"the warm parent did not start: {''.join(last)}")
+                last = said.read().strip().splitlines() or [KILLED]
+                raise RenderError(f"the warm parent did not start: {last[-1]}")
+            patience_s = 10
             yield address
         finally:
             process.stdin.close()
             try:
-                process.wait(10)
+                process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
             process.stdout.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            _clear(folder)
+
+
+def _folder() -> str:
+    """Make a private folder with a short path, as sockets need; remove those of owners that were killed."""
+    for left in Path(tempfile.gettempdir()).glob("so-*-*"):
+        owner = left.name.split("-")[1]
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"so-{os.getpid()}-")
+
+
+def _clear(folder: str) -> None:
+    """End whatever still bears the mark of a parent, sessions of its own included, and remove its folder."""
+    for _ in range(3):  # one may be starting another just now
+        end_marked(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_marked(folder: str, but_parent: bool = False) -> None:
+    """End the processes that descend from a parent in a folder, and the parent unless it is spared."""
+    mark = f"{MARK}={folder}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        with suppress(OSError):  # another user's, or gone
+            if pid == os.getpid() or mark not in (entry / "environ").read_bytes().split(b"\0"):
+                continue
+            starter = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if not (but_parent and starter == os.getpid()):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Forked:
@@ -93,6 +128,11 @@ class Forked:
         Its keyword arguments; they travel pickled.
     env, cwd
         Environment and working directory; this process's own by default.
+
+    Raises
+    ------
+    RenderError
+        Where the system has no room for another process.
     """
 
     stdin = stdout = stderr = None
@@ -100,10 +140,15 @@ class Forked:
     def __init__(self, address: str, target: str, *, env: dict | None = None, cwd: str | None = None, **arguments):
         self._pipe: Connection = Client(address, "AF_UNIX")
         self.returncode: int | None = None
-        self._answer: tuple[str, Any] = ("failed", "it was killed; out of memory, perhaps")
+        self._answer: tuple[str, Any] = ("failed", KILLED)
         asked = {"target": target, "arguments": arguments, "cwd": cwd or str(Path.cwd())}
         self._pipe.send(asked | {"env": THREADS | dict(os.environ if env is None else env)})
-        self.pid: int = self._pipe.recv()
+        answer = self._pipe.recv()
+        if isinstance(answer, OSError):
+            raise RenderError(f"no process could be started for it: {answer}")
+        if not isinstance(answer, int):
+            raise EOFError("it was killed as it began")
+        self.pid: int = answer
 
     def poll(self) -> int | None:
         """Return the exit code, or None while it runs."""
@@ -182,7 +227,7 @@ def imported(sources: Iterable[str]) -> list[str]:
 def _warm(modules: Iterable[str]) -> None:
     """Import and fill caches: fonts, templates, validators."""
     for name in (*BASE, *modules):
-        with suppress(Exception):  # the notebook that imports it says what is wrong
+        with suppress(Exception, SystemExit):  # the notebook that imports it says what is wrong
             importlib.import_module(name)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -216,6 +261,7 @@ def serve(address: str, owner: int, ready: Callable[[], None]) -> None:
         finally:
             for pid, _ in children.values():
                 _end(pid)
+                os.waitpid(pid, 0)
 
 
 def _turn(listener: Listener, owner: int, children: dict) -> bool:
@@ -245,7 +291,14 @@ def _take(listener: Listener, children: dict) -> None:
     if asked is None:
         pipe.close()
         return
-    pid = os.fork()
+    asked["parent"] = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        with suppress(OSError):
+            pipe.send(error)
+        pipe.close()
+        return
     if pid == 0:
         for _, other in children.values():
             other.close()
@@ -253,8 +306,6 @@ def _take(listener: Listener, children: dict) -> None:
             os.close(handle)
         listener.close()
         _become(pipe, asked)
-    with suppress(OSError):
-        pipe.send(pid)
     children[os.pidfd_open(pid)] = (pid, pipe)
 
 
@@ -281,6 +332,7 @@ def _become(pipe: Connection, asked: dict[str, Any]) -> None:
     """Turn the forked process into a fresh one of its own, call the target, and never return."""
     code = 1
     try:
+        pipe.send(os.getpid())  # from here: sent by the parent it might come after the answer
         _part(asked)
         module, _, name = asked["target"].partition(":")
         answer = getattr(importlib.import_module(module), name)(**asked["arguments"])
@@ -303,33 +355,53 @@ def _become(pipe: Connection, asked: dict[str, Any]) -> None:
 
 def _part(asked: dict[str, Any]) -> None:
     """Take leave of the parent: session, signals, environment, folder, random numbers, memory."""
-    import ctypes
     import random
-    import resource
 
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # standard input was the parent's tie to its owner
     os.close(nothing)
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    _end_with_parent()
+    if os.getppid() != asked["parent"]:  # it had ended before
+        os._exit(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    mark = os.environ[MARK]
     os.environ.clear()
-    os.environ.update(asked["env"])
+    os.environ.update(asked["env"] | {MARK: mark})
     os.chdir(asked["cwd"])
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     if limit := asked["env"].get(MEMORY):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + int(limit) * 2**20
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        limit_memory(int(limit))
+
+
+def limit_memory(mb: int) -> None:
+    """Let this process take so much beyond what it has, where the system can tell."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return
+    import resource
+
+    # Of what can be written to: of addresses alone, each thread's allocator sets 64 MB aside
+    most = int(statm.read_text().split()[5]) * resource.getpagesize() + mb * 2**20
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def _end_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the system send this process a signal once its parent is gone; 0 for none."""
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
 def main(address: str, *modules: str) -> None:
     """Be a warm parent until standard input closes."""
+    _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is its owner's affair
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     said = os.fdopen(os.dup(1), "w")
@@ -339,10 +411,14 @@ def main(address: str, *modules: str) -> None:
         sys.exit(f"{threads()} threads run after the imports, which a fork would lose")
 
     def ready() -> None:
+        _end_with_parent(0)  # from here on standard input tells, and what is forked is ended first
         print("ready", file=said, flush=True)
         said.close()
 
-    serve(address, sys.stdin.fileno(), ready)
+    try:
+        serve(address, sys.stdin.fileno(), ready)
+    finally:
+        _clear(os.environ[MARK])
 
 
 if __name__ == "__main__":
