@@ -251,9 +251,9 @@ def _weekly() -> str:
 WEEKLY = _weekly()
 ATTEMPTS = f"""
     {SPELLS}, ended as (
-        select opportunity_id, entered_at, any_value(closed_at) as closed_at, bool_or(won) as won,
+        select opportunity_id, entered_at, any_value(a.closed_at) as closed_at, bool_or(won) as won,
             any_value(a.removed_at) as removed_at, any_value(amount::varchar) as amount,
-            coalesce(any_value(closed_at), any_value(entered_at)) as seen_at
+            coalesce(any_value(a.closed_at), any_value(entered_at)) as seen_at
         from attempts a join deals using (opportunity_id) group by opportunity_id, entered_at
     ), priced as ({_asof("amount", "amount").format("ended")})
     select * from priced order by entered_at, opportunity_id
@@ -360,7 +360,7 @@ def _told(book: Book, rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]
     for field, column in COLUMNS.items():
         start = book.snapshot.coverage.get(field)
         if field not in tracked:
-            rows[column] = rows[column].where(today if field == "amount" else False)
+            rows[column] = rows[column].where(today & (field == "amount"))
             untold.append(field)
         elif start is not None:
             rows[column] = rows[column].where(rows["day"] >= day_number(book.calendar.day_of(start)))
