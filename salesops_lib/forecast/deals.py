@@ -23,7 +23,7 @@ NEVER = 1 << 30  # day number of what has not happened
 OPEN, WON, LOST = 0, 1, 2
 INSTANT = "datetime64[us, UTC]"
 COMPARED, UNLIKE = 20, 0.6  # deals open and closed, and the share of them whose values differ
-MOST = 120_000  # rows; beyond it weeks are left out, the latest kept
+MOST = 1_000_000  # rows; beyond it weeks are left out, the latest kept
 KEPT = [
     "opportunity_id", "pipeline_id", "account_id", "owner_id", "stage_id", "type", "amount", "currency", "created_at",
     "expected_close_date", "forecast_category", "is_closed", "is_won", "closed_at", "product_family", "lead_source",
@@ -113,8 +113,9 @@ def panel(book: Book, *, weeks: int = 400) -> Panel:
     span = 0 if pd.isna(first) else max((book.day - book.calendar.day_of(first)).days // 7, 0)
     grid = _grid(book, range(min(span, weeks) + 1), int((~deals["is_closed"]).sum()))
     plain = deals.drop(columns=["account_id", "product_family", "lead_source", "type", "currency"])
-    found = book.query(WEEKLY, deals=plain, flags=_flags(book, deals), grid=grid)
-    attempts = book.query(ATTEMPTS, deals=plain, flags=_flags(book, deals))
+    # joined from frames: the planner takes a view of the history for much smaller than it is
+    given = {"deals": plain, "moves": book.query(MOVES, deals=plain[["opportunity_id"]]), "flags": _flags(book, deals)}
+    found, attempts = book.query(WEEKLY, grid=grid, **given), book.query(ATTEMPTS, **given)
     known = deals.set_index("opportunity_id")
     standing, late = _standing(book, known)
     rows, untold = _told(book, _rows(book, found, known))
@@ -171,16 +172,17 @@ def _flags(book: Book, deals: pd.DataFrame) -> pd.DataFrame:
     return told.drop_duplicates(columns[:2]).astype({"is_closed": bool, "is_won": bool})
 
 
+MOVES = """
+    select opportunity_id, changed_at, field,
+        nullif(arg_max(coalesce(new_value, chr(1)), seq), chr(1)) as value,
+        nullif(arg_min(coalesce(old_value, chr(1)), seq), chr(1)) as before
+    from opportunity_history
+    where field in ('stage', 'amount', 'expected_close_date', 'forecast_category', 'owner')
+        and opportunity_id in (select opportunity_id from deals)
+    group by all
+"""
 SPELLS = """
-    with moves as materialized (
-        select opportunity_id, changed_at, field,
-            nullif(arg_max(coalesce(new_value, chr(1)), seq), chr(1)) as value,
-            nullif(arg_min(coalesce(old_value, chr(1)), seq), chr(1)) as before
-        from opportunity_history
-        where field in ('stage', 'amount', 'expected_close_date', 'forecast_category', 'owner')
-            and opportunity_id in (select opportunity_id from deals)
-        group by all
-    ), firsts as materialized (
+    firsts as materialized (
         select opportunity_id, field, nullif(arg_min(coalesce(before, chr(1)), changed_at), chr(1)) as before,
             min(changed_at) as first_at
         from moves group by all
@@ -233,7 +235,7 @@ def _asof(field: str, column: str) -> str:
 
 
 def _weekly() -> str:
-    text = f"""{SPELLS}, w0 as (
+    text = f"""with {SPELLS}, w0 as (
         select a.opportunity_id, day, seen_at, stage, began_at, entered_at, a.closed_at, won, a.removed_at, created_at,
             amount::varchar as amount, expected_close_date::date::varchar as expected_close_date, forecast_category,
             owner_id
@@ -250,7 +252,7 @@ def _weekly() -> str:
 
 WEEKLY = _weekly()
 ATTEMPTS = f"""
-    {SPELLS}, ended as (
+    with {SPELLS}, ended as (
         select opportunity_id, entered_at, any_value(a.closed_at) as closed_at, bool_or(won) as won,
             any_value(a.removed_at) as removed_at, any_value(amount::varchar) as amount,
             coalesce(any_value(a.closed_at), any_value(entered_at)) as seen_at

@@ -28,14 +28,18 @@ REACHES = (91, 182, 364)
 ROWS = 8_000  # landmarks learnt from
 LEAST = 20  # won deals below which nothing is learnt
 RICH = 100  # won deals from which on all features are used
-RIDGE = 1.5
+RIDGE = 2.0
 LEVELS = 8
 LEAST_ROWS = 50  # of a level of its own
 CLASSES = 8
 NUMBERS = ("in_stage", "age", "due", "amount", "pushes")
 TEXTS = ("stage", "category", "segment", "source", "type", "product")
-AHEAD = ("lead", "age_then", "due_then")  # differ from span to span
-PAIRS = (("stage", "lead"), ("stage", "in_stage"), ("stage", "segment"), ("segment", "lead"))
+AHEAD = ("lead", "phase", "age_then", "due_then")  # differ from span to span
+PHASES = np.array([2, 4, 9])  # weeks before the end of a quarter: its last two, the rest of its months
+PAIRS = (
+    ("stage", "lead"), ("stage", "in_stage"), ("stage", "segment"), ("segment", "lead"), ("stage", "phase"),
+)  # fmt: skip
+AGED = (("segment", "lead"), ("age_then", "phase"))  # where stages are not known
 PLAIN = (("stage", "age", "lead", "age_then"), (("stage", "lead"), ("stage", "age")))
 SEED = 20260101
 TOL = 1e-6
@@ -59,6 +63,8 @@ class Design:
     def _size(self, name: str) -> int:
         if name == "lead":
             return len(LEADS) - 1
+        if name == "phase":
+            return len(PHASES) + 1
         return len(self.levels[name]) + 1 if name in TEXTS else len(self.edges[name]) + 2
 
     def classes(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -72,12 +78,16 @@ class Design:
         return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
 
     def columns(
-        self, classes: dict[str, np.ndarray], plain: dict[str, np.ndarray], span: np.ndarray
+        self, classes: dict[str, np.ndarray], plain: dict[str, np.ndarray], span: np.ndarray, week: np.ndarray
     ) -> np.ndarray:
-        """Column of the design that is 1, for each row and each feature or pair."""
+        """Column of the design that is 1, for each row and each feature or pair.
+
+        `week` is the week of the quarter, counted back from its end, in the middle of the span.
+        """
         middle = (LEADS[span] + LEADS[span + 1]) / 2
         found = classes | {
             "lead": span,
+            "phase": np.searchsorted(PHASES, week, side="right"),
             "age_then": self._cut("age_then", plain["age"] + middle),
             "due_then": self._cut("due_then", plain["due"] - middle),
         }
@@ -99,6 +109,11 @@ def numbers(rows: pd.DataFrame) -> dict[str, np.ndarray]:
         "amount": np.where(np.isfinite(amount), amount, np.nan),
         "pushes": rows["pushes"].to_numpy(dtype=float),
     }
+
+
+def middle(day: np.ndarray, span: np.ndarray | int) -> np.ndarray:
+    """Day in the middle of a span ahead."""
+    return day + (LEADS[span] + LEADS[np.asarray(span) + 1]) // 2
 
 
 def _text(values: pd.Series) -> pd.Series:
@@ -137,7 +152,8 @@ class Hazard:
         spans = int(np.searchsorted(LEADS, self.reach))
         out = np.empty((2, len(rows), spans))
         for span in range(spans):
-            columns = self.design.columns(classes, plain, np.full(len(rows), span))
+            week = self.rhythms[0].week_at(middle(rows["day"].to_numpy(), span))
+            columns = self.design.columns(classes, plain, np.full(len(rows), span), week)
             for k, coefficients in enumerate((self.win, self.loss)):
                 out[k, :, span] = np.exp(coefficients[:-1][columns].sum(axis=1) + coefficients[-1])
         out[0] *= owner[:, None]
@@ -193,7 +209,8 @@ def learn(known: Panel, calendar: FiscalCalendar, *, reach: int = 91) -> Hazard:
     design = _design(rows, wins >= RICH)
     at, span, exposures, happened = _spans(rows, known.day, rhythms, reach)
     classes, plain = design.classes(rows), numbers(rows)
-    columns = design.columns({k: v[at] for k, v in classes.items()}, {k: v[at] for k, v in plain.items()}, span)
+    week = rhythms[0].week_at(middle(rows["day"].to_numpy()[at], span))
+    columns = design.columns(*({k: v[at] for k, v in each.items()} for each in (classes, plain)), span, week)
     win, loss = (_regress(columns, sum(design.sizes), exposures[k], happened[k]) for k in range(2))
     expected = np.exp(win[:-1][columns].sum(axis=1) + win[-1]) * exposures[0]
     owners = _owners(rows["owner"].to_numpy()[at], happened[0], expected, wins) if wins >= RICH else {}
@@ -214,7 +231,7 @@ def _design(rows: pd.DataFrame, is_rich: bool) -> Design:
         counts = _text(rows[name]).value_counts()
         counts = counts[(counts >= LEAST_ROWS) | (name == "stage")].head(LEVELS)
         levels[name] = {level: k for k, level in enumerate(sorted(counts.index))}
-    features, pairs = ((*TEXTS, *NUMBERS, *AHEAD), PAIRS) if is_rich else PLAIN
+    features, pairs = ((*TEXTS, *NUMBERS, *AHEAD), PAIRS if len(levels["stage"]) > 1 else AGED) if is_rich else PLAIN
     return Design(features, pairs, edges, levels)
 
 

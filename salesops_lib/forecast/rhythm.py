@@ -31,14 +31,15 @@ class Rhythm:
     ----------
     first
         Number of the first day.
-    density
-        Weight of each day from it on.
+    density, week
+        Weight of each day from it on, and its week of the quarter, counted back from the end (0 the last one).
     by_week, by_weekday
         Weights of the weeks of a quarter, the last one first, and of the days from Monday on.
     """
 
     first: int
     density: np.ndarray
+    week: np.ndarray
     by_week: np.ndarray
     by_weekday: np.ndarray
 
@@ -52,7 +53,14 @@ class Rhythm:
 
     def at(self, days: np.ndarray) -> np.ndarray:
         """Weight of each day."""
-        return self.density[np.clip(np.asarray(days) - self.first, 0, len(self.density) - 1)]
+        return self.density[self._place(days)]
+
+    def week_at(self, days: np.ndarray) -> np.ndarray:
+        """Week of the quarter of each day, counted back from its end."""
+        return self.week[self._place(days)]
+
+    def _place(self, days: np.ndarray) -> np.ndarray:
+        return np.clip(np.asarray(days) - self.first, 0, len(self.density) - 1)
 
 
 def learn(calendar: FiscalCalendar, events: np.ndarray, until: int) -> Rhythm:
@@ -83,7 +91,7 @@ def learn(calendar: FiscalCalendar, events: np.ndarray, until: int) -> Rhythm:
         expected = rate[quarter[seen]]
         by_week = _weights(week[seen], n, expected * by_weekday[weekday[seen]], WEEKS, PRIOR)
         by_weekday = _weights(weekday[seen], n, expected * by_week[week[seen]], 7, PRIOR_DAY)
-    return Rhythm(first, by_week[week] * by_weekday[weekday], by_week, by_weekday)
+    return Rhythm(first, by_week[week] * by_weekday[weekday], week, by_week, by_weekday)
 
 
 def _weights(group: np.ndarray, n: np.ndarray, expected: np.ndarray, groups: int, prior: float) -> np.ndarray:
