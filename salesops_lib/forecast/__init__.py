@@ -1,12 +1,14 @@
-"""Forecasts: many series with ranges, hierarchies that add up, and how far off all of it has been so far."""
+"""Forecasts: a period's bookings, many series, hierarchies that add up, each with a range that the past has tried."""
 
 from salesops_lib.forecast.backtest import Backtest, backtest_series
 from salesops_lib.forecast.combine import models
 from salesops_lib.forecast.components import Components, decompose
 from salesops_lib.forecast.hierarchy import compare_methods, reconcile
 from salesops_lib.forecast.predict import forecast_series
+from salesops_lib.forecast.projection import Projection, project_period
+from salesops_lib.forecast.replay import Replay, replay_weeks
 
 __all__ = [
-    "Backtest", "Components", "backtest_series", "compare_methods", "decompose", "forecast_series", "models",
-    "reconcile",
+    "Backtest", "Components", "Projection", "Replay", "backtest_series", "compare_methods", "decompose",
+    "forecast_series", "models", "project_period", "reconcile", "replay_weeks",
 ]  # fmt: skip

@@ -1,0 +1,83 @@
+"""How right past chances and past ranges were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salesops_lib import stats
+from salesops_lib.forecast import blend
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLASSES = 10
+LEAST = 200  # chances, and 20 of them won
+Z80 = 1.2815515655446004
+
+
+def classes(chances: pd.DataFrame) -> pd.DataFrame:
+    """Put past chances, cut into classes of as many deals each, beside the share that was won.
+
+    Returns
+    -------
+    DataFrame
+        `low`, `high` (of the class), `n`, `predicted` (mean chance), `won` (share), `won_low`, `won_high` (95 %;
+        a deal seen in several weeks counts each time, so the interval is narrower than it should be).
+    """
+    import pandas as pd
+
+    columns = ["low", "high", "n", "predicted", "won", "won_low", "won_high"]
+    if chances.empty:
+        return pd.DataFrame(columns=columns)
+    chance, won = chances["chance"].to_numpy(dtype=float), chances["won"].to_numpy(dtype=float)
+    edges = np.unique(np.quantile(chance, np.linspace(0, 1, CLASSES + 1)))
+    of = np.clip(np.searchsorted(edges, chance, side="right") - 1, 0, max(len(edges) - 2, 0))
+    rows = []
+    for k in np.unique(of):
+        mine = of == k
+        share = stats.proportion(int(won[mine].sum()), int(mine.sum()))
+        rows.append([chance[mine].min(), chance[mine].max(), share.n, chance[mine].mean(),
+                     share.value, share.low, share.high])  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def slope(chances: pd.DataFrame) -> stats.Estimate:
+    """Slope of what came on the chances foreseen, both as logits (Cox 1958): below 1, chances were too extreme.
+
+    Its interval takes the weeks as clusters.
+    """
+    from statsmodels.api import GLM, add_constant, families
+
+    n = len(chances)
+    if n < LEAST or chances["won"].sum() < LEAST // 10:
+        return stats.Estimate.none(stats.TOO_FEW, n, f"needs {LEAST} past chances and {LEAST // 10} of them won")
+    chance = np.clip(chances["chance"].to_numpy(dtype=float), 1e-4, 1 - 1e-4)
+    logits = add_constant(np.log(chance / (1 - chance)))
+    found = GLM(chances["won"].to_numpy(dtype=float), logits, family=families.Binomial()).fit(
+        cov_type="cluster", cov_kwds={"groups": chances["day"].to_numpy(dtype=int)}
+    )
+    low, high = found.conf_int()[1]
+    return stats.Estimate(float(found.params[1]), float(low), float(high), n)
+
+
+def coverage(past: pd.DataFrame, length: int) -> stats.Estimate:
+    """Share of past weeks whose 80 % range held what came, each range made of what was known in its week.
+
+    Neighbouring weeks share most of their window: the interval counts windows that do not overlap.
+    """
+    held, days = 0, []
+    for row in past.itertuples():
+        learnt = blend.learn(past[past["day"] + length <= row.day], length)
+        middle = learnt.join(row.bottom_up, row.top_down)
+        half = (
+            Z80 * learnt.stretch * np.hypot(np.sqrt(row.variance) * middle / row.bottom_up, learnt.spread * middle)
+        )
+        held += abs(row.actual - middle) <= half
+        days.append(row.day)
+    if not days:
+        return stats.Estimate.none(stats.TOO_FEW, 0, "no past weeks to measure on")
+    apart = max(round(1 + (max(days) - min(days)) / max(length, 1)), 1)
+    bounds = stats.proportion(round(held / len(days) * apart), apart)
+    return stats.Estimate(held / len(days), bounds.low, bounds.high, len(days))

@@ -1,0 +1,190 @@
+"""Pictures of projections and replays; each takes a result and returns the Axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from salesops_lib.errors import InsufficientData
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, interval, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from salesops_lib.forecast.projection import Projection
+    from salesops_lib.forecast.replay import Replay
+
+FANS = {"95 %": ("q2.5", "q97.5", 0.16), "80 %": ("q10", "q90", 0.24), "50 %": ("q25", "q75", 0.34)}
+MONEY = FuncFormatter(lambda value, _: number(value, "money"))
+
+
+def plot_fan(result: Projection, *, ax: Axes | None = None) -> Axes:
+    """Draw bookings so far by week, the ranges of what they will come to, and the quota."""
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    weeks = result.weeks.astype({"booked": float})
+    ahead = weeks.dropna(subset=["q50"])
+    past = weeks.dropna(subset=["booked"])
+    start = past.iloc[-1:].assign(**dict.fromkeys(ahead.filter(like="q").columns, float(result.booked)))
+    if len(past) and len(ahead) and past["week"].iloc[-1] == ahead["week"].iloc[0]:
+        start = start.assign(week=start["week"] - 0.5)
+    for label, (low, high, alpha) in FANS.items():
+        band = [*start[low], *ahead[low]], [*start[high], *ahead[high]]
+        at = [*start["week"], *ahead["week"]]
+        ax.fill_between(at, *band, color=ACCENT, alpha=alpha, linewidth=0, label=label)
+    ax.plot([*start["week"], *ahead["week"]], [*start["q50"], *ahead["q50"]], color=ACCENT, linestyle="--",
+            linewidth=1.4, label="most likely")  # fmt: skip
+    ax.plot(past["week"], past["booked"], color=INK, linewidth=2.2, marker="o", markersize=3.5, label="booked")
+    last = int(weeks["week"].max())
+    if result.quota > 0:
+        ax.axhline(result.quota, color=SECOND, linewidth=1.6)
+        said = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 9, "ha": "right"}
+        ax.annotate("quota", (last, result.quota), **said)
+    ax.set_xlim(0.4, last + 0.4)
+    ax.set_ylim(0, 1.3 * max(result.quota, float(result.quantiles.iloc[-1]), 1.0))
+    ax.set_xticks(range(1, last + 1, max(last // 13, 1)))
+    ax.yaxis.set_major_formatter(MONEY)
+    ax.legend(frameon=False, loc="upper left", ncols=3, fontsize=8.5)
+    ax.grid(axis="x", visible=False)
+    ax.set(title=f"Bookings of {result.period}, {result.currency}", xlabel="week", ylabel="")
+    return ax
+
+
+def describe_fan(result: Projection) -> str:
+    """Say in one sentence what `plot_fan` shows."""
+    held = _held(result)
+    return f"Cumulative bookings by week with their 50, 80 and 95 % ranges. {result.headline}{held}"
+
+
+def _held(result: Projection) -> str:
+    """Say what past ranges were worth."""
+    if np.isnan(result.coverage.value):
+        return " Coverage of past ranges is not measured yet."
+    share = number(result.coverage.value, "percent")
+    return f" 80 % ranges held {share} of {result.coverage.n} past weeks."
+
+
+def plot_parts(result: Projection, *, ax: Axes | None = None) -> Axes:
+    """Draw what is booked, what open deals and what deals not yet created are to bring, with 80 % ranges."""
+    rows = result.parts
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.4))[1]
+    at = np.arange(len(rows))[::-1]
+    expected = rows["expected"].to_numpy(dtype=float)
+    starts = np.r_[0, np.cumsum(expected[:-1])[:-1], 0]
+    ax.barh(at, expected, left=starts, height=0.62, color=[INK, ACCENT, MUTED, INK][: len(rows)], zorder=2)
+    off = starts + rows["low"].to_numpy(dtype=float), starts + rows["high"].to_numpy(dtype=float)
+    for y, low, high in zip(at, *off, strict=True):
+        if high > low:
+            ax.plot([low, high], [y, y], color=SECOND, linewidth=2, marker="|", markersize=9, zorder=3)
+    for y, low, high, row in zip(at, *off, rows.itertuples(), strict=True):
+        said = f"{number(row.expected, 'money')} {interval(row.low, row.high, 'money') if high > low else ''}"
+        ax.annotate(said.strip(), (max(high, low), y), xytext=(5, 0), textcoords="offset points", va="center",
+                    fontsize=9)  # fmt: skip
+    ax.set_yticks(at, rows["part"])
+    ax.set_xlim(0, max(float(off[1].max()), 1.0) * 1.4)
+    ax.xaxis.set_major_formatter(MONEY)
+    ax.grid(axis="y", visible=False)
+    ax.set(title=f"Where {result.period} comes from, {result.currency}", xlabel="", ylabel="")
+    return ax
+
+
+def describe_parts(result: Projection) -> str:
+    """Say in one sentence what `plot_parts` shows."""
+    told = ", ".join(f"{row.part} {number(row.expected, 'money')}" for row in result.parts.itertuples())
+    return f"Expected bookings of {result.period} by part, with 80 % ranges: {told}."
+
+
+def plot_calibration(result: Projection, *, ax: Axes | None = None) -> Axes:
+    """Draw past chances of deals beside the share that was won; on the diagonal they were right.
+
+    Raises
+    ------
+    InsufficientData
+        Where there are no past weeks to compare.
+    """
+    rows = _calibrated(result)
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.2))[1]
+    most = float(max(rows["predicted"].max(), rows["won_high"].max())) * 1.08
+    ax.plot([0, most], [0, most], color=MUTED, linewidth=1.2, linestyle="--", label="right")
+    bars = [rows["won"] - rows["won_low"], rows["won_high"] - rows["won"]]
+    ax.errorbar(
+        rows["predicted"], rows["won"], bars, fmt="o", color=ACCENT, markersize=5, capsize=3, label="deals"
+    )
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.set(xlim=(0, most), ylim=(0, most), xlabel="chance foreseen", ylabel="won in the window",
+           title="Chances of past weeks, and what came")  # fmt: skip
+    ax.legend(frameon=False, loc="upper left", fontsize=8.5)
+    return ax
+
+
+def describe_calibration(result: Projection) -> str:
+    """Say in one sentence what `plot_calibration` shows."""
+    rows, found = _calibrated(result), result.slope
+    said = f"{int(rows['n'].sum()):,} past chances of open deals in {len(rows)} classes beside the share won"
+    if found.value == found.value:
+        said += f"; slope {found.value:.2f} [{found.low:.2f}; {found.high:.2f}], where 1 is right"
+    return f"{said}."
+
+
+def _calibrated(result: Projection):
+    if result.calibration.empty:
+        raise InsufficientData("Calibration of chances", needed=1, got=0, of="past weeks with a forecast")
+    return result.calibration
+
+
+def plot_coverage(result: Replay, *, ax: Axes | None = None) -> Axes:
+    """Draw by weeks to the end how often 50, 80 and 95 % ranges held what came."""
+    rows = result.scores
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    for band, color, marker in ((50, MUTED, "s"), (80, ACCENT, "o"), (95, SECOND, "D")):
+        ax.axhline(band / 100, color=color, linewidth=1, linestyle=":")
+        ax.plot(rows["lead_weeks"], rows[f"coverage_{band}"], color=color, marker=marker, markersize=4,
+                linewidth=1.6, label=f"{band} %")  # fmt: skip
+    ax.invert_xaxis()
+    ax.set_ylim(0, 1.05)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.legend(frameon=False, loc="lower left", ncols=3, fontsize=8.5)
+    ax.set(title="How often past ranges held", xlabel="weeks to the end of the period", ylabel="")
+    return ax
+
+
+def describe_coverage(result: Replay) -> str:
+    """Say in one sentence what `plot_coverage` shows."""
+    total = result.total
+    told = ", ".join(f"{band} % ranges {number(total[f'coverage_{band}'], 'percent')}" for band in (50, 80, 95))
+    return (
+        f"Share of past weeks whose range held what came, by weeks to the end; over all {int(total['n'])}: {told}."
+    )
+
+
+def plot_error(result: Replay, *, ax: Axes | None = None, beside: tuple[str, ...] = ()) -> Axes:
+    """Draw by weeks to the end how far forecasts were off, beside baselines: by default the best three."""
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    rows, names = result.scores, beside or _rivals(result)
+    ax.plot(
+        rows["lead_weeks"], rows["wape"], color=ACCENT, marker="o", markersize=4, linewidth=2.2, label="forecast"
+    )
+    for name, style in zip(names, ("--", ":", "-.", (0, (5, 1))), strict=False):
+        ax.plot(rows["lead_weeks"], rows[f"wape_{name}"], color=INK, linestyle=style, linewidth=1.3,
+                label=name.replace("_", " "))  # fmt: skip
+    ax.invert_xaxis()
+    ax.set_ylim(0, None)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.legend(frameon=False, fontsize=8.5)
+    ax.set(title="Error of past forecasts (WAPE)", xlabel="weeks to the end of the period", ylabel="")
+    return ax
+
+
+def describe_error(result: Replay) -> str:
+    """Say in one sentence what `plot_error` shows."""
+    league = result.league.set_index("way")["wape"]
+    told = ", ".join(f"{name.replace('_', ' ')} {number(league[name], 'share')}" for name in _rivals(result))
+    return f"Error by weeks to the end; over all weeks forecast {number(league['forecast'], 'share')}, {told}."
+
+
+def _rivals(result: Replay) -> tuple[str, ...]:
+    ways = [way for way in result.league["way"] if way not in ("forecast", "bottom_up", "top_down")]
+    return tuple(ways[:3])

@@ -1,0 +1,107 @@
+"""One window foreseen from what a day knew: both ways joined, drawn, and widened by what past weeks taught."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salesops_lib.forecast import arrivals, blend, origins
+from salesops_lib.forecast.deals import Panel, day_number
+from salesops_lib.forecast.rhythm import EPOCH
+from salesops_lib.forecast.simulate import Draws, simulate
+from salesops_lib.periods import FiscalCalendar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Foresight:
+    """What a window will bring.
+
+    Attributes
+    ----------
+    panel
+        What was known.
+    learnt, blend
+        What was learnt of deals, and of past forecasts.
+    rows, chance
+        The open deals, and the probability of each to be won in the window.
+    now
+        `bottom_up`, `variance` and `top_down` of today.
+    past, chances
+        See `origins.past`.
+    ends
+        Day numbers of the week ends in the window, the last of them its own end.
+    drawn
+        The draws, scaled to the joint forecast.
+    rest
+        Cumulative bookings of the window by draw and week end, widened.
+    length
+        Days from the as-of day to the window's end.
+    """
+
+    panel: Panel
+    learnt: origins.Model
+    blend: blend.Blend
+    rows: pd.DataFrame
+    chance: np.ndarray
+    now: dict[str, float]
+    past: pd.DataFrame
+    chances: pd.DataFrame
+    ends: np.ndarray
+    drawn: Draws
+    rest: np.ndarray
+    length: int
+
+
+def foresee(
+    seen: Panel, calendar: FiscalCalendar, after: int, last: int, *, draws: int, seed: int,
+    top_down: origins.TopDown = origins.trailing,
+) -> Foresight:  # fmt: skip
+    """Foresee the bookings after one day up to another.
+
+    Parameters
+    ----------
+    seen
+        What is known; its day is the as-of one.
+    after, last
+        Day numbers of the window, neither before the as-of day.
+    draws, seed
+        Size of the simulation, and its seed.
+    top_down
+        The forecast from recent bookings.
+
+    Raises
+    ------
+    InsufficientData
+        Where too few deals were won or created by then.
+    """
+    day, length = seen.day, last - seen.day
+    learnt = origins.model(seen, calendar, day, origins.reach_of(length))
+    past, chances = origins.past(seen, calendar, after, last, top_down=top_down)
+    now, chance, rows = origins.forecast(seen, calendar, learnt, day, after, last, top_down)
+    joint = blend.learn(past, length)
+    coming = arrivals.learn(seen, calendar, won=learnt.hazard.rhythms[0])
+    ends = _ends(calendar, after, last)
+    drawn = simulate(learnt, coming, joint, rows, ends, day=day, after=after, draws=draws, seed=seed)
+    raw = (drawn.open[:, -1] + drawn.new[:, -1]).mean()
+    drawn = drawn.scaled(joint.join(now["bottom_up"], now["top_down"]) / raw if raw > 0 else 1.0)
+    rest = _stretched(drawn.open + drawn.new, joint.stretch)
+    return Foresight(seen, learnt, joint, rows, chance, now, past, chances, ends, drawn, rest, length)
+
+
+def _ends(calendar: FiscalCalendar, after: int, last: int) -> np.ndarray:
+    """Number the last days of the weeks of a window."""
+    first, final = EPOCH + timedelta(days=int(after) + 1), EPOCH + timedelta(days=int(last))
+    weeks = calendar.between("week", first, final)
+    return np.array([day_number(min(week.last_day, final)) for week in weeks])
+
+
+def _stretched(amounts: np.ndarray, factor: float) -> np.ndarray:
+    """Widen the spread about the mean; bookings are not negative."""
+    mean = amounts.mean(axis=0)
+    return np.maximum(mean + factor * (amounts - mean), 0)

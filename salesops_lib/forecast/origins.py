@@ -1,0 +1,147 @@
+"""Both ways to a forecast, from the deals and from recent bookings: as they stand on a day, and as they stood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salesops_lib.errors import InsufficientData
+from salesops_lib.forecast import arrivals, hazard, rhythm, sizes
+from salesops_lib.forecast.deals import WON, Panel
+from salesops_lib.periods import FiscalCalendar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAILING = 91
+BLOCK = 91  # past forecasts share the model of the last day that this divides
+LOOK_BACK = 52  # weeks of past forecasts
+# a top-down forecast: what is known, the day, and the window after one day up to another
+TopDown = Callable[[Panel, rhythm.Rhythm, int, int, int], float]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was learnt by a day."""
+
+    day: int
+    hazard: hazard.Hazard
+    sizes: sizes.Sizes
+
+    def open(self, rows: pd.DataFrame, chance: np.ndarray) -> tuple[float, float]:
+        """Expected amount of open deals and its variance, deals apart from each other."""
+        first, square = self.sizes.moments(rows)
+        return float(np.nansum(chance * first)), float(np.nansum(chance * square - np.square(chance * first)))
+
+
+def model(panel: Panel, calendar: FiscalCalendar, day: int, reach: int) -> Model:
+    """Learn from what a panel knew by a day, once.
+
+    Raises
+    ------
+    InsufficientData
+        Where too few deals were won by then.
+    """
+    return _model(panel.whole, calendar, min(day, panel.day), reach)
+
+
+@lru_cache(maxsize=200)
+def _model(panel: Panel, calendar: FiscalCalendar, day: int, reach: int) -> Model:
+    known = panel.until(day)
+    return Model(day, hazard.learn(known, calendar, reach=reach), sizes.learn(known))
+
+
+def reach_of(length: int) -> int:
+    """Days ahead a model must reach for a window that ends so many days ahead."""
+    return next((reach for reach in hazard.REACHES if length <= reach), hazard.REACHES[-1])
+
+
+def trailing(known: Panel, won: rhythm.Rhythm, day: int, after: int, last: int) -> float:
+    """Top-down: the bookings of the last 91 days, carried on in the rhythm of the quarter and the season of the year.
+
+    Empty where nothing was booked in them.
+    """
+    rows = known.entries[known.entries["outcome"].eq(WON)]
+    if rows.empty:
+        return float("nan")
+    end = rows["end"].to_numpy()
+    begun = max(int(end.min()) - 1, day - TRAILING)
+    booked, weight = rows.loc[end > begun, "worth"].sum(), float(won.between(begun, day))
+    if not booked > 0 or not weight > 0:
+        return float("nan")
+    return booked / weight * float(won.between(after, last)) * arrivals.season(end, won, day, after, last)
+
+
+def past(
+    panel: Panel, calendar: FiscalCalendar, after: int, last: int, *, top_down: TopDown = trailing
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make the forecast of a window again for each of the past 52 weeks, with what was known then.
+
+    Parameters
+    ----------
+    panel
+        What is known today.
+    after, last
+        The window of today's forecast; past ones lie as far ahead of their day.
+
+    Returns
+    -------
+    tuple
+        Forecasts: `day`, `bottom_up`, `variance`, `top_down`, `actual`. And deals: `day`, `chance` (of being won in
+        the window), `won`; both only of windows that have ended.
+    """
+    import pandas as pd
+
+    length, reach = last - panel.day, reach_of(last - panel.day)
+    days = [panel.day - 7 * k for k in range(LOOK_BACK + length // 7, 0, -1)]
+    there = set(panel.rows["day"].unique())
+    days = [day for day in days if day + length <= panel.day and day in there]
+    rows, deals = [], []
+    for day in days:
+        try:
+            learnt = model(panel, calendar, day // BLOCK * BLOCK, reach)
+            shift = day - panel.day
+            found, chance, seen = forecast(panel, calendar, learnt, day, after + shift, last + shift, top_down)
+        except InsufficientData:
+            continue
+        rows.append(found | {"actual": booked(panel, after + shift, last + shift)})
+        window = seen["outcome"].eq(WON) & (seen["end"] > after + shift) & (seen["end"] <= last + shift)
+        deals.append(pd.DataFrame({"day": day, "chance": chance, "won": window.to_numpy()}))
+    columns = ["day", "bottom_up", "variance", "top_down", "actual"]
+    none = pd.DataFrame({"day": [], "chance": [], "won": []})
+    return pd.DataFrame(rows, columns=columns), pd.concat(deals, ignore_index=True) if deals else none
+
+
+def forecast(
+    panel: Panel, calendar: FiscalCalendar, learnt: Model, day: int, after: int, last: int, top_down: TopDown
+) -> tuple[dict[str, float], np.ndarray, pd.DataFrame]:
+    """Forecast a window both ways; also the chance of each open deal in it, and the open deals."""
+    then = panel.entries_until(day)
+    won = rhythm.learn(calendar, then.entries.loc[then.entries["outcome"].eq(WON), "end"].to_numpy(), day)
+    seen = panel.open(day)
+    chance = window_chance(learnt.hazard, seen, day, after, last)
+    mean, variance = learnt.open(seen, chance)
+    new_mean, new_variance = arrivals.learn(then, calendar, won=won).moments(day, after, last)
+    return {
+        "day": day,
+        "bottom_up": mean + new_mean,
+        "variance": variance + new_variance,
+        "top_down": top_down(then, won, day, after, last),
+    }, chance, seen  # fmt: skip
+
+
+def window_chance(found: hazard.Hazard, rows: pd.DataFrame, day: int, after: int, last: int) -> np.ndarray:
+    """Probability that each deal open on `day` is won after `after` and up to `last`."""
+    days = np.array([last] if after <= day else [after, last])
+    by = found.won_by(found.rates(rows), day, days)
+    return by[:, -1] - (by[:, 0] if after > day else 0.0)
+
+
+def booked(panel: Panel, after: int, last: int) -> float:
+    """Sum what was won after one day and up to another."""
+    rows = panel.entries
+    return float(rows.loc[rows["outcome"].eq(WON) & (rows["end"] > after) & (rows["end"] <= last), "worth"].sum())

@@ -1,0 +1,334 @@
+"""Every past week forecast again with what was known then, and scored against what came."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from salesops_lib import facts, stats
+from salesops_lib.book import Book
+from salesops_lib.config import Settings
+from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError, unknown
+from salesops_lib.export import write_text
+from salesops_lib.forecast import baselines, origins
+from salesops_lib.forecast.deals import Panel, day_number, panel
+from salesops_lib.forecast.foresight import foresee
+from salesops_lib.forecast.projection import QUANTILES, window
+from salesops_lib.periods import KINDS, Period
+from salesops_lib.present import counted, number
+from salesops_lib.progress import track
+from salesops_lib.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STEPS = {"week": 7, "fortnight": 14, "month": 28}
+BANDS = (50, 80, 95)
+DASK = "dask://"
+AT_ONCE = 8  # as-of days a worker does before it reports
+NAMES = [f"q{100 * q:g}" for q in QUANTILES]
+WAYS = ("forecast", "bottom_up", "top_down", *baselines.NAMES)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How forecasts of the past would have done.
+
+    Attributes
+    ----------
+    headline
+        One sentence.
+    scores
+        One row a lead: `lead_weeks` (to the end of the period), `n` (as-of days), `wape`, `bias`, `coverage_50`,
+        `coverage_80`, `coverage_95`, `pinball` (mean over the quantiles, as a share of what came), and
+        `wape_<baseline>` of each of `baselines.NAMES`, `wape_bottom_up` and `wape_top_down`.
+    league
+        One row a way to forecast over all leads: `way`, `n`, `wape`, `bias`, and `wape_ours` on the same days.
+    total
+        The columns of `scores` over all leads, and `periods`, the windows that do not overlap.
+    forecasts
+        One row an as-of day: `period`, `day`, `lead_weeks`, `booked`, `actual`, `forecast` (the median), `expected`,
+        quantiles `q2.5` … `q97.5`, `bottom_up`, `top_down`, the baselines, `weight`, `spread`, `stretch`.
+    refused
+        As-of days without a forecast: `period`, `day`, `reason`.
+    """
+
+    headline: str
+    scores: pd.DataFrame
+    league: pd.DataFrame
+    total: pd.Series
+    forecasts: pd.DataFrame
+    refused: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Task:
+    """One as-of day, and everything its forecast depends on beside the code and the snapshot."""
+
+    root: str
+    settings: str
+    snapshot: str
+    until: str
+    period: Period
+    day: date
+    draws: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Name of its place in the cache: other data, settings or code have another."""
+        told = json.dumps(asdict(self) | {"root": "", "code": _code()}, default=str, sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+def replay_weeks(
+    ws: Workspace, *, periods: int = 8, every: str = "week", period: str = "quarter", as_of: str | None = None,
+    draws: int = 4_000, seed: int = 0, workers: int = 1, executor: str = "local", resume: bool = True,
+) -> Replay:  # fmt: skip
+    """Forecast past periods from every week in them, with what was known then.
+
+    Parameters
+    ----------
+    ws
+        The workspace; what was done before is kept in its cache and not done again.
+    periods
+        Finished periods looked back on; of ``next 4 weeks`` and the like, fiscal quarters of as-of weeks.
+    every
+        ``week``, ``fortnight`` or ``month`` (of four weeks).
+    period
+        ``month``, ``quarter``, ``year``, or ``next 4 weeks``.
+    as_of
+        Last day seen; the end of the export by default.
+    draws, seed
+        As in `project_period`.
+    workers, executor
+        ``local`` processes, or ``dask://HOST:PORT`` whose workers see the same folders.
+    resume
+        False does everything again.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown period, step or executor, or fewer than one period.
+    InsufficientData
+        Where no past day has what a forecast needs.
+    """
+    if every not in STEPS:
+        raise ParameterError(unknown("step", every, STEPS))
+    if periods < 1 or workers < 1:
+        raise ParameterError(f"periods is {periods} and workers is {workers}; both are at least 1.")
+    _check(executor)
+    book = ws.book(as_of)
+    tasks = _tasks(ws, book, periods, STEPS[every], period, draws, seed)
+    store = _Store(cache_folder(ws), tasks if resume else [])
+    todo = [task for task in tasks if task not in store.rows]
+    for task, row in track(_run(todo, workers, executor), "replay", total=len(todo)):
+        store.put(task, row)
+    return score([store.rows[task] for task in tasks])
+
+
+def cache_folder(ws: Workspace) -> Path:
+    """Where past forecasts of a workspace are kept; it may be deleted at any time."""
+    return ws.store.root.parent / "cache" / "replay"
+
+
+class _Store:
+    """Rows on disk, one file an as-of day, written in one step each."""
+
+    def __init__(self, folder: Path, wanted: list[Task]):
+        self.folder, self.rows = folder, {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for task in wanted:
+            try:
+                self.rows[task] = json.loads((folder / f"{task.key}.json").read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+
+    def put(self, task: Task, row: dict) -> None:
+        """Keep a row."""
+        write_text(json.dumps(row), self.folder / f"{task.key}.json")
+        self.rows[task] = row
+
+
+def _tasks(ws: Workspace, book: Book, periods: int, step: int, period: str, draws: int, seed: int) -> list[Task]:
+    given = {"root": str(ws.root), "settings": ws.settings.model_dump_json(), "snapshot": book.snapshot_id,
+             "until": book.as_of.isoformat(), "draws": draws, "seed": seed}  # fmt: skip
+    calendar, kind = book.calendar, period if period in KINDS else "quarter"
+    if period not in KINDS:
+        window(book, period)  # refuses what is none
+    running = calendar.period(kind, book.day)
+    newest = running if running.last_day <= book.day else calendar.shift(running, -1)
+    if period not in KINDS:
+        newest = running
+    spans = [calendar.shift(newest, -k) for k in reversed(range(periods))]
+    out = []
+    for span in spans:
+        days = [book.day - timedelta(days=step * k) for k in range((book.day - span.start).days // step + 2)]
+        for day in sorted(day for day in days if span.start - timedelta(days=1) <= day < span.last_day):
+            ahead = span if period in KINDS else window(book.at(str(day)), period)
+            if ahead.last_day <= book.day:
+                out.append(Task(period=ahead, day=day, **given))
+    return out
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Hash of the code that forecasts."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _opened(root: str, settings: str, snapshot: str, until: str) -> tuple[Book, Panel]:
+    import pandas as pd
+
+    ws = Workspace(Path(root), Settings.model_validate_json(settings))
+    book = ws.book(pd.Timestamp(until).isoformat(), snapshot=snapshot)
+    return book, panel(book)
+
+
+def run_tasks(tasks: list[Task]) -> list[dict]:
+    """Make the forecasts of some as-of days, one after the other."""
+    return [_one(task) for task in tasks]
+
+
+def _one(task: Task) -> dict:
+    book, whole = _opened(task.root, task.settings, task.snapshot, task.until)
+    period, day, calendar = task.period, task.day, book.calendar
+    seen = whole.until(day_number(day))
+    after, last = max(day_number(period.start) - 1, seen.day), day_number(period.last_day)
+    own = facts.Facts(book, period, facts.deals(book))
+    row = {"period": period.label, "start": str(period.start), "end": str(period.end), "day": str(day),
+           "lead_weeks": -(-(last - seen.day) // 7), "actual": float(stats.exact_sum(own.won()["priced"]))}  # fmt: skip
+    try:
+        found = foresee(seen, calendar, after, last, draws=task.draws, seed=task.seed)
+    except InsufficientData as error:
+        return row | {"reason": str(error)}
+    booked = origins.booked(seen, day_number(period.start) - 1, seen.day)
+    totals = booked + found.rest[:, -1]
+    probability = book.stages.drop_duplicates("stage_id", keep="last").set_index("stage_id")["probability_default"]
+    return row | {
+        "reason": "",
+        "booked": booked,
+        **dict(zip(NAMES, np.quantile(totals, QUANTILES).tolist(), strict=True)),
+        "expected": float(totals.mean()),
+        "bottom_up": booked + found.now["bottom_up"],
+        "top_down": booked + found.now["top_down"],
+        "weight": found.blend.weight, "spread": found.blend.spread, "stretch": found.blend.stretch,
+        **baselines.baselines(seen, calendar, period, day, probability=probability.dropna().to_dict()),
+    }  # fmt: skip
+
+
+def _check(executor: str) -> None:
+    host, _, port = executor.removeprefix(DASK).rpartition(":")
+    if executor != "local" and not (executor.startswith(DASK) and host and port.isdigit()):
+        raise ParameterError(f"executor {executor!r}: write local or dask://HOST:PORT.")
+
+
+def _run(tasks: list[Task], workers: int, executor: str) -> Iterator[tuple[Task, dict]]:
+    chunks = [tasks[k : k + AT_ONCE] for k in range(0, len(tasks), AT_ONCE)]
+    if executor.startswith(DASK):
+        yield from _on_dask(chunks, executor)
+    elif workers == 1 or len(chunks) == 1:
+        for task in tasks:
+            yield task, _one(task)
+    else:
+        from concurrent.futures import ProcessPoolExecutor, as_completed
+        from multiprocessing import get_context
+
+        with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn")) as pool:
+            asked = {pool.submit(run_tasks, chunk): chunk for chunk in chunks}
+            for done in as_completed(asked):
+                yield from zip(asked[done], done.result(), strict=True)
+
+
+def _on_dask(chunks: list[list[Task]], executor: str) -> Iterator[tuple[Task, dict]]:
+    """Send the same chunks to a cluster."""
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        mend = "pip install 'salesops-workbench[dask]'"
+        raise SalesOpsError(f"executor dask:// needs the extra `dask`: {mend}.") from error
+    try:
+        client = Client(executor.replace(DASK, "tcp://"), timeout=20, set_as_default=False)
+    except OSError as error:
+        raise SalesOpsError(f"{executor}: no scheduler answers there.") from error
+    with client:
+        asked = {client.submit(run_tasks, chunk, pure=False, retries=1): chunk for chunk in chunks}
+        for done in as_completed(asked):
+            yield from zip(asked[done], done.result(), strict=True)
+
+
+def score(rows: list[dict]) -> Replay:
+    """Score forecasts of past days; those refused are listed apart.
+
+    Raises
+    ------
+    InsufficientData
+        Where there is none to score.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(rows)
+    told = frame[frame["reason"].eq("")] if len(frame) else frame
+    if not len(told):
+        why = f" ({frame['reason'].iloc[-1]})" if len(frame) else ""
+        raise InsufficientData(f"Replay{why}", needed=1, got=0, of="past weeks with a forecast")
+    told = told.assign(forecast=told["q50"]).dropna(axis=1, how="all").reset_index(drop=True)
+    by = told.groupby("lead_weeks")
+    scores = pd.DataFrame([{"lead_weeks": lead} | _scores(group) for lead, group in by])
+    total = pd.Series(_scores(told) | {"periods": told["start"].nunique()})
+    refused = frame.loc[frame["reason"].ne(""), ["period", "day", "reason"]].reset_index(drop=True)
+    return Replay(_headline(total), scores, _league(told), total, told.drop(columns="reason"), refused)
+
+
+def _scores(rows: pd.DataFrame) -> dict[str, float]:
+    actual = rows["actual"]
+    whole = actual.sum()
+    out = {"n": len(rows), "wape": _wape(rows, "forecast"), "bias": (rows["forecast"] - actual).sum() / whole}
+    for band in BANDS:
+        low, high = rows[f"q{50 - band / 2:g}"], rows[f"q{50 + band / 2:g}"]
+        out[f"coverage_{band}"] = float(actual.between(low, high).mean())
+    losses = [np.maximum(q * (actual - rows[name]), (q - 1) * (actual - rows[name])).sum()
+              for q, name in zip(QUANTILES, NAMES, strict=True)]  # fmt: skip
+    out["pinball"] = float(np.mean(losses) / whole)
+    return out | {f"wape_{way}": _wape(rows, way) for way in WAYS[1:] if way in rows}
+
+
+def _wape(rows: pd.DataFrame, way: str) -> float:
+    """Σ|F − A| ÷ ΣA over the rows that have the forecast; without anything that came, not defined."""
+    rows = rows[rows[way].notna()]
+    whole = rows["actual"].sum()
+    return float((rows[way] - rows["actual"]).abs().sum() / whole) if whole > 0 else stats.NONE
+
+
+def _league(rows: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    out = []
+    for way in WAYS:
+        if way not in rows:
+            continue
+        mine = rows[rows[way].notna()]
+        out.append({"way": way, "n": len(mine), "wape": _wape(mine, way),
+                    "bias": (mine[way] - mine["actual"]).sum() / mine["actual"].sum(),
+                    "wape_ours": _wape(mine, "forecast")})  # fmt: skip
+    return pd.DataFrame(out).sort_values("wape", ignore_index=True)
+
+
+def _headline(total: pd.Series) -> str:
+    return (
+        f"80 % ranges held {number(total['coverage_80'], 'percent')} of {counted(int(total['n']), 'past week')} in "
+        f"{counted(int(total['periods']), 'period')}; forecasts were {number(total['wape'], 'share')} off, bias "
+        f"{number(total['bias'], 'points', signed=True)}."
+    )
