@@ -1,0 +1,310 @@
+"""What the notebook on the forecast shows: a period's number and what it hangs on, and the months after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from salesops_lib import stats
+from salesops_lib.errors import InsufficientData, attempt
+from salesops_lib.forecast.backtest import Backtest, backtest_series
+from salesops_lib.forecast.components import decompose
+from salesops_lib.forecast.hierarchy import TOTAL, reconcile
+from salesops_lib.forecast.measures import history
+from salesops_lib.forecast.projection import Projection, compare_scenarios, project_period
+from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
+from salesops_lib.periods import Period
+from salesops_lib.present import counted, fitted, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from salesops_lib.book import Book
+
+DIMENSIONS = ("region", "team", "rep")
+CUTOFFS, TRIED = 6, 6  # past instants that the months' ranges are tried on, and the most steps ahead
+RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # what a unit too little costs, against one too much
+CHANCE = "chance to reach the quota"
+TOP = 3
+
+
+@dataclass(frozen=True)
+class Months:
+    """A forecast of bookings by month, company to rep, that adds up.
+
+    Attributes
+    ----------
+    history
+        `unique_id`, `ds`, `y` of the company.
+    tree
+        Every level: `unique_id`, `level`, `ds`, `mean`, bounds, `model`.
+    past
+        How far off such forecasts of the company were; a refusal where there is no past.
+    note
+        What was left out.
+    """
+
+    history: pd.DataFrame
+    tree: pd.DataFrame
+    past: Backtest | InsufficientData
+    note: str
+
+    @property
+    def company(self) -> pd.DataFrame:
+        """The forecast of the whole."""
+        return self.tree[self.tree["unique_id"].eq(TOTAL)].reset_index(drop=True)
+
+    @property
+    def headline(self) -> str:
+        """Say in one sentence what the coming months bring, and how far such ranges held."""
+        rows = self.company
+        whole, first = number(rows["mean"].sum(), "money"), rows.iloc[0]
+        said = (
+            f"{counted(len(rows), 'month')} from {first['ds']:%B %Y} on: {whole} expected; the first of them "
+            f"{number(first['mean'], 'money')}, 80 % range {number(first['lo-80'], 'money')} to "
+            f"{number(first['hi-80'], 'money')}."
+        )
+        if isinstance(self.past, InsufficientData):
+            return f"{said} {self.past}"
+        return f"{said} {self.past.headline}"
+
+
+@dataclass(frozen=True)
+class Review:
+    """All that the notebook on the forecast shows; a refusal stands in the place of what the data cannot tell.
+
+    Attributes
+    ----------
+    projection
+        The period: see `Projection`.
+    scenario
+        The factors asked for.
+    compared
+        `measure`, `as_it_is`, `scenario`, `difference`: amounts, the last row P(quota).
+    decisions
+        `under_to_over`, `quantile`, `plan_with`, `asked`: see `decisions`.
+    months
+        The coming months by level.
+    components
+        What Prophet takes the company's months apart into.
+    """
+
+    projection: Projection
+    scenario: Scenario
+    compared: pd.DataFrame
+    decisions: pd.DataFrame
+    months: Months | InsufficientData
+    components: pd.DataFrame | InsufficientData
+
+    @property
+    def headline(self) -> str:
+        """Most likely, range, quota and chance."""
+        return self.projection.headline
+
+    @property
+    def period(self) -> Period:
+        """The period projected."""
+        return self.projection.period
+
+    @property
+    def coverage_note(self) -> str:
+        """Say how far past ranges held."""
+        held = self.projection.coverage
+        if held.status != stats.OK:
+            return "How often such ranges held is not measured: no past weeks could be forecast with what was known."
+        share = f"{number(held.value, 'percent')} [{number(held.low, 'percent')}; {number(held.high, 'percent')}]"
+        return f"80 % ranges made in the same way held {share} of {counted(held.n, 'past week')}."
+
+    @property
+    def concentration_note(self) -> str:
+        """Say how much of the expected amount of open deals hangs on the first few."""
+        expected = self.projection.deals["expected"].sort_values(ascending=False)
+        if not expected.sum() > 0:
+            return ""
+        share = number(expected.head(TOP).sum() / expected.sum(), "percent")
+        return f"The {TOP} largest carry {share} of what {counted(len(expected), 'open deal')} are expected to bring."
+
+    @property
+    def scenario_note(self) -> str:
+        """Say what the scenario changes."""
+        if self.scenario == AS_IT_IS:
+            return (
+                "No factor was changed: give win_rate, cycle, deal_size, new_pipeline or hires as parameters of the "
+                "report, or move them in the notebook."
+            )
+        row = self.compared.set_index("measure").loc["most likely"]
+        said = f"{number(row['scenario'], 'money')} instead of {number(row['as_it_is'], 'money')}"
+        return f"With {self.scenario}: most likely {said}."
+
+    @property
+    def decision_note(self) -> str:
+        """Say which figure to plan with at the stated cost."""
+        row = self.decisions[self.decisions["asked"]].iloc[0]
+        return (
+            f"Where a unit promised too little costs {number(row['under_to_over'], 'times')} one promised too much, "
+            f"plan with {number(row['plan_with'], 'money')} {self.projection.currency}: it is reached or passed with "
+            f"{number(1 - row['quantile'], 'percent')} chance."
+        )
+
+    @property
+    def levels(self) -> pd.DataFrame | InsufficientData:
+        """The first three months of every level, one row a node."""
+        if isinstance(self.months, InsufficientData):
+            return self.months
+        rows = self.months.tree
+        rows = rows[rows["ds"].isin(sorted(rows["ds"].unique())[:3])]
+        wide = rows.pivot_table(index=["level", "unique_id"], columns="ds", values="mean", sort=False)
+        wide.columns = [f"{day:%b %Y}" for day in wide.columns]
+        return wide.assign(sum=wide.sum(axis=1)).reset_index().rename(columns={"unique_id": "name"})
+
+    @property
+    def budget(self) -> pd.DataFrame | InsufficientData:
+        """One row a node and month, for a spreadsheet."""
+        if isinstance(self.months, InsufficientData):
+            return self.months
+        return self.months.tree.rename(columns={"unique_id": "name", "ds": "month"})
+
+    def looks(self, name: str) -> dict[str, dict]:
+        """Say how a table of the page is shown: arguments of `present.table`."""
+        frame = getattr(self.projection if name in ("parts", "deals") else self, name)
+        months = [] if isinstance(frame, InsufficientData) else [c for c in frame if c[-4:].isdecimal()]
+        return fitted(
+            frame, units=UNITS | dict.fromkeys(months, "money"), labels=LABELS, ranges={"expected": ("low", "high")}
+        )
+
+
+UNITS = {
+    **dict.fromkeys(("expected", "as_it_is", "scenario", "difference", "plan_with", "sum"), "money"),
+    "amount": "amount", "expected_close_date": "date", "under_to_over": "times",
+    **dict.fromkeys(("p_win_in_period", "effect", "quantile"), "percent"),
+}  # fmt: skip
+LABELS = {
+    "p_win_in_period": "P(win in period)", "effect": "effect on P(quota)", "stage_id": "stage",
+    "expected_close_date": "expected close", "under_to_over": "too little ÷ too much", "sum": "three months",
+    "opportunity_id": "deal", "as_it_is": "as it is",
+}  # fmt: skip
+
+
+def review(
+    book: Book,
+    *,
+    period: Period | str = "quarter",
+    scenario: Scenario = AS_IT_IS,
+    over: float = 1.0,
+    under: float = 1.0,
+    months: int = 12,
+    model: str = "fast",
+) -> Review:
+    """Project a period, and forecast the months after it.
+
+    Parameters
+    ----------
+    book
+        The company at the as-of instant.
+    period
+        See `project_period`.
+    scenario
+        Factors on what is to come, put beside the projection as it is.
+    over, under
+        What a unit promised too much and one promised too little cost; only their ratio counts.
+    months, model
+        How far ahead, and with which of `models()`.
+
+    Raises
+    ------
+    ParameterError
+        For a period, cost, horizon or model that is none.
+    InsufficientData
+        Where too few deals were won to project a period.
+    """
+    base = project_period(book, period=period)
+    ahead = attempt(lambda: months_ahead(book, horizon=months, model=model))
+    parts = ahead
+    if isinstance(ahead, Months):
+        parts = attempt(lambda: decompose(ahead.history, horizon=months, freq=_freq(book)))
+    return Review(
+        projection=base,
+        scenario=scenario,
+        compared=compare(book, base, scenario),
+        decisions=decisions(base, over=over, under=under),
+        months=ahead,
+        components=parts,
+    )
+
+
+def compare(book: Book, base: Projection, scenario: Scenario) -> pd.DataFrame:
+    """Put a scenario beside the projection as it is: `measure`, `as_it_is`, `scenario`, `difference`."""
+    import pandas as pd
+
+    rows = compare_scenarios(book, {"scenario": scenario}, period=base.period).set_index("scenario")
+    names = {
+        "low": "low end of the 80 % range", "mid": "most likely", "high": "high end of the 80 % range",
+        "from_open": "from open deals", "from_new": "from deals not yet created",
+    }  # fmt: skip
+    names |= {"p_quota": CHANCE} if base.quota > 0 else {}
+    before, after = rows.iloc[0], rows.iloc[1]
+    told = [(said, before[name], after[name], after[name] - before[name]) for name, said in names.items()]
+    return pd.DataFrame(told, columns=["measure", "as_it_is", "scenario", "difference"])
+
+
+def what_if(book: Book, base: Projection, **factors: float) -> pd.DataFrame:
+    """Put a scenario given by its factors beside the projection as it is; for a lens."""
+    return compare(book, base, Scenario(**factors))
+
+
+def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.DataFrame:
+    """Name the figure to plan with for several costs of promising too much and too little.
+
+    Parameters
+    ----------
+    over, under
+        What a unit promised too much and one promised too little cost; only their ratio counts.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `under_to_over`, `quantile` (under ÷ (under + over)), `plan_with`, `asked`; the usual ratios and that asked
+        for.
+
+    Raises
+    ------
+    ParameterError
+        Where a cost is not above zero.
+    """
+    import pandas as pd
+
+    rows = {ratio: base.decide(over=1.0, under=ratio) for ratio in RATIOS}
+    rows |= {under / over: base.decide(over=over, under=under)}
+    ratios = pd.Series(sorted(rows))
+    return pd.DataFrame(
+        {
+            "under_to_over": ratios,
+            "quantile": ratios / (1 + ratios),
+            "plan_with": ratios.map(rows),
+            "asked": ratios.eq(under / over),
+        }
+    )
+
+
+def months_ahead(book: Book, *, horizon: int = 12, model: str = "fast") -> Months:
+    """Forecast bookings by month for company, region, team and rep, and try the same on the past.
+
+    Raises
+    ------
+    InsufficientData
+        Where there is no whole month yet.
+    """
+    whole, people = history(book, "bookings"), history(book, "bookings", by=DIMENSIONS)
+    spec = [list(DIMENSIONS[: k + 1]) for k in range(len(DIMENSIONS))]
+    own, freq = whole.rows[["unique_id", "ds", "y"]], whole.freq
+    asked = {"horizon": min(horizon, TRIED), "cutoffs": CUTOFFS, "models": (model, "seasonal_naive")}
+    return Months(
+        history=own,
+        tree=reconcile(people.rows, spec, horizon=horizon, freq=freq, model=model, gaps="zero"),
+        past=attempt(lambda: backtest_series(own, freq=freq, **asked)),
+        note=whole.note,
+    )
+
+
+def _freq(book: Book) -> str:
+    return history(book, "bookings").freq
