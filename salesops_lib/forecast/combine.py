@@ -124,6 +124,9 @@ def _answer(panel: Panel, name: str, parts: dict[str, np.ndarray], ask: Ask) -> 
     labels = [name] * len(panel.ids)
     if name in POOLS:
         return combined(POOLS[name], parts, ask), labels
+    if name == POOLED:  # it has no range of its own
+        safe = parts[members.SAFE]
+        parts = parts | {name: standins.ranged(parts[name][..., 0], (safe[..., 2::2] - safe[..., 1::2]) / 2)}
     failed = np.isnan(parts[name][..., 0]).any(axis=1)
     why = f"too few series for {name}" if name == POOLED else f"{name} failed"
     for k in np.flatnonzero(failed):

@@ -60,8 +60,8 @@ def history(book: Book, measure: str, *, by: str | Sequence[str] | None = None, 
         ``bookings`` (new business won, corporate currency), ``deals_created`` (new business), ``meetings``
         (external, held, a group event once) or ``calls`` (outbound, by a person).
     by
-        A dimension such as ``team``, ``region``, ``segment`` or ``rep``; several make the bottom of a hierarchy for
-        `reconcile`; the company by default. Meetings and calls belong to people: ``team`` and ``rep`` only.
+        A dimension such as ``team``, ``region``, ``segment`` or ``rep``; several make the bottom of a hierarchy
+        for `reconcile`; the company by default. Meetings and calls belong to people: ``team`` and ``rep`` only.
     step
         ``week``, or fiscal ``month`` or ``quarter``. Only whole steps: the one that runs and the one in which
         records begin are left out.
