@@ -81,7 +81,7 @@ def _past(known: Panel, name: str, ask: Ask, fit: combine.Fit) -> np.ndarray:
     pool = replace(pool, names=tuple(part for part in pool.names if part not in COSTLY))
     found = fit(known, pool.names, ask)
     return combine.tidied(
-        known, combine.combined(pool, dict(zip(pool.names, found.swapaxes(0, 1), strict=True)), ask)
+        known, combine.combined(pool, dict(zip(pool.names, found.swapaxes(0, 1), strict=True)), ask, known)
     )
 
 
