@@ -30,7 +30,7 @@ class Pool:
 POOLS = {
     "auto": Pool(
         (
-            "theta", "dynamic_theta", "stl_theta", "stl_ets", "stl_arima",
+            "theta", "dynamic_theta", "stl_theta", "stl_ets",
             "auto_ces", "auto_arima", "auto_ets", POOLED,
         ),
         is_trimmed=True,
@@ -123,7 +123,10 @@ def _parts(panel: Panel, able: dict[str, list[int]], ask: Ask, fit: Fit) -> dict
 def _answer(panel: Panel, name: str, parts: dict[str, np.ndarray], ask: Ask) -> Answer:
     labels = [name] * len(panel.ids)
     if name in POOLS:
-        return combined(POOLS[name], parts, ask), labels
+        return combined(POOLS[name], parts, ask, panel), labels
+    if name == POOLED:  # it has no range of its own
+        safe = parts[members.SAFE]
+        parts = parts | {name: standins.ranged(parts[name][..., 0], (safe[..., 2::2] - safe[..., 1::2]) / 2)}
     failed = np.isnan(parts[name][..., 0]).any(axis=1)
     why = f"too few series for {name}" if name == POOLED else f"{name} failed"
     for k in np.flatnonzero(failed):
@@ -131,11 +134,13 @@ def _answer(panel: Panel, name: str, parts: dict[str, np.ndarray], ask: Ask) -> 
     return np.where(failed[:, None, None], parts[members.SAFE], parts[name]), labels
 
 
-def combined(pool: Pool, parts: dict[str, np.ndarray], ask: Ask) -> np.ndarray:
+def combined(pool: Pool, parts: dict[str, np.ndarray], ask: Ask, panel: Panel) -> np.ndarray:
     """Average members and put a range around them.
 
-    Half the range is √(h² + (z s)²), with h the median of the members' own half ranges and s the standard
-    deviation between their means: where models disagree, the future is less sure than any of them says.
+    Half the range is √(h² + (z s)²) · √(1 + m/n), with h the median of the members' own half ranges and s the
+    standard deviation between their means: where models disagree, the future is less sure than any of them says,
+    and so it is where n values must tell a season of m. Errors have longer tails than a normal distribution, about
+    those of Student's t with 8 degrees of freedom: narrow levels are drawn in.
     """
     stack = np.stack([parts[part] for part in pool.names], axis=1)
     lost = np.isnan(stack[..., :1])
@@ -147,7 +152,9 @@ def combined(pool: Pool, parts: dict[str, np.ndarray], ask: Ask) -> np.ndarray:
     ]
     half = np.nanmedian((stack[:, trusted, :, 2::2] - stack[:, trusted, :, 1::2]) / 2, axis=1)
     apart = np.nanstd(means, axis=1, ddof=1)[..., None] * standins.z_values(ask.levels)
-    return standins.ranged(_centre(means, is_trimmed=pool.is_trimmed), np.hypot(half, apart))
+    short = np.sqrt([1 + panel.season / len(y) for y in panel.values])[:, None, None]
+    wide = np.hypot(half, apart) * short * standins.tails(ask.levels)
+    return standins.ranged(_centre(means, is_trimmed=pool.is_trimmed), wide)
 
 
 def _centre(means: np.ndarray, *, is_trimmed: bool) -> np.ndarray:
@@ -168,7 +175,7 @@ def _stand_ins(panel: Panel, thin: list, able: list[int], ask: Ask, fit: Fit) ->
         own = replace(panel.pick(short), is_seasonal=False)
         found = fit(own, UNSEASONED.names, ask)
         parts = {part: found[:, j] for j, part in enumerate(UNSEASONED.names)}
-        numbers[short] = combined(UNSEASONED, parts, ask)
+        numbers[short] = combined(UNSEASONED, parts, ask, own)
     for k in rest:
         y, (kind, why) = panel.values[k], thin[k]
         if kind == "unseasoned":
