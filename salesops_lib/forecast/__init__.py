@@ -1,4 +1,4 @@
-"""Forecasts: a period's bookings, many series, hierarchies that add up, each with a range that the past has tried."""
+"""Forecasts of a period's bookings, of many series and of hierarchies that add up; the past tries their ranges."""
 
 from salesops_lib.forecast.backtest import Backtest, backtest_series
 from salesops_lib.forecast.combine import models

@@ -113,8 +113,8 @@ def submitted(submissions: pd.DataFrame, period: Period, day: date) -> float:
     Parameters
     ----------
     submissions
-        `user_id`, `period_start`, `category`, `submitted_at` (instant), `amount`, and `kind` where there is one: of
-        each person's, ``own`` counts, as a roll-up would count it twice.
+        `user_id`, `period_start`, `category`, `submitted_at` (instant), `amount`, and `kind` where there is one:
+        of each person's, ``own`` counts, as a roll-up would count it twice.
     """
     import pandas as pd
 

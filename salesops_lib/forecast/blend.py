@@ -1,9 +1,10 @@
 """What past forecasts teach of today's: how much to trust deals and how much the recent past, and how wide to be.
 
 At each past week the same forecast is made with what was known then, by both ways: bottom-up from the open deals
-and those to be created, top-down from recent bookings. Their errors set the weight of each (Bates and Granger 1969),
-the part of the spread that all deals share, and the factor by which ranges were too narrow (split conformal). As few
-forecasts teach little, each is drawn towards a plain default: equal weights, a spread of a tenth, no stretching.
+and those to be created, top-down from recent bookings. Their errors set the weight of each (Bates and Granger
+1969), the part of the spread that all deals share, and the factor by which ranges were too narrow (split
+conformal). As few forecasts teach little, each is drawn towards a plain default: equal weights, a spread of a
+tenth, no stretching.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def learn(past: pd.DataFrame, length: int) -> Blend:
     Parameters
     ----------
     past
-        One row a past forecast: `day`, `bottom_up`, `variance` (of the bottom-up way, deals apart from each other),
-        `top_down`, `actual`.
+        One row a past forecast: `day`, `bottom_up`, `variance` (of the bottom-up way, deals apart from each
+        other), `top_down`, `actual`.
     length
         Days of a window.
     """

@@ -1,9 +1,9 @@
 """How open deals go on: the weekly rate at which each is won or lost, learnt from what earlier weeks knew.
 
 Each row of training is an open deal at the end of a past week, with what was known of it that day, and a span of
-days ahead of it; what happened in the span is won, lost or still open: a discrete-time hazard with competing risks,
-landmarked (van Houwelingen 2007). The two rates are Poisson regressions with a ridge on features cut into classes;
-where past wins are few, on stage and age alone.
+days ahead of it; what happened in the span is won, lost or still open: a discrete-time hazard with competing
+risks, landmarked (van Houwelingen 2007). The two rates are Poisson regressions with a ridge on features cut into
+classes; where past wins are few, on stage and age alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import rhythm
-from salesops_lib.forecast.deals import LOST, NEVER, WON, Panel
+from salesops_lib.forecast.deals import LOST, WON, Panel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,7 +162,7 @@ class Hazard:
     def won_by(self, rates: tuple[np.ndarray, np.ndarray], day: int, days: np.ndarray) -> np.ndarray:
         """Probability that a deal open on `day` is won by each of the ascending `days`: an array (rows, days)."""
         days = np.asarray(days)
-        cuts = np.unique(np.concatenate([day + LEADS[LEADS < days[-1] - day], days, [day]]))
+        cuts = np.unique(np.concatenate([day + LEADS[days[-1] - day > LEADS], days, [day]]))
         cuts = cuts[cuts >= day]
         alive, won = np.ones(len(rates[0])), np.zeros(len(rates[0]))
         found = {day: won}
@@ -231,7 +231,9 @@ def _design(rows: pd.DataFrame, is_rich: bool) -> Design:
         counts = _text(rows[name]).value_counts()
         counts = counts[(counts >= LEAST_ROWS) | (name == "stage")].head(LEVELS)
         levels[name] = {level: k for k, level in enumerate(sorted(counts.index))}
-    features, pairs = ((*TEXTS, *NUMBERS, *AHEAD), PAIRS if len(levels["stage"]) > 1 else AGED) if is_rich else PLAIN
+    features, pairs = (
+        ((*TEXTS, *NUMBERS, *AHEAD), PAIRS if len(levels["stage"]) > 1 else AGED) if is_rich else PLAIN
+    )
     return Design(features, pairs, edges, levels)
 
 

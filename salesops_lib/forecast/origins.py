@@ -61,7 +61,7 @@ def reach_of(length: int) -> int:
 
 
 def trailing(known: Panel, won: rhythm.Rhythm, day: int, after: int, last: int) -> float:
-    """Top-down: the bookings of the last 91 days, carried on in the rhythm of the quarter and the season of the year.
+    """Top-down: bookings of the last 91 days, carried on in the rhythm of the quarter and the season of the year.
 
     Empty where nothing was booked in them.
     """
@@ -91,8 +91,8 @@ def past(
     Returns
     -------
     tuple
-        Forecasts: `day`, `bottom_up`, `variance`, `top_down`, `actual`. And deals: `day`, `chance` (of being won in
-        the window), `won`; both only of windows that have ended.
+        Forecasts: `day`, `bottom_up`, `variance`, `top_down`, `actual`. And deals: `day`, `chance` (of being won
+        in the window), `won`; both only of windows that have ended.
     """
     import pandas as pd
 

@@ -47,16 +47,18 @@ class Projection:
     p_quota
         Probability to reach the quota; empty without one.
     deals
-        Open deals of new business, those first on which the most of P(quota) hangs: `opportunity_id`, `rep`, `team`,
-        `stage_id`, `amount`, `expected_close_date`, `p_win_in_period`, `expected` (amount), `p_quota_if_won`,
-        `p_quota_if_not`, `effect` (their difference), `swing` (standard deviation of P(quota) due to the deal).
+        Open deals of new business, those first on which the most of P(quota) hangs: `opportunity_id`, `rep`,
+        `team`, `stage_id`, `amount`, `expected_close_date`, `p_win_in_period`, `expected` (amount),
+        `p_quota_if_won`, `p_quota_if_not`, `effect` (their difference), `swing` (standard deviation of P(quota)
+        due to the deal).
     parts
         `part` (booked, open deals, deals not yet created, total), `expected`, `low`, `high` (80 %).
     weeks
         `week`, `end`, `booked` (cumulative, empty after the day), and the quantiles of the cumulative bookings
         (`q2.5` … `q97.5`, empty before it).
     calibration
-        Past chances beside what came: `low`, `high` (of the class), `n`, `predicted`, `won`, `won_low`, `won_high`.
+        Past chances beside what came: `low`, `high` (of the class), `n`, `predicted`, `won`, `won_low`,
+        `won_high`.
     slope
         Slope of what came on past chances, in logits; 1 is right.
     coverage
@@ -226,8 +228,8 @@ def _finished(own: facts.Facts) -> Projection:
     none = calibrate.classes(pd.DataFrame({"chance": [], "won": []}))
     quantiles = _quantiles(totals)
     p_quota = float(totals[0] >= quota) if quota > 0 else stats.NONE
-    parts = [{"part": part, "expected": value, "low": value, "high": value} for part, value in
-             (("booked", totals[0]), ("open deals", 0.0), ("deals not yet created", 0.0), ("total", totals[0]))]  # fmt: skip
+    values = {"booked": totals[0], "open deals": 0.0, "deals not yet created": 0.0, "total": totals[0]}
+    parts = [{"part": part, "expected": value, "low": value, "high": value} for part, value in values.items()]
     untold = stats.Estimate.none(stats.NOT_DEFINED, 0, "the period is over")
     return Projection(
         headline=f"{own.period} is over: {number(totals[0], 'money')} {own.book.currency} booked.",
@@ -333,7 +335,8 @@ def _method(found: Foresight) -> str:
     how = "rates of winning and losing by what is known of each deal" if learnt.is_rich else (
         f"rates by stage and age alone, as only {learnt.wins} deals were won so far"
     )  # fmt: skip
-    weights = f"{number(joint.weight, 'percent')} open and new deals, {number(1 - joint.weight, 'percent')} recent bookings"
+    shares = [number(share, "percent") for share in (joint.weight, 1 - joint.weight)]
+    weights = f"{shares[0]} open and new deals, {shares[1]} recent bookings"
     basis = (
         f"weights from {joint.n} past weeks"
         if joint.n
@@ -350,7 +353,7 @@ WORDS = {
 
 def _notes(own: facts.Facts, found: Foresight) -> tuple[str, ...]:
     """Say what the source cannot tell, and what is left out."""
-    seen, learnt, notes = found.panel, found.learnt, []
+    seen, notes = found.panel, []
     if seen.untold:
         told = ", ".join(WORDS[name] for name in seen.untold)
         notes.append(f"the source keeps no history of {told}: nothing is learnt from them")

@@ -67,7 +67,7 @@ def simulate(learnt: Model, coming: Arrivals, blend: Blend, rows, weeks: np.ndar
 
 
 def _won(rng, learnt: Model, rows, weeks, shared, day: int, after: int) -> tuple:
-    """Which deals are won in which draw and week: each by the first week its intensity exceeds an exponential draw."""
+    """Which deals are won in which draw and week: the first in which the intensity exceeds an exponential draw."""
     days = np.concatenate([[after], weeks]) if after > day else weeks
     by = learnt.hazard.won_by(learnt.hazard.rates(rows), day, days)
     if after > day:  # what is won before the window is no win in it
@@ -88,9 +88,7 @@ def _won(rng, learnt: Model, rows, weeks, shared, day: int, after: int) -> tuple
 def _created(rng, coming: Arrivals, weeks, shared, day: int, after: int) -> tuple:
     """Which past wins come again, in which draw and week."""
     edges = np.concatenate([[after], weeks])
-    often = np.column_stack(
-        [coming.expected(day, int(a), int(b)) for a, b in pairwise(edges)]
-    )
+    often = np.column_stack([coming.expected(day, int(a), int(b)) for a, b in pairwise(edges)])
     whole = often.sum()
     counts = rng.poisson(whole * shared)
     draw = np.repeat(np.arange(len(shared)), counts)
