@@ -5,10 +5,12 @@ from salesops_lib.forecast.combine import models
 from salesops_lib.forecast.components import Components, decompose
 from salesops_lib.forecast.hierarchy import compare_methods, reconcile
 from salesops_lib.forecast.predict import forecast_series
-from salesops_lib.forecast.projection import Projection, project_period
+from salesops_lib.forecast.projection import Projection, compare_scenarios, project_period
 from salesops_lib.forecast.replay import Replay, replay_weeks
+from salesops_lib.forecast.scenario import Scenario
 
 __all__ = [
-    "Backtest", "Components", "Projection", "Replay", "backtest_series", "compare_methods", "decompose",
-    "forecast_series", "models", "project_period", "reconcile", "replay_weeks",
+    "Backtest", "Components", "Projection", "Replay", "Scenario", "backtest_series", "compare_methods",
+    "compare_scenarios", "decompose", "forecast_series", "models", "project_period", "reconcile",
+    "replay_weeks",
 ]  # fmt: skip

@@ -159,17 +159,22 @@ class Hazard:
         out[0] *= owner[:, None]
         return out[0], out[1]
 
-    def won_by(self, rates: tuple[np.ndarray, np.ndarray], day: int, days: np.ndarray) -> np.ndarray:
-        """Probability that a deal open on `day` is won by each of the ascending `days`: an array (rows, days)."""
-        days = np.asarray(days)
-        cuts = np.unique(np.concatenate([day + LEADS[days[-1] - day > LEADS], days, [day]]))
+    def won_by(
+        self, rates: tuple[np.ndarray, np.ndarray], day: int, days: np.ndarray, *, cycle: float = 1.0
+    ) -> np.ndarray:
+        """Probability that a deal open on `day` is won by each of the ascending `days`: an array (rows, days).
+
+        `cycle` stretches the time it takes to win or lose it.
+        """
+        days, leads = np.asarray(days), np.rint(LEADS * cycle).astype(int)
+        cuts = np.unique(np.concatenate([day + leads[leads < days[-1] - day], days, [day]]))
         cuts = cuts[cuts >= day]
         alive, won = np.ones(len(rates[0])), np.zeros(len(rates[0]))
         found = {day: won}
         for begin, end in pairwise(cuts):
-            span = min(np.searchsorted(LEADS, begin - day, side="right") - 1, rates[0].shape[1] - 1)
-            gain = rates[0][:, span] * self.rhythms[0].between(begin, end)
-            fall = rates[1][:, span] * self.rhythms[1].between(begin, end)
+            span = min(np.searchsorted(leads, begin - day, side="right") - 1, rates[0].shape[1] - 1)
+            gain = rates[0][:, span] * self.rhythms[0].between(begin, end) / cycle
+            fall = rates[1][:, span] * self.rhythms[1].between(begin, end) / cycle
             ends = -np.expm1(-gain - fall)
             won = won + alive * ends * gain / np.maximum(gain + fall, 1e-12)
             alive = alive * (1 - ends)

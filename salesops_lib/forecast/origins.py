@@ -12,6 +12,7 @@ import numpy as np
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import arrivals, hazard, rhythm, sizes
 from salesops_lib.forecast.deals import WON, Panel
+from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
 from salesops_lib.periods import FiscalCalendar
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TRAILING = 91
 BLOCK = 91  # past forecasts share the model of the last day that this divides
 LOOK_BACK = 52  # weeks of past forecasts
+PAST = ["day", "bottom_up", "variance", "top_down", "actual"]
 # a top-down forecast: what is known, the day, and the window after one day up to another
 TopDown = Callable[[Panel, rhythm.Rhythm, int, int, int], float]
 
@@ -111,9 +113,8 @@ def past(
         rows.append(found | {"actual": booked(panel, after + shift, last + shift)})
         window = seen["outcome"].eq(WON) & (seen["end"] > after + shift) & (seen["end"] <= last + shift)
         deals.append(pd.DataFrame({"day": day, "chance": chance, "won": window.to_numpy()}))
-    columns = ["day", "bottom_up", "variance", "top_down", "actual"]
     none = pd.DataFrame({"day": [], "chance": [], "won": []})
-    return pd.DataFrame(rows, columns=columns), pd.concat(deals, ignore_index=True) if deals else none
+    return pd.DataFrame(rows, columns=PAST), pd.concat(deals, ignore_index=True) if deals else none
 
 
 def forecast(
@@ -134,11 +135,20 @@ def forecast(
     }, chance, seen  # fmt: skip
 
 
-def window_chance(found: hazard.Hazard, rows: pd.DataFrame, day: int, after: int, last: int) -> np.ndarray:
+def window_chance(
+    found: hazard.Hazard, rows: pd.DataFrame, day: int, after: int, last: int, what: Scenario = AS_IT_IS
+) -> np.ndarray:
     """Probability that each deal open on `day` is won after `after` and up to `last`."""
-    days = np.array([last] if after <= day else [after, last])
-    by = found.won_by(found.rates(rows), day, days)
-    return by[:, -1] - (by[:, 0] if after > day else 0.0)
+    return chances_by(found, rows, day, after, np.array([last]), what)[:, 0]
+
+
+def chances_by(
+    found: hazard.Hazard, rows: pd.DataFrame, day: int, after: int, days: np.ndarray, what: Scenario = AS_IT_IS
+) -> np.ndarray:
+    """Probability that each deal open on `day` is won after `after` and up to each of the ascending `days`."""
+    asked = np.concatenate([[after], days]) if after > day else days
+    by = np.minimum(found.won_by(found.rates(rows), day, asked, cycle=what.cycle) * what.win_rate, 1.0)
+    return by[:, 1:] - by[:, :1] if after > day else by  # what is won before the window is no win in it
 
 
 def booked(panel: Panel, after: int, last: int) -> float:

@@ -21,7 +21,8 @@ from salesops_lib.export import write_text
 from salesops_lib.forecast import baselines, origins
 from salesops_lib.forecast.deals import Panel, day_number, panel
 from salesops_lib.forecast.foresight import foresee
-from salesops_lib.forecast.projection import QUANTILES, window
+from salesops_lib.forecast.projection import window
+from salesops_lib.forecast.summary import NAMES, QUANTILES
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.present import counted, number
 from salesops_lib.progress import track
@@ -34,7 +35,6 @@ STEPS = {"week": 7, "fortnight": 14, "month": 28}
 BANDS = (50, 80, 95)
 DASK = "dask://"
 AT_ONCE = 8  # as-of days a worker does before it reports
-NAMES = [f"q{100 * q:g}" for q in QUANTILES]
 WAYS = ("forecast", "bottom_up", "top_down", *baselines.NAMES)
 
 
