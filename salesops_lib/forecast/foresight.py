@@ -107,20 +107,23 @@ def foresee(
     day, length = seen.day, last - seen.day
     learnt = origins.model(seen, calendar, day, origins.reach_of(length))
     past, chances = origins.past(seen, calendar, after, last, top_down=top_down)
-    now, chance, rows = origins.forecast(seen, calendar, learnt, day, after, last, top_down)
+    (opened,) = origins.open_deals(seen, learnt, [day])
+    now, chance = origins.forecast(seen, calendar, opened, after, last, top_down)
     joint = blend.learn(past, length)
     coming = arrivals.learn(seen, calendar, won=learnt.hazard.rhythms[0])
     ends = _ends(calendar, after, last)
-    given = {"day": day, "after": after, "draws": draws, "seed": seed}
-    drawn = simulate(learnt, coming, joint, rows, ends, **given)
+    given = {"after": after, "draws": draws, "seed": seed}
+    drawn = simulate(opened, coming, joint, ends, **given)
     raw = sum(each.amount.sum() for each in (drawn.open, drawn.new)) / draws
     if what != AS_IT_IS:
         coming = coming.under(what, share_of_a_hire(seen) if what.hires else 0.0)
-        chance = origins.window_chance(learnt.hazard, rows, day, after, last, what)
-        drawn = simulate(learnt, coming, joint, rows, ends, **given, what=what)
+        chance = opened.won_by(after, np.array([last]), what)[:, 0]
+        drawn = simulate(opened, coming, joint, ends, **given, what=what)
     drawn = drawn.scaled(joint.join(now["bottom_up"], now["top_down"]) / raw if raw > 0 else 1.0)
     rest = stretched(sum(drawn.paths()), joint.stretch)
-    return Foresight(seen, learnt, coming, joint, rows, chance, now, past, chances, ends, drawn, rest, length)
+    return Foresight(
+        seen, learnt, coming, joint, opened.rows, chance, now, past, chances, ends, drawn, rest, length
+    )
 
 
 def _ends(calendar: FiscalCalendar, after: int, last: int) -> np.ndarray:

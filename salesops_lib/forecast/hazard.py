@@ -265,11 +265,13 @@ def _regress(columns: np.ndarray, width: int, exposure: np.ndarray, events: np.n
     """Fit a Poisson regression on classes, each coefficient drawn towards 0; the intercept comes last."""
     from scipy.sparse import csr_array
     from sklearn.linear_model import PoissonRegressor
+    from threadpoolctl import threadpool_limits
 
     n, each = columns.shape
     cells = csr_array((np.ones(n * each), columns.ravel(), np.arange(0, n * each + 1, each)), shape=(n, width))
     model = PoissonRegressor(alpha=RIDGE / exposure.sum(), tol=TOL, max_iter=500)
-    model.fit(cells, events / exposure, sample_weight=exposure)
+    with threadpool_limits(1):  # steps this small cost more to share among threads than to do
+        model.fit(cells, events / exposure, sample_weight=exposure)
     return np.append(model.coef_, model.intercept_)
 
 

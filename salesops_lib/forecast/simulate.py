@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from salesops_lib.forecast.arrivals import Arrivals
 from salesops_lib.forecast.blend import Blend
-from salesops_lib.forecast.origins import Model, chances_by
+from salesops_lib.forecast.origins import Opened
 from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DEALS_AT_ONCE = 400
 
@@ -70,21 +66,19 @@ class Draws:
 
 
 def simulate(
-    learnt: Model, coming: Arrivals, blend: Blend, rows: pd.DataFrame, weeks: np.ndarray, *,
-    day: int, after: int, draws: int, seed: int, what: Scenario = AS_IT_IS,
+    opened: Opened, coming: Arrivals, blend: Blend, weeks: np.ndarray, *,
+    after: int, draws: int, seed: int, what: Scenario = AS_IT_IS,
 ) -> Draws:  # fmt: skip
     """Draw which deals are won by each week end of a window, and what they bring.
 
     Parameters
     ----------
-    learnt, coming, blend
-        What was learnt of open deals, of those to come, and of what they share.
-    rows
-        The open deals.
+    opened, coming, blend
+        The open deals; what was learnt of those to come, and of what they share.
     weeks
         Ascending day numbers; the last one ends the window.
-    day, after
-        The as-of day; wins count after `after`.
+    after
+        Wins count after this day.
     draws, seed
         How many, and the seed: the same gives the same.
     what
@@ -93,12 +87,10 @@ def simulate(
     # streams of their own: a scenario of new deals leaves the open ones as they were drawn
     common, won, size, new = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4))
     shared = np.exp(blend.spread * common.standard_normal(draws) - blend.spread**2 / 2)
-    by = chances_by(learnt.hazard, rows, day, after, weeks, what)
-    deal, draw, week = _won(won, by, shared)
-    amount = np.nan_to_num(learnt.sizes.draw(size, rows, deal))
-    drawn = Draws(
-        Wins(deal, draw, week, amount), _created(new, coming, weeks, shared, day, after), draws, len(weeks)
-    )
+    deal, draw, week = _won(won, opened.won_by(after, weeks, what), shared)
+    amount = np.nan_to_num(opened.learnt.sizes.draw(size, opened.rows, deal))
+    created = _created(new, coming, weeks, shared, opened.day, after)
+    drawn = Draws(Wins(deal, draw, week, amount), created, draws, len(weeks))
     return drawn if what.deal_size == 1 else drawn.scaled(what.deal_size)
 
 
