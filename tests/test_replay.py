@@ -52,7 +52,7 @@ def test_baselines_by_hand():
     assert found["weighted_pipeline"] == pytest.approx(30 + 200 * 0.5 + 100 * 0.1)
     assert found["coverage_rule"] == pytest.approx(30 + 300 / 3)
     assert np.isnan(found["last_year"])  # nothing was recorded then
-    # by this many working days (to 14 Feb, 15 May, 14 Aug) the quarters had booked 90, 60 and 0 of 100, 120 and 100
+    # by as many working days (14 Feb, 15 May, 14 Aug) the quarters had booked 90, 60 and 0 of 100, 120 and 100
     assert found["booking_curve"] == pytest.approx(30 * 320 / (90 + 60))
     pace = (100 + 30) / CALENDAR.working_days(date(2025, 8, 16), date(2025, 11, 15))
     inside = 30 / CALENDAR.working_days(date(2025, 8, 16), date(2025, 11, 15))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 PRIOR = 4.0  # past windows of their own length that the defaults are worth
 PRIOR_BIAS = 8.0
 SPREAD = 0.10
-BANDS = (0.5, 0.8, 0.95)
+Z80 = 1.2815515655446004  # half an 80 % range, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def learn(past: pd.DataFrame, length: int) -> Blend:
     own = max((np.square(actual - joint) - variance).sum(), 0) / np.square(joint).sum()
     spread = float(np.sqrt((apart * own + PRIOR * SPREAD**2) / (apart + PRIOR)))
     scale = np.sqrt(variance + np.square(spread * joint))
-    ratio = np.quantile(np.abs(actual - joint) / scale, 0.8) / norm.ppf(0.9)
+    ratio = np.quantile(np.abs(actual - joint) / scale, 0.8) / Z80
     stretch = float(np.exp(apart / (apart + PRIOR) * np.log(max(ratio, 0.2))))
     return Blend(weight, level, spread, stretch, len(past), apart)
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 CLASSES = 10
 LEAST = 200  # chances, and 20 of them won
-Z80 = 1.2815515655446004
 
 
 def classes(chances: pd.DataFrame) -> pd.DataFrame:
@@ -62,22 +61,44 @@ def slope(chances: pd.DataFrame) -> stats.Estimate:
     return stats.Estimate(float(found.params[1]), float(low), float(high), n)
 
 
-def coverage(past: pd.DataFrame, length: int) -> stats.Estimate:
+def retold(past: pd.DataFrame, length: int) -> pd.DataFrame:
+    """Join each past forecast of a window with what was known of earlier ones then.
+
+    Returns
+    -------
+    DataFrame
+        `day`, `actual`, `forecast`, `half` (of its 80 % range).
+    """
+    import pandas as pd
+
+    rows = []
+    for row in past.itertuples():
+        learnt = blend.learn(past[past["day"] + length <= row.day], length)
+        middle = learnt.join(row.bottom_up, row.top_down)
+        deals = np.sqrt(row.variance) * middle / row.bottom_up if row.bottom_up > 0 else 0.0
+        half = blend.Z80 * learnt.stretch * np.hypot(deals, learnt.spread * middle)
+        rows.append([row.day, row.actual, middle, half])
+    return pd.DataFrame(rows, columns=["day", "actual", "forecast", "half"])
+
+
+def coverage(told: pd.DataFrame, length: int) -> stats.Estimate:
     """Share of past weeks whose 80 % range held what came, each range made of what was known in its week.
 
     Neighbouring weeks share most of their window: the interval counts windows that do not overlap.
     """
-    held, days = 0, []
-    for row in past.itertuples():
-        learnt = blend.learn(past[past["day"] + length <= row.day], length)
-        middle = learnt.join(row.bottom_up, row.top_down)
-        half = (
-            Z80 * learnt.stretch * np.hypot(np.sqrt(row.variance) * middle / row.bottom_up, learnt.spread * middle)
-        )
-        held += abs(row.actual - middle) <= half
-        days.append(row.day)
-    if not days:
+    n = len(told)
+    if not n:
         return stats.Estimate.none(stats.TOO_FEW, 0, "no past weeks to measure on")
-    apart = max(round(1 + (max(days) - min(days)) / max(length, 1)), 1)
-    bounds = stats.proportion(round(held / len(days) * apart), apart)
-    return stats.Estimate(held / len(days), bounds.low, bounds.high, len(days))
+    held = float(((told["actual"] - told["forecast"]).abs() <= told["half"]).mean())
+    apart = max(round(1 + (told["day"].max() - told["day"].min()) / max(length, 1)), 1)
+    bounds = stats.proportion(round(held * apart), apart)
+    return stats.Estimate(held, bounds.low, bounds.high, n)
+
+
+def error(told: pd.DataFrame) -> stats.Estimate:
+    """Median distance of past forecasts from what came, as a share of it; the bounds hold the middle half."""
+    came = told[told["actual"] > 0]
+    if came.empty:
+        return stats.Estimate.none(stats.TOO_FEW, 0, "no past weeks to measure on")
+    low, middle, high = np.quantile((came["forecast"] / came["actual"] - 1).abs(), [0.25, 0.5, 0.75])
+    return stats.Estimate(float(middle), float(low), float(high), len(came))

@@ -65,6 +65,8 @@ class Projection:
         Slope of what came on past chances, in logits; 1 is right.
     coverage
         Share of past weeks whose 80 % range held, each made with what was known then.
+    error
+        Median distance of those forecasts from what came in their window, as a share of it.
     past
         The past forecasts: see `origins.past`.
     blend
@@ -94,6 +96,7 @@ class Projection:
     calibration: pd.DataFrame
     slope: stats.Estimate
     coverage: stats.Estimate
+    error: stats.Estimate
     past: pd.DataFrame
     blend: blend.Blend
     method: str
@@ -239,7 +242,7 @@ def compare_scenarios(book: Book, scenarios: dict[str, Scenario], **options) -> 
 def _project(own: facts.Facts, found: Foresight, scenario: Scenario) -> Projection:
     booked, quota = stats.exact_sum(own.won()["priced"]), facts.whole_quota(own)
     paths, parts = float(booked) + found.rest, found.drawn.paths()
-    totals = paths[:, -1]
+    totals, told = paths[:, -1], calibrate.retold(found.past, found.length)
     quantiles = summary.quantiles(totals)
     p_quota = float((totals >= quota).mean()) if quota > 0 else stats.NONE
     return Projection(
@@ -259,7 +262,8 @@ def _project(own: facts.Facts, found: Foresight, scenario: Scenario) -> Projecti
         teams=summary.teams(own, found),
         calibration=calibrate.classes(found.chances),
         slope=calibrate.slope(found.chances),
-        coverage=calibrate.coverage(found.past, found.length),
+        coverage=calibrate.coverage(told, found.length),
+        error=calibrate.error(told),
         past=found.past,
         blend=found.blend,
         method=summary.method(found),
@@ -284,7 +288,7 @@ def _finished(own: facts.Facts, scenario: Scenario) -> Projection:
         p_quota=float(totals[0] >= quota) if quota > 0 else stats.NONE,
         deals=pd.DataFrame(columns=summary.DEALS), parts=summary.parts(totals[0], nothing, nothing, totals),
         weeks=summary.weeks(own, np.empty(0, int), None), teams=summary.teams(own, None),
-        calibration=calibrate.classes(pd.DataFrame({"chance": [], "won": []})), slope=untold, coverage=untold,
-        past=pd.DataFrame(columns=origins.PAST), blend=blend.Blend(), method="the period is over", notes=(),
-        scenario=scenario, totals=totals,
+        calibration=calibrate.classes(pd.DataFrame({"chance": [], "won": []})), slope=untold,
+        coverage=untold, error=untold, past=pd.DataFrame(columns=origins.PAST), blend=blend.Blend(),
+        method="the period is over", notes=(), scenario=scenario, totals=totals,
     )  # fmt: skip
