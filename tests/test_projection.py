@@ -16,6 +16,7 @@ from salesops_lib.forecast import (
     blend,
     calibrate,
     charts_pipeline,
+    compare_probabilities,
     compare_scenarios,
     hazard,
     project_period,
@@ -463,3 +464,30 @@ def test_teams_add_up_to_the_company(then, projected):
     assert width > projected.quantiles[0.9] - projected.quantiles[0.1]  # teams' luck partly cancels out
     own = kpis.compute(then, "K26", "quarter", by="team", variants="new business").set_index("segment")["value"]
     assert teams["booked"].to_dict() == pytest.approx(own[own > 0].astype(float).to_dict())
+
+
+# -- beside the CRM's own chances -----------------------------------------------------------------------------
+
+
+def test_scores_beside_the_crms_probabilities_by_hand():
+    rows = pd.DataFrame({
+        "day": np.repeat([0, 30], 200), "stage": "late", "is_due": [True, False] * 200,
+        "won": [True, False] * 200, "chance": [0.8, 0.1] * 200,
+    })  # fmt: skip
+    found = calibrate.compare(rows, {"late": 0.6}, 30).set_index("way")
+    assert found["brier"].to_dict() == pytest.approx({
+        "forecast": (0.2**2 + 0.1**2) / 2, "crm": 0.4**2 / 2, "share won": 0.25,
+    })  # fmt: skip
+    assert found.loc["crm", "log_loss"] == pytest.approx(-(np.log(0.6) + np.log(0.999)) / 2)
+    assert found.loc["crm", ["worse_by", "low", "high"]].tolist() == pytest.approx([0.055] * 3)
+    with pytest.raises(
+        InsufficientData, match="needs 200 past chances in a stage with a probability, there are 0"
+    ):
+        calibrate.compare(rows, {}, 30)
+
+
+def test_our_chances_are_better_than_those_of_the_stages(then):
+    found = compare_probabilities(then).set_index("way")
+    assert found.loc["forecast", "brier"] < found.loc["share won", "brier"] < found.loc["crm", "brier"]
+    assert found.loc["crm", "low"] > 0  # and that is no chance
+    assert found.loc["crm", "predicted"] > 1.5 * found.loc["crm", "won"]

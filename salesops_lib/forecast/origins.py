@@ -95,7 +95,8 @@ def past(
     -------
     tuple
         Forecasts: `day`, `bottom_up`, `variance`, `top_down`, `actual`. And deals: `day`, `chance` (of being won
-        in the window), `won`; both only of windows that have ended.
+        in the window), `won`, `stage`, `is_due` (expected to close by its end); both only of windows that have
+        ended.
     """
     import pandas as pd
 
@@ -118,8 +119,10 @@ def past(
             rows.append(found | {"actual": booked(panel, begin, end)})
             ended = opened.rows["end"].to_numpy()
             won = opened.rows["outcome"].eq(WON).to_numpy() & (ended > begin) & (ended <= end)
-            deals.append(pd.DataFrame({"day": opened.day, "chance": chance, "won": won}))
-    none = pd.DataFrame({"day": [], "chance": [], "won": []})
+            due = (opened.rows["due"] <= pd.Timestamp(end, unit="D")).to_numpy()
+            deals.append(pd.DataFrame({"day": opened.day, "chance": chance, "won": won,
+                                       "stage": opened.rows["stage"].to_numpy(), "is_due": due}))  # fmt: skip
+    none = pd.DataFrame(columns=["day", "chance", "won", "stage", "is_due"])
     return pd.DataFrame(rows, columns=PAST), pd.concat(deals, ignore_index=True) if deals else none
 
 

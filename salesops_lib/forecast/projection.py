@@ -239,6 +239,42 @@ def compare_scenarios(book: Book, scenarios: dict[str, Scenario], **options) -> 
     return out
 
 
+def compare_probabilities(
+    book: Book, *, period: Period | str = "quarter", known: Panel | None = None
+) -> pd.DataFrame:
+    """Score the chances of past weeks, and those the CRM sets by stage, against what was won in their windows.
+
+    The CRM's chance of a win in a window is the probability of the deal's stage where it was expected to close by
+    the end of the window, overdue deals among them, else 0. Each window lies as far ahead of its day as the period
+    does of today.
+
+    Parameters
+    ----------
+    book, period, known
+        As in `project_period`.
+
+    Returns
+    -------
+    DataFrame
+        One row a `way` (forecast, crm, share won: the same chance for all): `n` (deals and weeks), `predicted`
+        (mean chance), `won` (share), `brier`, `log_loss` (chances kept within 0.001 and 0.999), `worse_by` (Brier score
+        less the forecast's), `low`, `high` (95 %, counting windows that do not overlap).
+
+    Raises
+    ------
+    InsufficientData
+        Where the source tells no stages of the past or no probabilities, or the period is over.
+    """
+    span = window(book, period)
+    if book.day >= span.last_day:
+        raise InsufficientData(f"Chances in {span}", needed=1, got=0, of="days left")
+    seen = known or panel(book)
+    after, last = max(day_number(span.start) - 1, seen.day), day_number(span.last_day)
+    _, chances = origins.past(seen, book.calendar, after, last)
+    stages = book.stages.drop_duplicates("stage_id", keep="last").set_index("stage_id")["probability_default"]
+    return calibrate.compare(chances, stages.dropna().to_dict(), last - seen.day)
+
+
 def _project(own: facts.Facts, found: Foresight, scenario: Scenario) -> Projection:
     booked, quota = stats.exact_sum(own.won()["priced"]), facts.whole_quota(own)
     paths, parts = float(booked) + found.rest, found.drawn.paths()

@@ -18,7 +18,7 @@ from salesops_lib.book import Book
 from salesops_lib.config import Settings
 from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError, unknown
 from salesops_lib.export import write_text
-from salesops_lib.forecast import baselines, origins
+from salesops_lib.forecast import baselines, commit, origins
 from salesops_lib.forecast.deals import Panel, day_number, panel
 from salesops_lib.forecast.foresight import foresee
 from salesops_lib.forecast.projection import window
@@ -232,7 +232,10 @@ def _one(task: Task) -> dict:
         "bottom_up": booked + found.now["bottom_up"],
         "top_down": booked + found.now["top_down"],
         "weight": found.blend.weight, "spread": found.blend.spread, "stretch": found.blend.stretch,
-        **baselines.baselines(seen, calendar, period, day, probability=probability.dropna().to_dict()),
+        **baselines.baselines(
+            seen, calendar, period, day, probability=probability.dropna().to_dict(),
+            submissions=commit.submissions(book),
+        ),
     }  # fmt: skip
 
 
