@@ -257,8 +257,8 @@ def compare_probabilities(
     -------
     DataFrame
         One row a `way` (forecast, crm, share won: the same chance for all): `n` (deals and weeks), `predicted`
-        (mean chance), `won` (share), `brier`, `log_loss` (chances kept within 0.001 and 0.999), `worse_by` (Brier score
-        less the forecast's), `low`, `high` (95 %, counting windows that do not overlap).
+        (mean chance), `won` (share), `brier`, `log_loss` (chances kept within 0.001 and 0.999), `worse_by` (Brier
+        score less the forecast's), `low`, `high` (95 %, counting windows that do not overlap).
 
     Raises
     ------
