@@ -26,6 +26,7 @@ KNOWN_FROM = {
     "activities": "started_at",
     "stages": "valid_from",
     "quotas": "approved_at",
+    "forecast_submissions": "submitted_at",
     "fx_rates": "rate_date",
     "opportunity_history": "changed_at",
 }

@@ -1,9 +1,10 @@
 """What past forecasts teach of today's: how much to trust deals and how much the recent past, and how wide to be.
 
 At each past week the same forecast is made with what was known then, by both ways: bottom-up from the open deals
-and those to be created, top-down from recent bookings. Their errors set the weight of each (Bates and Granger 1969),
-the part of the spread that all deals share, and the factor by which ranges were too narrow (split conformal). As few
-forecasts teach little, each is drawn towards a plain default: equal weights, a spread of a tenth, no stretching.
+and those to be created, top-down from recent bookings. Their errors set the weight of each (Bates and Granger
+1969), the part of the spread that all deals share, and the factor by which ranges were too narrow (split
+conformal). As few forecasts teach little, each is drawn towards a plain default: equal weights, a spread of a
+tenth, no stretching.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PRIOR = 4.0  # past windows of their own length that the defaults are worth
 PRIOR_BIAS = 8.0
 SPREAD = 0.10
-BANDS = (0.5, 0.8, 0.95)
+Z80 = 1.2815515655446004  # half an 80 % range, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def learn(past: pd.DataFrame, length: int) -> Blend:
     Parameters
     ----------
     past
-        One row a past forecast: `day`, `bottom_up`, `variance` (of the bottom-up way, deals apart from each other),
-        `top_down`, `actual`.
+        One row a past forecast: `day`, `bottom_up`, `variance` (of the bottom-up way, deals apart from each
+        other), `top_down`, `actual`.
     length
         Days of a window.
     """
@@ -83,7 +83,7 @@ def learn(past: pd.DataFrame, length: int) -> Blend:
     own = max((np.square(actual - joint) - variance).sum(), 0) / np.square(joint).sum()
     spread = float(np.sqrt((apart * own + PRIOR * SPREAD**2) / (apart + PRIOR)))
     scale = np.sqrt(variance + np.square(spread * joint))
-    ratio = np.quantile(np.abs(actual - joint) / scale, 0.8) / norm.ppf(0.9)
+    ratio = np.quantile(np.abs(actual - joint) / scale, 0.8) / Z80
     stretch = float(np.exp(apart / (apart + PRIOR) * np.log(max(ratio, 0.2))))
     return Blend(weight, level, spread, stretch, len(past), apart)
 

@@ -18,10 +18,11 @@ from salesops_lib.book import Book
 from salesops_lib.config import Settings
 from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError, unknown
 from salesops_lib.export import write_text
-from salesops_lib.forecast import baselines, origins
+from salesops_lib.forecast import baselines, commit, origins
 from salesops_lib.forecast.deals import Panel, day_number, panel
 from salesops_lib.forecast.foresight import foresee
-from salesops_lib.forecast.projection import QUANTILES, window
+from salesops_lib.forecast.projection import window
+from salesops_lib.forecast.summary import NAMES, QUANTILES
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.present import counted, number
 from salesops_lib.progress import track
@@ -34,7 +35,6 @@ STEPS = {"week": 7, "fortnight": 14, "month": 28}
 BANDS = (50, 80, 95)
 DASK = "dask://"
 AT_ONCE = 8  # as-of days a worker does before it reports
-NAMES = [f"q{100 * q:g}" for q in QUANTILES]
 WAYS = ("forecast", "bottom_up", "top_down", *baselines.NAMES)
 
 
@@ -55,8 +55,9 @@ class Replay:
     total
         The columns of `scores` over all leads, and `periods`, the windows that do not overlap.
     forecasts
-        One row an as-of day: `period`, `day`, `lead_weeks`, `booked`, `actual`, `forecast` (the median), `expected`,
-        quantiles `q2.5` … `q97.5`, `bottom_up`, `top_down`, the baselines, `weight`, `spread`, `stretch`.
+        One row an as-of day: `period`, `day`, `lead_weeks`, `booked`, `actual`, `forecast` (the median),
+        `expected`, quantiles `q2.5` … `q97.5`, `bottom_up`, `top_down`, the baselines, `weight`, `spread`,
+        `stretch`.
     refused
         As-of days without a forecast: `period`, `day`, `reason`.
     """
@@ -159,8 +160,14 @@ class _Store:
 
 
 def _tasks(ws: Workspace, book: Book, periods: int, step: int, period: str, draws: int, seed: int) -> list[Task]:
-    given = {"root": str(ws.root), "settings": ws.settings.model_dump_json(), "snapshot": book.snapshot_id,
-             "until": book.as_of.isoformat(), "draws": draws, "seed": seed}  # fmt: skip
+    given = {
+        "root": str(ws.root),
+        "settings": ws.settings.model_dump_json(by_alias=True),
+        "snapshot": book.snapshot_id,
+        "until": book.as_of.isoformat(),
+        "draws": draws,
+        "seed": seed,
+    }
     calendar, kind = book.calendar, period if period in KINDS else "quarter"
     if period not in KINDS:
         window(book, period)  # refuses what is none
@@ -208,8 +215,8 @@ def _one(task: Task) -> dict:
     seen = whole.until(day_number(day))
     after, last = max(day_number(period.start) - 1, seen.day), day_number(period.last_day)
     own = facts.Facts(book, period, facts.deals(book))
-    row = {"period": period.label, "start": str(period.start), "end": str(period.end), "day": str(day),
-           "lead_weeks": -(-(last - seen.day) // 7), "actual": float(stats.exact_sum(own.won()["priced"]))}  # fmt: skip
+    row = {"period": period.label, "start": str(period.start), "end": str(period.end), "day": str(day)}
+    row |= {"lead_weeks": -(-(last - seen.day) // 7), "actual": float(stats.exact_sum(own.won()["priced"]))}
     try:
         found = foresee(seen, calendar, after, last, draws=task.draws, seed=task.seed)
     except InsufficientData as error:
@@ -225,7 +232,10 @@ def _one(task: Task) -> dict:
         "bottom_up": booked + found.now["bottom_up"],
         "top_down": booked + found.now["top_down"],
         "weight": found.blend.weight, "spread": found.blend.spread, "stretch": found.blend.stretch,
-        **baselines.baselines(seen, calendar, period, day, probability=probability.dropna().to_dict()),
+        **baselines.baselines(
+            seen, calendar, period, day, probability=probability.dropna().to_dict(),
+            submissions=commit.submissions(book),
+        ),
     }  # fmt: skip
 
 
@@ -328,7 +338,7 @@ def _league(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _headline(total: pd.Series) -> str:
     return (
-        f"80 % ranges held {number(total['coverage_80'], 'percent')} of {counted(int(total['n']), 'past week')} in "
-        f"{counted(int(total['periods']), 'period')}; forecasts were {number(total['wape'], 'share')} off, bias "
-        f"{number(total['bias'], 'points', signed=True)}."
+        f"80 % ranges held {number(total['coverage_80'], 'percent')} of {counted(int(total['n']), 'past week')} "
+        f"in {counted(int(total['periods']), 'period')}; forecasts were {number(total['wape'], 'share')} off, "
+        f"bias {number(total['bias'], 'points', signed=True)}."
     )
