@@ -23,6 +23,6 @@ __all__ = [
     "Backtest", "Components", "History", "Months", "Projection", "Replay", "Review", "Scenario", "Trial",
     "backtest_series", "commit_bias", "compare_methods", "compare_probabilities", "compare_scenarios", "decisions",
     "decompose", "forecast_activity", "forecast_series", "freq_of", "history", "inspect_series", "models",
-    "months_ahead", "project_period", "reconcile", "replay_weeks", "review", "submitted_commit", "trial", "what_if",
-    "working_days",
+    "months_ahead", "project_period", "reconcile", "replay_weeks", "review", "submitted_commit", "trial",
+    "what_if", "working_days",
 ]  # fmt: skip

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from salesops_lib import stats
+from salesops_lib import facts, stats
 from salesops_lib.errors import InsufficientData, attempt
 from salesops_lib.forecast.backtest import Backtest, backtest_series
+from salesops_lib.forecast.commit import commit_bias
 from salesops_lib.forecast.components import decompose
 from salesops_lib.forecast.hierarchy import TOTAL, reconcile
 from salesops_lib.forecast.measures import history
-from salesops_lib.forecast.projection import Projection, compare_scenarios, project_period
+from salesops_lib.forecast.projection import Projection, compare_probabilities, project_period
 from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
 from salesops_lib.periods import Period
 from salesops_lib.present import counted, fitted, number
@@ -25,6 +26,7 @@ DIMENSIONS = ("region", "team", "rep")
 CUTOFFS, TRIED = 6, 6  # past instants that the months' ranges are tried on, and the most steps ahead
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # what a unit too little costs, against one too much
 CHANCE = "chance to reach the quota"
+ENDS = {"low end of the 80 % range": 0.1, "most likely": 0.5, "high end of the 80 % range": 0.9}
 TOP = 3
 
 
@@ -40,13 +42,14 @@ class Months:
         Every level: `unique_id`, `level`, `ds`, `mean`, bounds, `model`.
     past
         How far off such forecasts of the company were; a refusal where there is no past.
-    note
-        What was left out.
+    freq, note
+        Pandas' word for the months, and what was left out.
     """
 
     history: pd.DataFrame
     tree: pd.DataFrame
     past: Backtest | InsufficientData
+    freq: str
     note: str
 
     @property
@@ -87,6 +90,10 @@ class Review:
         The coming months by level.
     components
         What Prophet takes the company's months apart into.
+    probabilities
+        Our chances and the CRM's, scored on past weeks: see `compare_probabilities`.
+    commits
+        How far submitted commits lay from what came, by person: see `commit_bias`.
     """
 
     projection: Projection
@@ -95,6 +102,8 @@ class Review:
     decisions: pd.DataFrame
     months: Months | InsufficientData
     components: pd.DataFrame | InsufficientData
+    probabilities: pd.DataFrame | InsufficientData
+    commits: pd.DataFrame | InsufficientData
 
     @property
     def headline(self) -> str:
@@ -111,7 +120,7 @@ class Review:
         """Say how far past ranges held."""
         held = self.projection.coverage
         if held.status != stats.OK:
-            return "How often such ranges held is not measured: no past weeks could be forecast with what was known."
+            return "How often such ranges held is not measured: no past week had what a forecast needs."
         share = f"{number(held.value, 'percent')} [{number(held.low, 'percent')}; {number(held.high, 'percent')}]"
         return f"80 % ranges made in the same way held {share} of {counted(held.n, 'past week')}."
 
@@ -122,29 +131,42 @@ class Review:
         if not expected.sum() > 0:
             return ""
         share = number(expected.head(TOP).sum() / expected.sum(), "percent")
-        return f"The {TOP} largest carry {share} of what {counted(len(expected), 'open deal')} are expected to bring."
+        return f"The largest {TOP} carry {share} of what {counted(len(expected), 'open deal')} are to bring."
 
     @property
     def scenario_note(self) -> str:
         """Say what the scenario changes."""
         if self.scenario == AS_IT_IS:
             return (
-                "No factor was changed: give win_rate, cycle, deal_size, new_pipeline or hires as parameters of the "
-                "report, or move them in the notebook."
+                "No factor is changed: give win_rate, cycle, deal_size, new_pipeline or hires as parameters, or "
+                "move them in the notebook."
             )
         row = self.compared.set_index("measure").loc["most likely"]
         said = f"{number(row['scenario'], 'money')} instead of {number(row['as_it_is'], 'money')}"
         return f"With {self.scenario}: most likely {said}."
 
     @property
+    def what_changes(self) -> pd.DataFrame:
+        """The scenario beside the projection as it is, written out."""
+        return written(self.compared)
+
+    @property
     def decision_note(self) -> str:
         """Say which figure to plan with at the stated cost."""
         row = self.decisions[self.decisions["asked"]].iloc[0]
         return (
-            f"Where a unit promised too little costs {number(row['under_to_over'], 'times')} one promised too much, "
-            f"plan with {number(row['plan_with'], 'money')} {self.projection.currency}: it is reached or passed with "
-            f"{number(1 - row['quantile'], 'percent')} chance."
+            f"Where a unit promised too little costs {number(row['under_to_over'], 'times')} one promised too "
+            f"much, plan with {number(row['plan_with'], 'money')} {self.projection.currency}: the chance to reach "
+            f"it is {number(1 - row['quantile'], 'percent')}."
         )
+
+    @property
+    def months_note(self) -> str:
+        """What the coming months bring, how far such ranges held, and what was left out."""
+        if isinstance(self.months, InsufficientData):
+            return ""
+        left = f" Left out: {self.months.note}." if self.months.note else ""
+        return f"{self.months.headline}{left}"
 
     @property
     def levels(self) -> pd.DataFrame | InsufficientData:
@@ -168,16 +190,17 @@ class Review:
         """Say how a table of the page is shown: arguments of `present.table`."""
         frame = getattr(self.projection if name in ("parts", "deals") else self, name)
         months = [] if isinstance(frame, InsufficientData) else [c for c in frame if c[-4:].isdecimal()]
-        return fitted(
-            frame, units=UNITS | dict.fromkeys(months, "money"), labels=LABELS, ranges={"expected": ("low", "high")}
-        )
+        units = UNITS | dict.fromkeys(months, "money")
+        return fitted(frame, units=units, labels=LABELS, ranges=RANGES)
 
 
 UNITS = {
     **dict.fromkeys(("expected", "as_it_is", "scenario", "difference", "plan_with", "sum"), "money"),
     "amount": "amount", "expected_close_date": "date", "under_to_over": "times",
-    **dict.fromkeys(("p_win_in_period", "effect", "quantile"), "percent"),
+    **dict.fromkeys(("p_win_in_period", "effect", "quantile", "predicted", "won"), "percent"),
+    **dict.fromkeys(("brier", "log_loss", "worse_by"), "score"), "bias": "share", "n": "count",
 }  # fmt: skip
+RANGES = {"expected": ("low", "high"), "worse_by": ("low", "high"), "bias": ("low", "high")}
 LABELS = {
     "p_win_in_period": "P(win in period)", "effect": "effect on P(quota)", "stage_id": "stage",
     "expected_close_date": "expected close", "under_to_over": "too little ÷ too much", "sum": "three months",
@@ -218,38 +241,67 @@ def review(
         Where too few deals were won to project a period.
     """
     base = project_period(book, period=period)
+    after = base if scenario == AS_IT_IS else project_period(book, period=base.period, scenario=scenario)
     ahead = attempt(lambda: months_ahead(book, horizon=months, model=model))
-    parts = ahead
-    if isinstance(ahead, Months):
-        parts = attempt(lambda: decompose(ahead.history, horizon=months, freq=_freq(book)))
+
+    def taken_apart() -> pd.DataFrame | InsufficientData:
+        return decompose(ahead.history, horizon=months, freq=ahead.freq) if isinstance(ahead, Months) else ahead
+
     return Review(
         projection=base,
         scenario=scenario,
-        compared=compare(book, base, scenario),
+        compared=compare(base, after),
         decisions=decisions(base, over=over, under=under),
         months=ahead,
-        components=parts,
+        components=attempt(taken_apart),
+        probabilities=attempt(lambda: compare_probabilities(book, period=base.period)),
+        commits=attempt(lambda: _named(book, commit_bias(book))),
     )
 
 
-def compare(book: Book, base: Projection, scenario: Scenario) -> pd.DataFrame:
-    """Put a scenario beside the projection as it is: `measure`, `as_it_is`, `scenario`, `difference`."""
+def _named(book: Book, rows: pd.DataFrame) -> pd.DataFrame:
+    """Put names in the place of ids."""
+    rows.insert(0, "rep", facts.named(book, "rep", rows.pop("user_id")).to_numpy())
+    return rows
+
+
+def compare(base: Projection, after: Projection) -> pd.DataFrame:
+    """Put a scenario beside the projection as it is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `measure`, `as_it_is`, `scenario`, `difference`; amounts, the last row P(quota) where there is a quota.
+    """
     import pandas as pd
 
-    rows = compare_scenarios(book, {"scenario": scenario}, period=base.period).set_index("scenario")
-    names = {
-        "low": "low end of the 80 % range", "mid": "most likely", "high": "high end of the 80 % range",
-        "from_open": "from open deals", "from_new": "from deals not yet created",
-    }  # fmt: skip
-    names |= {"p_quota": CHANCE} if base.quota > 0 else {}
-    before, after = rows.iloc[0], rows.iloc[1]
-    told = [(said, before[name], after[name], after[name] - before[name]) for name, said in names.items()]
-    return pd.DataFrame(told, columns=["measure", "as_it_is", "scenario", "difference"])
+    told = {name: (base.quantiles[q], after.quantiles[q]) for name, q in ENDS.items()}
+    told["from open deals"] = base.from_open, after.from_open
+    told["from deals not yet created"] = base.from_new, after.from_new
+    if base.quota > 0:
+        told[CHANCE] = base.p_quota, after.p_quota
+    rows = [(name, before, then, then - before) for name, (before, then) in told.items()]
+    return pd.DataFrame(rows, columns=["measure", "as_it_is", "scenario", "difference"])
 
 
 def what_if(book: Book, base: Projection, **factors: float) -> pd.DataFrame:
-    """Put a scenario given by its factors beside the projection as it is; for a lens."""
-    return compare(book, base, Scenario(**factors))
+    """Put a scenario, given by the factors of `Scenario`, beside the projection as it is; for a lens."""
+    return written(compare(base, project_period(book, period=base.period, scenario=Scenario(**factors))))
+
+
+def written(compared: pd.DataFrame) -> pd.DataFrame:
+    """Write amounts and the chance below them as text."""
+
+    def said(row: pd.Series) -> pd.Series:
+        unit, change = ("percent", "points") if row["measure"] == CHANCE else ("money", "money")
+        both = {name: number(row[name], unit) for name in ("as_it_is", "scenario")}
+        return pd.Series(
+            {"measure": row["measure"], **both, "difference": number(row["difference"], change, signed=True)}
+        )
+
+    import pandas as pd
+
+    return compared.apply(said, axis=1)
 
 
 def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.DataFrame:
@@ -302,9 +354,6 @@ def months_ahead(book: Book, *, horizon: int = 12, model: str = "fast") -> Month
         history=own,
         tree=reconcile(people.rows, spec, horizon=horizon, freq=freq, model=model, gaps="zero"),
         past=attempt(lambda: backtest_series(own, freq=freq, **asked)),
+        freq=freq,
         note=whole.note,
     )
-
-
-def _freq(book: Book) -> str:
-    return history(book, "bookings").freq

@@ -8,12 +8,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.errors import ParameterError, listed, unknown
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from salesops_lib.forecast.analysis import Months
     from salesops_lib.forecast.backtest import Backtest
 
 
@@ -117,6 +118,29 @@ def describe_coverage(result: Backtest, level: int = 80) -> str:
     """Say in one sentence what `plot_coverage` shows."""
     told = ", ".join(f"{row['model']} {row[f'coverage_{level}']:.0%}" for _, row in result.league.iterrows())
     return f"Share of past {level} % ranges that held: {told}."
+
+
+def describe_components(parts: pd.DataFrame) -> str:
+    """Say in one sentence what `plot_components` shows."""
+    trend = parts[parts["component"].eq("trend")]
+    first, last = (number(trend["value"].iloc[at], "money") for at in (0, -1))
+    others = sorted(set(parts["component"]) - {"trend"})
+    beside = f", with {listed(others)} around it" if others else ""
+    return f"Prophet's trend of {trend['unique_id'].iloc[0]}, from {first} to {last} a step{beside}."
+
+
+def plot_months(result: Months, *, ax: Axes | None = None) -> Axes:
+    """Draw the company's months so far, and what is forecast for those to come."""
+    rows = result.company
+    past = result.history.assign(unique_id=rows["unique_id"].iloc[0])
+    ax = plot_fan(rows, past, ax=ax)
+    ax.set_title("Bookings by month")
+    return ax
+
+
+def describe_months(result: Months) -> str:
+    """Say in one sentence what `plot_months` shows."""
+    return f"Bookings by month, and the forecast with 80 and 95 % ranges. {result.headline}"
 
 
 def _levels(rows: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the notebook on past forecasts shows: every past week forecast again, and models of series beside each other."""
+"""What the notebook on past forecasts shows: every past week forecast again, and models of series compared."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Trial:
     replay
         The period's number, forecast again from every past week.
     ways
-        One row a way to forecast the period: `way`, `n`, `wape`, `bias`, `behind` (its absolute error less ours, as
-        a share of what came), `behind_low`, `behind_high` (95 %, over periods).
+        One row a way to forecast the period: `way`, `n`, `wape`, `bias`, `behind` (its absolute error less ours,
+        as a share of what came), `behind_low`, `behind_high` (95 %, over periods).
     series
         Models of monthly bookings by team, tried at past cutoffs.
     methods
@@ -66,7 +66,7 @@ class Trial:
 
     def looks(self, name: str) -> dict[str, dict]:
         """Say how a table of the page is shown: arguments of `present.table`."""
-        return fitted(getattr(self, name), units=UNITS, labels=LABELS, ranges={"behind": ("behind_low", "behind_high")})
+        return fitted(getattr(self, name), units=UNITS, labels=LABELS, ranges=RANGES)
 
 
 UNITS = {
@@ -75,6 +75,7 @@ UNITS = {
     **dict.fromkeys(("lead_weeks", "n"), "count"),
     **dict.fromkeys(("mase", "msis_80", "msis_95", "smape"), "score"),
 }
+RANGES = {"behind": ("behind_low", "behind_high")}
 LABELS = {
     "lead_weeks": "weeks left", "wape": "WAPE", "coverage_50": "in 50 %", "coverage_80": "in 80 %",
     "coverage_95": "in 95 %", "mase": "MASE", "smape": "sMAPE", "msis_80": "MSIS 80", "msis_95": "MSIS 95",
@@ -134,4 +135,8 @@ def ways(found: Replay) -> pd.DataFrame:
 def _methods(book: Book, horizon: int) -> pd.DataFrame:
     past = history(book, "bookings", by=("region", "team", "rep"))
     spec = [["region"], ["region", "team"], ["region", "team", "rep"]]
-    return compare_methods(past.rows, spec, horizon=horizon, freq=past.freq, model="fast", gaps="zero")
+    found = compare_methods(past.rows, spec, horizon=horizon, freq=past.freq, gaps="zero")
+    found["level"] = found["level"].str.rpartition("/")[2]
+    table = found.pivot_table(index="method", columns="level", values="mase", sort=False)
+    table.insert(0, "mase", table.mean(axis=1))
+    return table.sort_values("mase").rename_axis(columns=None).reset_index()
