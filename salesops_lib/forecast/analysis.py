@@ -28,6 +28,7 @@ RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # what a unit too little costs, against one
 CHANCE = "chance to reach the quota"
 ENDS = {"low end of the 80 % range": 0.1, "most likely": 0.5, "high end of the 80 % range": 0.9}
 TOP = 3
+DEAL_NUMBERS = ["amount", "expected_close_date", "p_win_in_period", "expected", "p_quota_if_won", "p_quota_if_not"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Review:
 
     Attributes
     ----------
+    book
+        The company at the as-of instant.
     projection
         The period: see `Projection`.
     scenario
@@ -96,6 +99,7 @@ class Review:
         How far submitted commits lay from what came, by person: see `commit_bias`.
     """
 
+    book: Book
     projection: Projection
     scenario: Scenario
     compared: pd.DataFrame
@@ -146,6 +150,21 @@ class Review:
         return f"With {self.scenario}: most likely {said}."
 
     @property
+    def deals(self) -> pd.DataFrame:
+        """Open deals, those first on which the most of P(quota) hangs, by name."""
+        book, rows = self.book, self.projection.deals
+        told = book.opportunities.drop_duplicates("opportunity_id").set_index("opportunity_id")["name"]
+        stages = book.stages.drop_duplicates("stage_id").set_index("stage_id")["stage_name"]
+        shown = rows.assign(
+            deal=rows["opportunity_id"].map(told).fillna(rows["opportunity_id"]),
+            rep=facts.named(book, "rep", rows["rep"]),
+            team=facts.named(book, "team", rows["team"]),
+            stage=rows["stage_id"].map(stages).fillna(rows["stage_id"]),
+        )
+        kept = ["deal", "rep", "team", "stage", *DEAL_NUMBERS]
+        return shown[kept].dropna(axis=1, how="all")
+
+    @property
     def what_changes(self) -> pd.DataFrame:
         """The scenario beside the projection as it is, written out."""
         return written(self.compared)
@@ -188,7 +207,7 @@ class Review:
 
     def looks(self, name: str) -> dict[str, dict]:
         """Say how a table of the page is shown: arguments of `present.table`."""
-        frame = getattr(self.projection if name in ("parts", "deals") else self, name)
+        frame = self.projection.parts if name == "parts" else getattr(self, name)
         months = [] if isinstance(frame, InsufficientData) else [c for c in frame if c[-4:].isdecimal()]
         units = UNITS | dict.fromkeys(months, "money")
         return fitted(frame, units=units, labels=LABELS, ranges=RANGES)
@@ -197,14 +216,15 @@ class Review:
 UNITS = {
     **dict.fromkeys(("expected", "as_it_is", "scenario", "difference", "plan_with", "sum"), "money"),
     "amount": "amount", "expected_close_date": "date", "under_to_over": "times",
-    **dict.fromkeys(("p_win_in_period", "effect", "quantile", "predicted", "won"), "percent"),
+    **dict.fromkeys(("p_win_in_period", "p_quota_if_won", "p_quota_if_not"), "percent"),
+    **dict.fromkeys(("quantile", "predicted", "won"), "percent"),
     **dict.fromkeys(("brier", "log_loss", "worse_by"), "score"), "bias": "share", "n": "count",
 }  # fmt: skip
 RANGES = {"expected": ("low", "high"), "worse_by": ("low", "high"), "bias": ("low", "high")}
 LABELS = {
-    "p_win_in_period": "P(win in period)", "effect": "effect on P(quota)", "stage_id": "stage",
+    "p_win_in_period": "P(win in period)", "p_quota_if_won": "P(quota) if won", "p_quota_if_not": "if not",
     "expected_close_date": "expected close", "under_to_over": "too little ÷ too much", "sum": "three months",
-    "opportunity_id": "deal", "as_it_is": "as it is",
+    "part": "", "way": "", "brier": "Brier", "worse_by": "worse by [95 %]", "log_loss": "log loss",
 }  # fmt: skip
 
 
@@ -248,6 +268,7 @@ def review(
         return decompose(ahead.history, horizon=months, freq=ahead.freq) if isinstance(ahead, Months) else ahead
 
     return Review(
+        book=book,
         projection=base,
         scenario=scenario,
         compared=compare(base, after),

@@ -27,8 +27,8 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
         ``money`` (three digits, k and M), ``amount`` (to the unit), ``share`` (one decimal), ``percent`` (none),
         ``points`` (difference of shares), ``days``, ``hours``, ``minutes``, ``months``, ``per_day``, ``per_week``,
         ``times``, ``score`` (two or three decimals), ``money_per_day``, ``count``, ``date``, ``flag``, ``text``,
-        or ``shown`` for numbers already written out; ``long`` for sentences in a table, ``severity`` for red, amber
-        and note.
+        or ``shown`` for numbers already written out; ``long`` for sentences in a table, ``severity`` for red,
+        amber and note.
     signed
         Put a plus before positive numbers.
     """
