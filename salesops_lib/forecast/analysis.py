@@ -12,7 +12,12 @@ from salesops_lib.forecast.commit import commit_bias
 from salesops_lib.forecast.components import decompose
 from salesops_lib.forecast.hierarchy import TOTAL, reconcile
 from salesops_lib.forecast.measures import history
-from salesops_lib.forecast.projection import Projection, compare_probabilities, project_period
+from salesops_lib.forecast.projection import (
+    Projection,
+    compare_probabilities,
+    compare_scenarios,
+    project_period,
+)
 from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
 from salesops_lib.periods import Period
 from salesops_lib.present import counted, fitted, number
@@ -24,8 +29,16 @@ if TYPE_CHECKING:
 
 DIMENSIONS = ("region", "team", "rep")
 CUTOFFS, TRIED = 6, 6  # past instants that the months' ranges are tried on, and the most steps ahead
+WAYS = {"crm": "the CRM's, by stage", "forecast": "this forecast", "share won": "the same for every deal"}
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # what a unit too little costs, against one too much
 CHANCE = "chance to reach the quota"
+LEVERS = (
+    Scenario(win_rate=1.1),
+    Scenario(deal_size=1.1),
+    Scenario(cycle=0.9),
+    Scenario(new_pipeline=1.2),
+    Scenario(hires=2),
+)
 ENDS = {"low end of the 80 % range": 0.1, "most likely": 0.5, "high end of the 80 % range": 0.9}
 TOP = 3
 DEAL_NUMBERS = ["amount", "expected_close_date", "p_win_in_period", "expected", "p_quota_if_won", "p_quota_if_not"]
@@ -87,8 +100,11 @@ class Review:
         The factors asked for.
     compared
         `measure`, `as_it_is`, `scenario`, `difference`: amounts, the last row P(quota).
+    levers
+        What each of some usual changes would bring: `lever`, `expected`, `change`, `low`, `high` (80 %),
+        `p_quota`.
     decisions
-        `under_to_over`, `quantile`, `plan_with`, `asked`: see `decisions`.
+        `cost`, `quantile`, `plan_with`, `asked`: see `decisions`.
     months
         The coming months by level.
     components
@@ -103,6 +119,7 @@ class Review:
     projection: Projection
     scenario: Scenario
     compared: pd.DataFrame
+    levers: pd.DataFrame
     decisions: pd.DataFrame
     months: Months | InsufficientData
     components: pd.DataFrame | InsufficientData
@@ -139,12 +156,9 @@ class Review:
 
     @property
     def scenario_note(self) -> str:
-        """Say what the scenario changes."""
+        """Say what the scenario changes; nothing where it changes nothing."""
         if self.scenario == AS_IT_IS:
-            return (
-                "No factor is changed: give win_rate, cycle, deal_size, new_pipeline or hires as parameters, or "
-                "move them in the notebook."
-            )
+            return ""
         row = self.compared.set_index("measure").loc["most likely"]
         said = f"{number(row['scenario'], 'money')} instead of {number(row['as_it_is'], 'money')}"
         return f"With {self.scenario}: most likely {said}."
@@ -166,17 +180,16 @@ class Review:
 
     @property
     def what_changes(self) -> pd.DataFrame:
-        """The scenario beside the projection as it is, written out."""
-        return written(self.compared)
+        """The scenario beside the projection as it is, written out; no row where it changes nothing."""
+        return written(self.compared if self.scenario != AS_IT_IS else self.compared.head(0))
 
     @property
     def decision_note(self) -> str:
         """Say which figure to plan with at the stated cost."""
         row = self.decisions[self.decisions["asked"]].iloc[0]
         return (
-            f"Where a unit promised too little costs {number(row['under_to_over'], 'times')} one promised too "
-            f"much, plan with {number(row['plan_with'], 'money')} {self.projection.currency}: the chance to reach "
-            f"it is {number(1 - row['quantile'], 'percent')}."
+            f"Where {row['cost']}, plan with {number(row['plan_with'], 'money')} {self.projection.currency}: the "
+            f"chance to reach it is {number(1 - row['quantile'], 'percent')}."
         )
 
     @property
@@ -189,14 +202,35 @@ class Review:
 
     @property
     def levels(self) -> pd.DataFrame | InsufficientData:
-        """The first three months of every level, one row a node."""
+        """The next month with its 80 % range and the sum over all of them, one row a node."""
+        import pandas as pd
+
         if isinstance(self.months, InsufficientData):
             return self.months
         rows = self.months.tree
-        rows = rows[rows["ds"].isin(sorted(rows["ds"].unique())[:3])]
-        wide = rows.pivot_table(index=["level", "unique_id"], columns="ds", values="mean", sort=False)
-        wide.columns = [f"{day:%b %Y}" for day in wide.columns]
-        return wide.assign(sum=wide.sum(axis=1)).reset_index().rename(columns={"unique_id": "name"})
+        first = rows[rows["ds"].eq(rows["ds"].min())].set_index("unique_id")
+        return pd.DataFrame(
+            {
+                "level": first["level"].str.rpartition("/")[2],
+                "name": [str(name).replace("/", " / ") for name in first.index],
+                "next_month": first["mean"],
+                "low": first["lo-80"],
+                "high": first["hi-80"],
+                "sum": rows.groupby("unique_id")["mean"].sum().reindex(first.index),
+            }
+        ).reset_index(drop=True)
+
+    @property
+    def totals(self) -> pd.DataFrame | InsufficientData:
+        """The levels above people."""
+        rows = self.levels
+        return rows if isinstance(rows, InsufficientData) else rows[rows["level"].ne(DIMENSIONS[-1])]
+
+    @property
+    def people(self) -> pd.DataFrame | InsufficientData:
+        """The level of people."""
+        rows = self.levels
+        return rows if isinstance(rows, InsufficientData) else rows[rows["level"].eq(DIMENSIONS[-1])]
 
     @property
     def budget(self) -> pd.DataFrame | InsufficientData:
@@ -208,22 +242,26 @@ class Review:
     def looks(self, name: str) -> dict[str, dict]:
         """Say how a table of the page is shown: arguments of `present.table`."""
         frame = self.projection.parts if name == "parts" else getattr(self, name)
-        months = [] if isinstance(frame, InsufficientData) else [c for c in frame if c[-4:].isdecimal()]
-        units = UNITS | dict.fromkeys(months, "money")
-        return fitted(frame, units=units, labels=LABELS, ranges=RANGES)
+        return fitted(frame, units=UNITS, labels=LABELS, ranges=RANGES)
 
 
 UNITS = {
-    **dict.fromkeys(("expected", "as_it_is", "scenario", "difference", "plan_with", "sum"), "money"),
-    "amount": "amount", "expected_close_date": "date", "under_to_over": "times",
-    **dict.fromkeys(("p_win_in_period", "p_quota_if_won", "p_quota_if_not"), "percent"),
+    **dict.fromkeys(("expected", "change", "plan_with", "next_month", "sum"), "money"),
+    "amount": "amount", "expected_close_date": "date", "asked": "flag",
+    **dict.fromkeys(("p_win_in_period", "p_quota", "p_quota_if_won", "p_quota_if_not"), "percent"),
     **dict.fromkeys(("quantile", "predicted", "won"), "percent"),
     **dict.fromkeys(("brier", "log_loss", "worse_by"), "score"), "bias": "share", "n": "count",
 }  # fmt: skip
-RANGES = {"expected": ("low", "high"), "worse_by": ("low", "high"), "bias": ("low", "high")}
+RANGES = {
+    "next_month": ("low", "high"),
+    "expected": ("low", "high"),
+    "worse_by": ("low", "high"),
+    "bias": ("low", "high"),
+}
 LABELS = {
     "p_win_in_period": "P(win in period)", "p_quota_if_won": "P(quota) if won", "p_quota_if_not": "if not",
-    "expected_close_date": "expected close", "under_to_over": "too little ÷ too much", "sum": "three months",
+    "expected_close_date": "expected close", "next_month": "next month [80 %]", "sum": "all months",
+    "expected": "expected [80 %]", "p_quota": "P(quota)", "lever": "", "cost": "",
     "part": "", "way": "", "brier": "Brier", "worse_by": "worse by [95 %]", "log_loss": "log loss",
 }  # fmt: skip
 
@@ -272,12 +310,19 @@ def review(
         projection=base,
         scenario=scenario,
         compared=compare(base, after),
+        levers=levers(book, base),
         decisions=decisions(base, over=over, under=under),
         months=ahead,
         components=attempt(taken_apart),
-        probabilities=attempt(lambda: compare_probabilities(book, period=base.period)),
+        probabilities=attempt(lambda: _scored(compare_probabilities(book, period=base.period))),
         commits=attempt(lambda: _named(book, commit_bias(book))),
     )
+
+
+def _scored(rows: pd.DataFrame) -> pd.DataFrame:
+    """Put words in the place of the ways, and no distance to oneself."""
+    rows.loc[rows["way"].eq("forecast"), ["worse_by", "low", "high"]] = stats.NONE
+    return rows.assign(way=rows["way"].replace(WAYS))
 
 
 def _named(book: Book, rows: pd.DataFrame) -> pd.DataFrame:
@@ -313,6 +358,8 @@ def what_if(book: Book, base: Projection, **factors: float) -> pd.DataFrame:
 def written(compared: pd.DataFrame) -> pd.DataFrame:
     """Write amounts and the chance below them as text."""
 
+    import pandas as pd
+
     def said(row: pd.Series) -> pd.Series:
         unit, change = ("percent", "points") if row["measure"] == CHANCE else ("money", "money")
         both = {name: number(row[name], unit) for name in ("as_it_is", "scenario")}
@@ -320,9 +367,7 @@ def written(compared: pd.DataFrame) -> pd.DataFrame:
             {"measure": row["measure"], **both, "difference": number(row["difference"], change, signed=True)}
         )
 
-    import pandas as pd
-
-    return compared.apply(said, axis=1)
+    return compared.apply(said, axis=1) if len(compared) else compared
 
 
 def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.DataFrame:
@@ -336,7 +381,7 @@ def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.
     Returns
     -------
     pandas.DataFrame
-        `under_to_over`, `quantile` (under ÷ (under + over)), `plan_with`, `asked`; the usual ratios and that asked
+        `cost` in words, `quantile` (under ÷ (under + over)), `plan_with`, `asked`; the usual ratios and that asked
         for.
 
     Raises
@@ -351,12 +396,35 @@ def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.
     ratios = pd.Series(sorted(rows))
     return pd.DataFrame(
         {
-            "under_to_over": ratios,
+            "cost": ratios.map(_cost),
             "quantile": ratios / (1 + ratios),
             "plan_with": ratios.map(rows),
             "asked": ratios.eq(under / over),
         }
     )
+
+
+def _cost(ratio: float) -> str:
+    """Say what a unit promised too little costs against one too much."""
+    if ratio == 1:
+        return "too much and too little cost the same"
+    what, times = ("too little", ratio) if ratio > 1 else ("too much", 1 / ratio)
+    return f"a unit promised {what} costs {times:.3g} times the other"
+
+
+def levers(book: Book, base: Projection) -> pd.DataFrame:
+    """Say what each of some usual changes would bring, one at a time.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `lever`, `expected`, `low`, `high` (80 %), `change` (of expected), `p_quota`; as it is first.
+    """
+    rows = compare_scenarios(book, {str(what): what for what in LEVERS}, period=base.period)
+    rows = rows.rename(columns={"scenario": "lever"})
+    rows.loc[0, "change"] = stats.NONE
+    shown = rows[["lever", "expected", "low", "high", "change", "p_quota"]]
+    return shown if base.quota > 0 else shown.drop(columns="p_quota")
 
 
 def months_ahead(book: Book, *, horizon: int = 12, model: str = "fast") -> Months:

@@ -16,6 +16,7 @@ from salesops_lib.forecast import chunks, combine, series
 from salesops_lib.forecast.components import Components
 from salesops_lib.forecast.predict import Care, answers, framed
 from salesops_lib.forecast.series import Ask, Panel
+from salesops_lib.present import counted, number
 
 if TYPE_CHECKING:
     from salesops_lib.periods import FiscalCalendar
@@ -55,8 +56,9 @@ class Backtest:
         """Say in one sentence which model was best and how far its ranges hold."""
         best = self.league.iloc[0]
         return (
-            f"{best['model']} was off by {best['wape']:.1%} of the total over {int(best['n']):,} past forecasts; "
-            f"its 80 % ranges held {best['coverage_80']:.0%}, its 95 % ranges {best['coverage_95']:.0%}."
+            f"The model {best['model']} was off by {number(best['wape'], 'share')} of the total over "
+            f"{counted(int(best['n']), 'past forecast')}; its 80 % ranges held "
+            f"{number(best['coverage_80'], 'percent')}, its 95 % ranges {number(best['coverage_95'], 'percent')}."
         )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from salesops_lib.errors import ParameterError, listed, unknown
@@ -49,7 +50,7 @@ def plot_fan(
     ax.plot(ahead["ds"], ahead["mean"], color=ACCENT, linewidth=2, label="forecast")
     if target is not None:
         ax.axhline(target, color=SECOND, linestyle="--", linewidth=1.2, label="target")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, unit)))
+    _axes(ax, unit)
     ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=5)
     ax.set(title=f"{series}: {ahead['model'].iloc[0]}", xlabel="", ylabel="")
     return ax
@@ -92,6 +93,7 @@ def plot_components(parts: pd.DataFrame, *, series: object = None, ax: Axes | No
     for name, own in rows.groupby("component", sort=False):
         colour, style = looks.get(name, (MUTED, ":"))
         ax.plot(own["ds"], own["value"], style, color=colour, label=name)
+    _axes(ax, "money")
     ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=3)
     ax.set(title=f"{rows['unique_id'].iloc[0]}: what Prophet sees", xlabel="", ylabel="")
     return ax
@@ -141,6 +143,14 @@ def plot_months(result: Months, *, ax: Axes | None = None) -> Axes:
 def describe_months(result: Months) -> str:
     """Say in one sentence what `plot_months` shows."""
     return f"Bookings by month, and the forecast with 80 and 95 % ranges. {result.headline}"
+
+
+def _axes(ax: Axes, unit: str) -> None:
+    """Write dates that fit beside each other, and numbers by unit."""
+    dates = AutoDateLocator(maxticks=7)
+    ax.xaxis.set_major_locator(dates)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(dates))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, unit)))
 
 
 def _levels(rows: pd.DataFrame) -> list[str]:
