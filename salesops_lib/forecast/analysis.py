@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import facts, stats
 from salesops_lib.errors import InsufficientData, attempt
-from salesops_lib.forecast.backtest import Backtest, backtest_series
 from salesops_lib.forecast.commit import commit_bias
 from salesops_lib.forecast.components import decompose
-from salesops_lib.forecast.hierarchy import TOTAL, reconcile
-from salesops_lib.forecast.measures import history
+from salesops_lib.forecast.months import DIMENSIONS, Months, months_ahead
 from salesops_lib.forecast.projection import (
     Projection,
     compare_probabilities,
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 
     from salesops_lib.book import Book
 
-DIMENSIONS = ("region", "team", "rep")
-CUTOFFS, TRIED = 6, 6  # past instants that the months' ranges are tried on, and the most steps ahead
 WAYS = {"crm": "the CRM's, by stage", "forecast": "this forecast", "share won": "the same for every deal"}
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # what a unit too little costs, against one too much
 CHANCE = "chance to reach the quota"
@@ -42,48 +38,6 @@ LEVERS = (
 ENDS = {"low end of the 80 % range": 0.1, "most likely": 0.5, "high end of the 80 % range": 0.9}
 TOP = 3
 DEAL_NUMBERS = ["amount", "expected_close_date", "p_win_in_period", "expected", "p_quota_if_won", "p_quota_if_not"]
-
-
-@dataclass(frozen=True)
-class Months:
-    """A forecast of bookings by month, company to rep, that adds up.
-
-    Attributes
-    ----------
-    history
-        `unique_id`, `ds`, `y` of the company.
-    tree
-        Every level: `unique_id`, `level`, `ds`, `mean`, bounds, `model`.
-    past
-        How far off such forecasts of the company were; a refusal where there is no past.
-    freq, note
-        Pandas' word for the months, and what was left out.
-    """
-
-    history: pd.DataFrame
-    tree: pd.DataFrame
-    past: Backtest | InsufficientData
-    freq: str
-    note: str
-
-    @property
-    def company(self) -> pd.DataFrame:
-        """The forecast of the whole."""
-        return self.tree[self.tree["unique_id"].eq(TOTAL)].reset_index(drop=True)
-
-    @property
-    def headline(self) -> str:
-        """Say in one sentence what the coming months bring, and how far such ranges held."""
-        rows = self.company
-        whole, first = number(rows["mean"].sum(), "money"), rows.iloc[0]
-        said = (
-            f"{counted(len(rows), 'month')} from {first['ds']:%B %Y} on: {whole} expected; the first of them "
-            f"{number(first['mean'], 'money')}, 80 % range {number(first['lo-80'], 'money')} to "
-            f"{number(first['hi-80'], 'money')}."
-        )
-        if isinstance(self.past, InsufficientData):
-            return f"{said} {self.past}"
-        return f"{said} {self.past.headline}"
 
 
 @dataclass(frozen=True)
@@ -252,12 +206,7 @@ UNITS = {
     **dict.fromkeys(("quantile", "predicted", "won"), "percent"),
     **dict.fromkeys(("brier", "log_loss", "worse_by"), "score"), "bias": "share", "n": "count",
 }  # fmt: skip
-RANGES = {
-    "next_month": ("low", "high"),
-    "expected": ("low", "high"),
-    "worse_by": ("low", "high"),
-    "bias": ("low", "high"),
-}
+RANGES = dict.fromkeys(("next_month", "expected", "worse_by", "bias"), ("low", "high"))
 LABELS = {
     "p_win_in_period": "P(win in period)", "p_quota_if_won": "P(quota) if won", "p_quota_if_not": "if not",
     "expected_close_date": "expected close", "next_month": "next month [80 %]", "sum": "all months",
@@ -425,24 +374,3 @@ def levers(book: Book, base: Projection) -> pd.DataFrame:
     rows.loc[0, "change"] = stats.NONE
     shown = rows[["lever", "expected", "low", "high", "change", "p_quota"]]
     return shown if base.quota > 0 else shown.drop(columns="p_quota")
-
-
-def months_ahead(book: Book, *, horizon: int = 12, model: str = "fast") -> Months:
-    """Forecast bookings by month for company, region, team and rep, and try the same on the past.
-
-    Raises
-    ------
-    InsufficientData
-        Where there is no whole month yet.
-    """
-    whole, people = history(book, "bookings"), history(book, "bookings", by=DIMENSIONS)
-    spec = [list(DIMENSIONS[: k + 1]) for k in range(len(DIMENSIONS))]
-    own, freq = whole.rows[["unique_id", "ds", "y"]], whole.freq
-    asked = {"horizon": min(horizon, TRIED), "cutoffs": CUTOFFS, "models": (model, "seasonal_naive")}
-    return Months(
-        history=own,
-        tree=reconcile(people.rows, spec, horizon=horizon, freq=freq, model=model, gaps="zero"),
-        past=attempt(lambda: backtest_series(own, freq=freq, **asked)),
-        freq=freq,
-        note=whole.note,
-    )

@@ -102,9 +102,9 @@ def backtest_series(
     ask = Ask(series.check_horizon(horizon), LEVELS, components)
     chunks.check(executor, workers)
     step = max(1, ask.horizon // 5) if step is None else step
-    for name, number in (("cutoffs", cutoffs), ("step", step)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ParameterError(f"{name} {shown(number)}: a whole number from 1 on is needed.")
+    for name, given in (("cutoffs", cutoffs), ("step", step)):
+        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+            raise ParameterError(f"{name} {shown(given)}: a whole number from 1 on is needed.")
     panel = series.read(history, freq=freq, gaps=gaps)
     longest = max(len(y) for y in panel.values)
     if longest <= ask.horizon:

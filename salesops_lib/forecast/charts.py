@@ -15,8 +15,8 @@ from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from salesops_lib.forecast.analysis import Months
     from salesops_lib.forecast.backtest import Backtest
+    from salesops_lib.forecast.months import Months
 
 
 def plot_fan(
