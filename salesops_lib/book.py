@@ -250,7 +250,7 @@ class Book:
         import duckdb
 
         with duckdb.connect() as db:
-            db.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")  # it draws a widget
+            db.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")  # a page is no place for a bar
             limit = f"timestamptz '{self.as_of.isoformat()}'"
             for name, seen in {
                 "opportunity_history": f"changed_at <= {limit}",

@@ -61,14 +61,14 @@ def test_the_panel_says_what_the_as_of_engine_says(then, weeks_ago):
     assert len(rows) > 100
     for ours, theirs in (("stage", "stage_id"), ("category", "forecast_category"), ("owner", "owner_id")):
         assert rows[ours].fillna("").tolist() == told[theirs].fillna("").tolist()
-    pd.testing.assert_series_equal(
-        rows["due"], told["expected_close_date"], check_names=False, check_dtype=False, check_freq=False
-    )
-    pd.testing.assert_series_equal(rows["amount"], told["amount"].astype("float64"), check_names=False)
+    assert rows["due"].tolist() == told["expected_close_date"].tolist()
+    amounts = rows["amount"].to_numpy(), told["amount"].astype("float64").to_numpy()
+    np.testing.assert_allclose(*amounts)
 
 
 def test_attempts_add_up_to_what_was_booked(then):
     entries = panel(then).entries
+    entries = entries[~entries["opportunity_id"].isin(then.removed()["opportunity_id"])]  # no bookings any more
     won = facts.Facts(then, CALENDAR.period("year", then.day), facts.deals(then)).deals
     won = won[won["is_won"] & ~won["is_renewal"]]
     assert entries["worth"].sum() == pytest.approx(float(won["priced"].sum()))
