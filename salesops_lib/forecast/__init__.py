@@ -18,7 +18,7 @@ from salesops_lib.forecast.projection import (
 )
 from salesops_lib.forecast.replay import Replay, replay_weeks
 from salesops_lib.forecast.scenario import Scenario
-from salesops_lib.forecast.trial import Trial, trial
+from salesops_lib.forecast.trial import Trial, trial, try_model
 
 __all__ = [
     "Backtest", "Components", "History", "Months", "Projection", "Replay", "Review", "Scenario", "Trial",
@@ -26,5 +26,5 @@ __all__ = [
     "decompose", "forecast_activity", "forecast_series", "freq_of", "history", "inspect_series",
     "levers", "models",
     "months_ahead", "project_period", "reconcile", "replay_weeks", "review", "submitted_commit", "trial",
-    "what_if", "working_days",
+    "try_model", "what_if", "working_days",
 ]  # fmt: skip
