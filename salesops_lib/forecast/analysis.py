@@ -340,8 +340,8 @@ def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.
     """
     import pandas as pd
 
-    rows = {ratio: base.decide(over=1.0, under=ratio) for ratio in RATIOS}
-    rows |= {under / over: base.decide(over=over, under=under)}
+    asked = base.decide(over=over, under=under)
+    rows = {ratio: base.decide(over=1.0, under=ratio) for ratio in RATIOS} | {under / over: asked}
     ratios = pd.Series(sorted(rows))
     return pd.DataFrame(
         {
