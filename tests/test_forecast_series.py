@@ -88,6 +88,15 @@ def test_every_model_in_the_list_answers_and_keeps_its_shape(caplog, capfd):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.parametrize("model", ["auto_ets", "auto_arima", "auto_ces", "dynamic_theta", "stl_ets", "stl_theta"])
+def test_members_take_a_season_of_weeks(model):
+    wave = 1000 + 300 * np.sin(np.arange(169) * 2 * np.pi / 52) + np.random.default_rng(0).normal(0, 10, 169)
+    rows = months(wave[:156], freq="W-MON", start="2023-01-02")
+    out = forecast.forecast_series(rows, horizon=13, freq="W-MON", model=model)
+    assert set(out["model"]) == {model}
+    assert np.abs(out["mean"].to_numpy() - wave[156:]).mean() < 60
+
+
 def in_order(out: pd.DataFrame) -> None:
     numbers = out[[name for name in BOUNDS if name in out]].to_numpy()
     assert np.isfinite(numbers).all()

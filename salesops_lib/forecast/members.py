@@ -55,7 +55,8 @@ def _sf(name: str, seasonal: bool = True, **settings) -> Callable[[int], Any]:
             return getattr(models, name)(**{"season_length": season} if seasonal else {})
         if season <= LONG and seasonal:
             return getattr(models, name)(season_length=season, **settings)
-        return _adjusted(getattr(models, name)(season_length=1, **settings), season)
+        plain = {"model": "ZZN"} if name == "AutoETS" else {}  # what STL leaves has no season; MSTL insists on it
+        return _adjusted(getattr(models, name)(season_length=1, **plain | settings), season)
 
     return make
 
