@@ -97,6 +97,19 @@ def test_members_take_a_season_of_weeks(model):
     assert np.abs(out["mean"].to_numpy() - wave[156:]).mean() < 60
 
 
+def test_weeks_have_pools_of_their_own_that_half_believe_in_the_season():
+    wave = 1000 + 300 * np.sin(np.arange(169) * 2 * np.pi / 52) + np.random.default_rng(0).normal(0, 10, 169)
+    rows = months(wave[:156], freq="W-MON", start="2023-01-02")
+    how = {"horizon": 13, "freq": "W"}
+    made = {m: forecast.forecast_series(rows, **how, model=m)["mean"] for m in combine.LONG_POOLS["fast"].names}
+    out = forecast.forecast_series(rows, **how, model="fast", calibrate=True)
+    assert out["mean"].to_numpy() == pytest.approx(np.mean(list(made.values()), axis=0))
+    in_order(out)
+    auto = forecast.forecast_series(rows, **how)
+    assert set(auto["model"]) == {"auto"}
+    assert np.abs(auto["mean"].to_numpy() - wave[156:]).mean() < 150
+
+
 def in_order(out: pd.DataFrame) -> None:
     numbers = out[[name for name in BOUNDS if name in out]].to_numpy()
     assert np.isfinite(numbers).all()

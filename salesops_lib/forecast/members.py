@@ -72,6 +72,15 @@ def _stl(name: str, **settings) -> Member:
     return Member(_sf(name, seasonal=False, **settings), on_logs=True)
 
 
+def _nonseasonal(name: str, **settings) -> Callable[[int], Any]:
+    def make(_season: int):
+        from statsforecast import models
+
+        return getattr(models, name)(season_length=1, **settings)
+
+    return make
+
+
 class Naive2:
     """The last value, seasonally adjusted where the season is significant: the yardstick of the M competitions."""
 
@@ -124,6 +133,10 @@ MEMBERS = {
     "stl_ets": _stl("AutoETS", model="ZZN", damped=True),
     "stl_arima": _stl("AutoARIMA"),
     "stl_theta": _stl("Theta"),
+    "theta_nonseasonal": Member(_nonseasonal("Theta")),
+    "ets_nonseasonal": Member(_nonseasonal("AutoETS", model="ZZN", damped=True)),
+    "arima_nonseasonal": Member(_nonseasonal("AutoARIMA")),
+    "ces_nonseasonal": Member(_nonseasonal("AutoCES"), has_range=False),
 }
 NAIVE = ("naive", "seasonal_naive", "naive2")
 
