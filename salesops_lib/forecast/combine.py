@@ -37,8 +37,8 @@ POOLS = {
     ),
     "fast": Pool(("theta", "dynamic_theta", "stl_theta", "stl_ets", POOLED)),
 }  # fmt: skip
-# Two or three years tell a season of 52 weeks badly: half of the members leave it out. On 54 weekly cases (flights,
-# volumes, demand, a sales company) the error was 0.807 of the naive one's against 0.837 with the pools above.
+# Two or three years tell a season of 52 weeks badly: half of the members leave it out. On 54 weekly cases
+# (flights, volumes, demand, a sales company) the error was 0.807 of the naive one's, 0.837 with the pools above.
 LONG_POOLS = {
     "auto": Pool(
         (
