@@ -72,6 +72,6 @@ def _on_dask(work: Callable, parts: list[Panel], executor: str) -> Iterator[tupl
         client = Client(executor.replace(DASK, "tcp://"), timeout=20, set_as_default=False)
     except OSError as error:
         raise ParameterError(f"executor {executor}: no scheduler answers there.") from error
-    with client:
+    with client, client.as_current():
         asked = {client.submit(work, part, pure=False, retries=1): k for k, part in enumerate(parts)}
         yield from ((asked[done], done.result()) for done in completed(asked))

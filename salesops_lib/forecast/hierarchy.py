@@ -164,13 +164,13 @@ def grow(history: pd.DataFrame, spec: Sequence[Sequence[str]], *, freq: str, gap
         ids += list(own)
         levels += [level] * len(own)
         summing.append((members_of.to_numpy()[None, :] == own[:, None]).astype(float))
-    if len(set(ids)) < len(ids):
-        twice = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
-        raise DataContractError(f"history: {shown(twice)} names series of two levels; rename one of them.")
     summing = np.concatenate(summing)
     if len(ids) > 1 and not (summing[0] == 1).all():
         ids, levels = [TOTAL, *ids], [TOTAL, *levels]
         summing = np.concatenate([np.ones((1, summing.shape[1])), summing])
+    if len(set(ids)) < len(ids):
+        twice = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
+        raise DataContractError(f"history: {shown(twice)} names series of two levels; rename one of them.")
     if len(ids) > MOST:
         raise ParameterError(
             f"{len(ids):,} series of all levels: up to {MOST:,} can be reconciled; leave a level out."

@@ -20,6 +20,7 @@ OUTLIER, SHIFT = "outlier", "level shift"
 FENCE = 3  # interquartile ranges beyond the quartiles: Hyndman's tsoutliers
 BESIDE = 6  # steps on each side of a level shift
 STRONG = 6  # robust standard deviations that a shift's jump is from the usual difference of two neighbourhoods
+SMALL = 0.1  # of the median: with smaller values, logarithms would make ordinary low ones odd
 ROUNDING = 1e-9  # of values of the size of 1: smaller spreads are none
 LEAST = 4 * BESIDE  # steps below which nothing is called odd
 RETAIL = {"MS": "month", "QS": "quarter"}
@@ -62,7 +63,7 @@ def odd(y: np.ndarray, season: int) -> list[tuple[int, str, float, float]]:
     """Find outliers and level shifts of one series: place, kind, expected value, strength."""
     if len(y) < LEAST or np.ptp(y) == 0 or (y == 0).mean() > series.SPARSE:
         return []
-    logged = y.min() > 0
+    logged = y.min() > SMALL * np.median(y)
     seen = np.log(y) if logged else y / np.abs(y).mean()
     floor = 0.0 if y.min() >= 0 else -np.inf
 
@@ -145,21 +146,29 @@ def working_days(stamps: pd.DatetimeIndex, freq: str, calendar: FiscalCalendar) 
 def _seasonal(seen: np.ndarray, season: int) -> np.ndarray:
     """Return the mean by place in the season of what the trend leaves; zeros where there is no season.
 
-    Taken twice, without the outliers of the first time: an outlier must not hide itself in its own mean.
+    Without what lies far from the median of its place: an outlier must not hide itself in its own mean.
     """
     n = len(seen)
     place, loose = np.arange(n) % season, seen - _trend(seen)
     if season == 1 or n < 2 * season + 1 or not members.is_seasonal(loose, season):
         return np.zeros(n)
-    means = np.array([loose[place == at].mean() for at in range(season)])
-    rest = loose - means[place]
+    middle = pd.Series(loose).groupby(place).median()
+    rest = loose - middle.to_numpy()[place]
     low, high, _ = _fences(rest)
     kept = np.where((rest < low) | (rest > high), np.nan, loose)
-    return pd.Series(kept).groupby(place).mean().fillna(pd.Series(means)).to_numpy()[place]
+    return pd.Series(kept).groupby(place).mean().fillna(middle).to_numpy()[place]
 
 
 def _trend(level: np.ndarray) -> np.ndarray:
-    return pd.Series(level).rolling(2 * BESIDE + 1, center=True, min_periods=BESIDE).median().to_numpy()
+    """Return the running median; at both ends the line through its neighbourhood (Theil and Sen), not to lag."""
+    from scipy.stats import theilslopes
+
+    wide = 2 * BESIDE + 1
+    out = pd.Series(level).rolling(wide, center=True).median().to_numpy()
+    for edge, near in ((slice(0, BESIDE), slice(0, wide)), (slice(-BESIDE, None), slice(-wide, None))):
+        slope, intercept, *_ = theilslopes(level[near])
+        out[edge] = (intercept + slope * np.arange(wide))[edge]
+    return out
 
 
 def _shifts(level: np.ndarray) -> list[tuple[int, float, float]]:

@@ -18,7 +18,7 @@ from salesops_lib.forecast.series import Ask, Panel
 ORIGINS = 2  # before the last one, a horizon apart
 FEW = 20  # series × origins that weigh as much as knowing nothing
 LEAST = 5  # series × origins below which nothing is learnt
-COSTLY = ("auto_arima", "stl_arima", combine.POOLED)  # left out at past origins
+COSTLY = ("auto_arima", "stl_arima", "arima_nonseasonal", combine.POOLED)  # left out at past origins
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,13 @@ def _ratios(panel: Panel, back: int, name: str, ask: Ask, fit: combine.Fit) -> n
 
 
 def _past(known: Panel, name: str, ask: Ask, fit: combine.Fit) -> np.ndarray:
-    if name not in combine.POOLS:
+    pool = combine.pool_of(name, known.season)
+    if pool is None:
         return combine.forecast(known, [name], ask, fit)[name][0]
-    pool = combine.POOLS[name]
     pool = replace(pool, names=tuple(part for part in pool.names if part not in COSTLY))
-    found = fit(known, pool.names, ask)
-    return combine.tidied(
-        known, combine.combined(pool, dict(zip(pool.names, found.swapaxes(0, 1), strict=True)), ask, known)
-    )
+    names = list(dict.fromkeys([members.SAFE, *pool.names]))
+    parts = dict(zip(names, fit(known, names, ask).swapaxes(0, 1), strict=True))
+    return combine.tidied(known, combine.combined(pool, parts, ask, known))
 
 
 def _carries(y: np.ndarray, panel: Panel) -> bool:
