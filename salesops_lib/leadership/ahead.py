@@ -106,11 +106,9 @@ def measured(found: Projection) -> str:
     """Say what such forecasts were worth in the past."""
     if found.coverage.status != OK:
         return "No past weeks to measure such forecasts on."
-    said = (
-        f"80 % ranges as far ahead held {number(found.coverage.value, 'percent')} of {found.coverage.n} past weeks"
-    )
+    said = f"80 % ranges held {number(found.coverage.value, 'percent')} of {found.coverage.n} past weeks"
     if found.error.status == OK:
-        said += f"; median error {number(found.error.value, 'percent')} of what was still to come"
+        said += f"; median error {number(found.error.value, 'percent')} of the rest"
     return f"{said}."
 
 

@@ -309,7 +309,7 @@ def segments(book: Book, by: str, now: Period, part: Scope, foreseen: ahead.Ahea
     elif by == "team" and foreseen:
         at = out.columns.get_loc("pace")
         told = foreseen.people.reindex(out.index)
-        out = pd.concat([out.iloc[:, :at], told, out.iloc[:, at + 1 :]], axis=1)
+        out = pd.concat([out.iloc[:, :at], told, out.iloc[:, at + 1 :].drop(columns="pipeline_due")], axis=1)
     empty = [
         c
         for c in ("quota", "gap", "pace", "p_quota", "coverage", "needed", "needed_low", "needed_high", "stale")
