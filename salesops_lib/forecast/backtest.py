@@ -12,7 +12,7 @@ import pandas as pd
 
 from salesops_lib import stats
 from salesops_lib.errors import InsufficientData, ParameterError, shown
-from salesops_lib.forecast import chunks, combine, series
+from salesops_lib.forecast import chunks, combine, series, spread
 from salesops_lib.forecast.components import Components
 from salesops_lib.forecast.predict import Care, answers, framed
 from salesops_lib.forecast.series import Ask, Panel
@@ -100,7 +100,7 @@ def backtest_series(
     """
     names = combine.check_models(models)
     ask = Ask(series.check_horizon(horizon), LEVELS, components)
-    chunks.check(executor, workers)
+    spread.check(executor, workers)
     step = max(1, ask.horizon // 5) if step is None else step
     for name, given in (("cutoffs", cutoffs), ("step", step)):
         if isinstance(given, bool) or not isinstance(given, int) or given < 1:

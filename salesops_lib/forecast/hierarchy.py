@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from salesops_lib.errors import DataContractError, InsufficientData, ParameterError, listed, shown, unknown
-from salesops_lib.forecast import chunks, combine, members, series, standins
+from salesops_lib.forecast import chunks, combine, members, series, spread, standins
 from salesops_lib.forecast.backtest import naive_scale
 from salesops_lib.forecast.predict import framed
 from salesops_lib.forecast.series import Ask, Panel
@@ -93,7 +93,7 @@ def reconcile(
         raise ParameterError(unknown("method", method, METHODS))
     (name,) = combine.check_models([model])
     ask = Ask(series.check_horizon(horizon), series.check_levels(levels))
-    chunks.check(executor, workers)
+    spread.check(executor, workers)
     tree = grow(history, spec, freq=freq, gaps=gaps)
     fit = partial(chunks.fit, workers=workers, executor=executor)
     why = "as asked"

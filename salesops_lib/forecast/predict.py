@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from salesops_lib.errors import ParameterError, unknown
-from salesops_lib.forecast import chunks, combine, irregular, ranges, series
+from salesops_lib.forecast import chunks, combine, irregular, ranges, series, spread
 from salesops_lib.forecast.components import Components
 from salesops_lib.forecast.series import Ask, Panel
 
@@ -79,7 +79,7 @@ def forecast_series(
     """
     (name,) = combine.check_models([model])
     ask = Ask(series.check_horizon(horizon), series.check_levels(levels), components)
-    chunks.check(executor, workers)
+    spread.check(executor, workers)
     panel = series.read(history, freq=freq, gaps=gaps)
     fit = partial(chunks.fit, workers=workers, executor=executor)
     care = Care(outliers, working_days, calibrate)

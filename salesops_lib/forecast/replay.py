@@ -16,9 +16,9 @@ import numpy as np
 from salesops_lib import facts, stats
 from salesops_lib.book import Book
 from salesops_lib.config import Settings
-from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError, unknown
+from salesops_lib.errors import InsufficientData, ParameterError, unknown
 from salesops_lib.export import write_text
-from salesops_lib.forecast import baselines, commit, origins
+from salesops_lib.forecast import baselines, commit, origins, spread
 from salesops_lib.forecast.deals import Panel, day_number, panel
 from salesops_lib.forecast.foresight import foresee
 from salesops_lib.forecast.projection import window
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 STEPS = {"week": 7, "fortnight": 14, "month": 28}
 BANDS = (50, 80, 95)
-DASK = "dask://"
 AT_ONCE = 8  # as-of days a worker does before it reports
 WAYS = ("forecast", "bottom_up", "top_down", *baselines.NAMES)
 
@@ -124,9 +123,9 @@ def replay_weeks(
     """
     if every not in STEPS:
         raise ParameterError(unknown("step", every, STEPS))
-    if periods < 1 or workers < 1:
-        raise ParameterError(f"periods is {periods} and workers is {workers}; both are at least 1.")
-    _check(executor)
+    if periods < 1:
+        raise ParameterError(f"periods is {periods}; at least 1 is needed.")
+    spread.check(executor, workers)
     book = ws.book(as_of)
     tasks = _tasks(ws, book, periods, STEPS[every], period, draws, seed)
     store = _Store(cache_folder(ws), tasks if resume else [])
@@ -239,44 +238,11 @@ def _one(task: Task) -> dict:
     }  # fmt: skip
 
 
-def _check(executor: str) -> None:
-    host, _, port = executor.removeprefix(DASK).rpartition(":")
-    if executor != "local" and not (executor.startswith(DASK) and host and port.isdigit()):
-        raise ParameterError(f"executor {executor!r}: write local or dask://HOST:PORT.")
-
-
 def _run(tasks: list[Task], workers: int, executor: str) -> Iterator[tuple[Task, dict]]:
-    chunks = [tasks[k : k + AT_ONCE] for k in range(0, len(tasks), AT_ONCE)]
-    if executor.startswith(DASK):
-        yield from _on_dask(chunks, executor)
-    elif workers == 1 or len(chunks) == 1:
-        for task in tasks:
-            yield task, _one(task)
-    else:
-        from concurrent.futures import ProcessPoolExecutor, as_completed
-        from multiprocessing import get_context
-
-        with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn")) as pool:
-            asked = {pool.submit(run_tasks, chunk): chunk for chunk in chunks}
-            for done in as_completed(asked):
-                yield from zip(asked[done], done.result(), strict=True)
-
-
-def _on_dask(chunks: list[list[Task]], executor: str) -> Iterator[tuple[Task, dict]]:
-    """Send the same chunks to a cluster."""
-    try:
-        from distributed import Client, as_completed
-    except ImportError as error:
-        mend = "pip install 'salesops-workbench[dask]'"
-        raise SalesOpsError(f"executor dask:// needs the extra `dask`: {mend}.") from error
-    try:
-        client = Client(executor.replace(DASK, "tcp://"), timeout=20, set_as_default=False)
-    except OSError as error:
-        raise SalesOpsError(f"{executor}: no scheduler answers there.") from error
-    with client:
-        asked = {client.submit(run_tasks, chunk, pure=False, retries=1): chunk for chunk in chunks}
-        for done in as_completed(asked):
-            yield from zip(asked[done], done.result(), strict=True)
+    size = AT_ONCE if workers > 1 or executor.startswith(spread.DASK) else 1  # one by one, each is kept at once
+    parts = [tasks[k : k + size] for k in range(0, len(tasks), size)]
+    for k, rows in spread.run(run_tasks, parts, workers=workers, executor=executor):
+        yield from zip(parts[k], rows, strict=True)
 
 
 def score(rows: list[dict]) -> Replay:
