@@ -5,7 +5,7 @@ import pytest
 
 from salesops_lib import forecast, report
 from salesops_lib.errors import InsufficientData, ParameterError
-from salesops_lib.forecast import trial
+from salesops_lib.forecast.trials import ways
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_ways_are_compared_over_periods():
         }
     )
     league = pd.DataFrame({"way": ["forecast", "last_year"], "wape": [0.1, 0.25], "wape_ours": 0.1})
-    found = trial.ways(type("Replay", (), {"forecasts": rows, "league": league}))
+    found = ways(type("Replay", (), {"forecasts": rows, "league": league}))
     ours, other = found.to_dict("records")
     assert (ours["behind"], ours["behind_low"], ours["behind_high"]) == (0, 0, 0)
     # (20 − 10 + 30 − 10) of 200 in every period

@@ -27,7 +27,7 @@ def test_runs_live_with_its_lenses(sample_ws, tmp_path, path):
     given = next(k for k, cell in enumerate(live.cells) if "parameters" in cell.metadata.get("tags", ()))
     live.cells.insert(given + 1, nbformat.v4.new_code_cell(SHORTER.get(path.stem, "")))
     # a widget cell now and then loses its reply in nbclient, which then waits for the time limit and goes on
-    client = NotebookClient(live, timeout=120, kernel_name="python3", config=_private_sockets(str(tmp_path)),
+    client = NotebookClient(live, timeout=90, kernel_name="python3", config=_private_sockets(str(tmp_path)),
                             resources={"metadata": {"path": str(sample_ws.root)}})  # fmt: skip
     client.execute()
     outputs = [output for cell in live.cells if cell.cell_type == "code" for output in cell.outputs]

@@ -18,7 +18,7 @@ from salesops_lib.forecast.projection import (
 )
 from salesops_lib.forecast.replay import Replay, replay_weeks
 from salesops_lib.forecast.scenario import Scenario
-from salesops_lib.forecast.trial import Trial, trial, try_model
+from salesops_lib.forecast.trials import Trial, trial, try_model
 
 __all__ = [
     "Backtest", "Components", "History", "Months", "Projection", "Replay", "Review", "Scenario", "Trial",
