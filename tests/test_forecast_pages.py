@@ -86,8 +86,10 @@ def test_both_pages_render_for_a_source_without_history_and_say_so(maven_ws):
         ("forecast_backtest", "ok", ""),
     ]
     text = (run.folder / "forecast_modeling.html").read_text(encoding="utf-8")
-    assert "ages" in text
-    assert "Prophet" in text
+    assert "Q1 2018: most likely" in text  # the quarter of the last day is over
+    assert "the source keeps no history of" in text
+    backtest = (run.folder / "forecast_backtest.html").read_text(encoding="utf-8")
+    assert "had a stand-in" in backtest
 
 
 def test_what_the_data_cannot_tell_is_said_in_its_place(book):

@@ -17,7 +17,7 @@ from salesops_lib.forecast.projection import (
     project_period,
 )
 from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
-from salesops_lib.periods import Period
+from salesops_lib.periods import KINDS, Period
 from salesops_lib.present import counted, fitted, number
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ class Review:
             return "How often such ranges held is not measured: no past week had what a forecast needs."
         share = f"{number(held.value, 'percent')} [{number(held.low, 'percent')}; {number(held.high, 'percent')}]"
         return f"80 % ranges made in the same way held {share} of {counted(held.n, 'past week')}."
+
+    @property
+    def how(self) -> str:
+        """Say how the number was made, and what the source cannot tell."""
+        return f"How: {'; '.join([self.projection.method, *self.projection.notes])}."
 
     @property
     def concentration_note(self) -> str:
@@ -232,7 +237,7 @@ def review(
     book
         The company at the as-of instant.
     period
-        See `project_period`.
+        See `project_period`; where ``week`` to ``year`` is over by the day, the one after it.
     scenario
         Factors on what is to come, put beside the projection as it is.
     over, under
@@ -248,6 +253,8 @@ def review(
         Where too few deals were won to project a period.
     """
     base = project_period(book, period=period)
+    if base.is_over and period in KINDS:
+        base = project_period(book, period=f"next {period}")
     after = base if scenario == AS_IT_IS else project_period(book, period=base.period, scenario=scenario)
     ahead = attempt(lambda: months_ahead(book, horizon=months, model=model))
 

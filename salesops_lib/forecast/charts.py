@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from salesops_lib.errors import ParameterError, listed, unknown
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
@@ -81,6 +81,7 @@ def plot_coverage(result: Backtest, *, level: int = 80, ax: Axes | None = None) 
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_ylim(0, 1.02)
     ax.legend(loc="lower left", frameon=False, fontsize=8, ncols=3)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(title=f"{level} % ranges that held", xlabel=f"{result.unit} ahead", ylabel="")
     return ax
 

@@ -64,6 +64,21 @@ class Trial:
         """Models of series, best first."""
         return self.series if isinstance(self.series, InsufficientData) else self.series.league
 
+    @property
+    def stand_ins(self) -> str:
+        """Say how many series were too short or sparse for the models asked for; nothing where none was."""
+        if isinstance(self.series, InsufficientData):
+            return ""
+        rows = self.series.forecasts
+        thin = rows[rows["used"].str.contains("(", regex=False)]
+        if thin.empty:
+            return ""
+        told = thin["used"].value_counts().index[0]
+        return (
+            f"{thin['unique_id'].nunique()} of {rows['unique_id'].nunique()} series had a stand-in at "
+            f"some cutoff, whatever the model: {told}, for one."
+        )
+
     def looks(self, name: str) -> dict[str, dict]:
         """Say how a table of the page is shown: arguments of `present.table`."""
         return fitted(getattr(self, name), units=UNITS, labels=LABELS, ranges=RANGES)
@@ -136,7 +151,7 @@ def ways(found: Replay) -> pd.DataFrame:
         behind = off.groupby(both["period"]).sum()
         told = stats.ratio_of_sums(behind, came[behind.index], least=LEAST_PERIODS)
         out.loc[at, ["behind", "behind_low", "behind_high"]] = [told.value, told.low, told.high]
-    return out.drop(columns="wape_ours")
+    return out.drop(columns="wape_ours").assign(way=out["way"].str.replace("_", " "))
 
 
 def _methods(book: Book, horizon: int) -> pd.DataFrame:
