@@ -74,12 +74,12 @@ def retold(past: pd.DataFrame, length: int) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
+    rows, off, days = [], blend.surprises(past, length), past["day"].to_numpy()
     for row in past.itertuples():
-        learnt = blend.learn(past[past["day"] + length <= row.day], length)
+        known = days + length <= row.day
+        learnt = blend.learn(past[known], length, off[known])
         middle = learnt.join(row.bottom_up, row.top_down)
-        deals = np.sqrt(row.variance) * middle / row.bottom_up if row.bottom_up > 0 else 0.0
-        half = blend.Z80 * learnt.stretch * np.hypot(deals, learnt.spread * middle)
+        half = blend.Z80 * learnt.stretch * learnt.deviation(row, middle)
         rows.append([row.day, row.actual, middle, half])
     return pd.DataFrame(rows, columns=["day", "actual", "forecast", "half"])
 
