@@ -1,6 +1,5 @@
 """Replays: baselines and scores by hand, equality with the projection of each day, resuming, workers, refusals."""
 
-import json
 from datetime import date
 
 import numpy as np
@@ -218,15 +217,17 @@ def test_what_was_done_is_not_done_again_and_a_damaged_file_is(replayed, sample_
     again = replay_weeks(sample_ws, **QUICK)
     assert done == []
     pd.testing.assert_frame_equal(again.forecasts, replayed.forecasts)
-    kept = sorted(replay.cache_folder(sample_ws).glob("*.json"))
-    assert len(kept) == 3
-    kept[0].write_text('{"cut": ', encoding="utf-8")
+    days = len(replayed.forecasts)
+    kept = list(replay.cache_folder(sample_ws).glob("*.json"))  # those of other tests among them
+    assert len(kept) >= days
+    for path in kept:
+        path.write_text('{"cut": ', encoding="utf-8")
     again = replay_weeks(sample_ws, **QUICK)
-    assert len(done) == 1
+    assert len(done) == days
     pd.testing.assert_frame_equal(again.forecasts, replayed.forecasts)
-    assert json.loads(kept[0].read_text(encoding="utf-8"))["reason"] == ""
+    assert sum(path.read_text(encoding="utf-8").endswith("}") for path in kept) == days
     replay_weeks(sample_ws, **QUICK | {"seed": 1, "every": "month"}, resume=False)
-    assert len(done) == 4  # another seed is another forecast
+    assert len(done) == 2 * days  # another seed is another forecast
 
 
 def test_a_dask_scheduler_gives_the_same(replayed, sample_ws):
