@@ -395,7 +395,6 @@ CRONS = {
     "leaves it": lambda text: text,
 }
 LOADED = "source: {kind: salesforce, paths: [export]}\n"
-LOAD = ("load", "--retries", "3")
 
 
 @pytest.mark.parametrize("cron", CRONS.values(), ids=CRONS.keys())
