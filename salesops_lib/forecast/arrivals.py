@@ -2,6 +2,7 @@
 
 Each past win, so many days after its creation, may come again for every deal that is still to be created; the
 expected number of its kind in a window follows from the rate of creation. Sizes need no distribution of their own.
+How soon a deal is won depends on when in the quarter it is created, as far as past deals tell.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ TRAILING = 91  # days that set the rate
 LOOK_BACK = 455  # days of creation learnt from
 YEAR = 364  # whole weeks
 PRIOR = 40.0  # events by which a season is drawn towards 1
+PRIOR_PHASE = 40.0  # deals of a phase of the quarter by which it is drawn towards all of them
 LEAST = 20  # deals created
 
 
@@ -33,8 +35,11 @@ class Arrivals:
         Of each past win: its id, days from creation, won amount.
     chance
         Its share of the deals that were created so long ago or longer.
+    phase, chance_in, trust
+        Of the quarter it was created in; its share of those of them that were created in that phase; how much
+        of the phase's own share to take, 0 to 1.
     rate
-        Deals created a day of average weight.
+        Deals created a day of average weight, in the season of the quarter of a year ahead.
     created, won
         Rhythms of creation and of winning.
     n
@@ -47,6 +52,9 @@ class Arrivals:
     age: np.ndarray
     worth: np.ndarray
     chance: np.ndarray
+    phase: np.ndarray
+    chance_in: np.ndarray
+    trust: np.ndarray
     rate: float
     created: rhythm.Rhythm
     won: rhythm.Rhythm
@@ -56,10 +64,12 @@ class Arrivals:
     def under(self, what: Scenario, hired: float) -> Arrivals:
         """Return what a scenario makes of it; `hired` is a hire's share of the deals created."""
         most = 1 / max(float(self.chance.sum()), 1e-9)  # all deals are won
+        more = min(what.win_rate, max(most, 1.0))
         return replace(
             self,
             age=np.rint(self.age * what.cycle).astype(int),
-            chance=self.chance * min(what.win_rate, max(most, 1.0)),
+            chance=self.chance * more,
+            chance_in=self.chance_in * more,
             rate=self.rate * what.new_pipeline,
             hired=what.hires * hired,
         )
@@ -71,7 +81,9 @@ class Arrivals:
         days = np.maximum(end - begin, 1)
         density = self.won.between(begin + self.age, end + self.age) / days
         reps = 1 + self.hired * (ramped_days(end - day) - ramped_days(begin - day)) / days
-        return self.rate * reps * self.chance * self.created.between(begin, end) * density
+        anew = (1 - self.trust) * self.chance * self.created.between(begin, end)
+        anew += self.trust * self.chance_in * self.created.between_in(self.phase, begin, end)
+        return self.rate * reps * anew * density
 
     def moments(self, day: int, after: int, last: int) -> tuple[float, float]:
         """Expected amount and its variance."""
@@ -96,11 +108,18 @@ def learn(known: Panel, calendar: FiscalCalendar, *, won: rhythm.Rhythm) -> Arri
     age = (wins["end"] - wins["entered"]).to_numpy()
     old_enough = np.searchsorted(np.sort(entered), day - age, side="right")
     created = rhythm.learn(calendar, entries["entered"].to_numpy(), day)
+    phases, phase = (rhythm.phase(created.week_at(days)) for days in (entered, wins["entered"].to_numpy()))
+    alike = np.zeros(len(wins), int)
+    for k in range(rhythm.N_PHASES):
+        mine = phase == k
+        alike[mine] = np.searchsorted(np.sort(entered[phases == k]), day - age[mine], side="right")
     begun = max(int(entries["entered"].min()) - 1, day - TRAILING)
     n = int((entered > begun).sum())
     rate = n / max(float(created.between(begun, day)), 1e-9)
+    rate *= season(entries["entered"].to_numpy(), created, day, day, day + TRAILING)
     deal, worth = wins["opportunity_id"].to_numpy(), wins["worth"].to_numpy()
-    return Arrivals(deal, age, worth, 1 / old_enough, rate, created, won, len(rows))
+    trust = alike / (alike + PRIOR_PHASE)
+    return Arrivals(deal, age, worth, 1 / old_enough, phase, 1 / alike, trust, rate, created, won, len(rows))
 
 
 def season(events: np.ndarray, weights: rhythm.Rhythm, day: int, after: int, last: int) -> float:

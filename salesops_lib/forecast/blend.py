@@ -4,7 +4,7 @@ At each past week the same forecast is made with what was known then, by both wa
 and those to be created, top-down from recent bookings. Their errors set the weight of each (Bates and Granger
 1969), the part of the spread that all deals share, and the factor by which ranges were too narrow (split
 conformal). As few forecasts teach little, each is drawn towards a plain default: equal weights, a spread of a
-tenth, no stretching.
+tenth, ranges as wide as a spread known from so few windows asks for (Student 1908).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PRIOR = 4.0  # past windows of their own length that the defaults are worth
-PRIOR_BIAS = 8.0
+PRIOR_BIAS = 4.0
 SPREAD = 0.10
 Z80 = 1.2815515655446004  # half an 80 % range, in standard deviations
 
@@ -54,6 +54,13 @@ class Blend:
             return bottom_up if np.isnan(top_down) else top_down
         return self.level * (self.weight * bottom_up + (1 - self.weight) * top_down)
 
+    @property
+    def unsure(self) -> float:
+        """Factor on the width of ranges for a spread and a level known from a few windows only."""
+        from scipy.stats import t
+
+        return float(t.ppf(0.9, self.n_apart + PRIOR) / Z80 * np.sqrt(1 + 1 / (self.n_apart + PRIOR_BIAS)))
+
     def deviation(self, row, middle: float) -> float:
         """Standard deviation of a joint forecast, before it is stretched."""
         deals = np.sqrt(row.variance) * middle / row.bottom_up if row.bottom_up > 0 else 0.0
@@ -75,11 +82,12 @@ def learn(past: pd.DataFrame, length: int, surprised: np.ndarray | None = None) 
     """
     found = _without_stretch(past, length)
     if not found.n:
-        return found
+        return replace(found, stretch=found.unsure)
     told = surprises(past, length) if surprised is None else surprised
-    ratio = np.nanquantile(told, 0.8) / Z80
-    stretch = float(np.exp(found.n_apart / (found.n_apart + PRIOR) * np.log(max(ratio, 0.2))))
-    return replace(found, stretch=stretch)
+    # of n exchangeable surprises the next one stays under this quantile in four of five cases
+    ratio = np.nanquantile(told, min(0.8 * (1 + 1 / found.n_apart), 1.0)) / Z80
+    share = found.n_apart / (found.n_apart + PRIOR)
+    return replace(found, stretch=found.unsure * float(np.exp(share * np.log(max(ratio, 0.2)))))
 
 
 def surprises(past: pd.DataFrame, length: int) -> np.ndarray:
@@ -93,7 +101,7 @@ def surprises(past: pd.DataFrame, length: int) -> np.ndarray:
         then = _without_stretch(past[days + length <= row.day], length)
         middle = then.join(row.bottom_up, row.top_down)
         if middle > 0:
-            out[k] = abs(row.actual - middle) / then.deviation(row, middle)
+            out[k] = abs(row.actual - middle) / (then.deviation(row, middle) * then.unsure)
     return out
 
 

@@ -35,11 +35,14 @@ CLASSES = 8
 NUMBERS = ("in_stage", "age", "due", "amount", "pushes")
 TEXTS = ("stage", "category", "segment", "source", "type", "product")
 AHEAD = ("lead", "phase", "age_then", "due_then")  # differ from span to span
-PHASES = np.array([2, 4, 9])  # weeks before the end of a quarter: its last two, the rest of its months
+BORN = (
+    "born"  # phase of the quarter in which a deal was created: what comes in at its end is not as what comes early
+)
 PAIRS = (
     ("stage", "lead"), ("stage", "in_stage"), ("stage", "segment"), ("segment", "lead"), ("stage", "phase"),
+    (BORN, "age_then"),
 )  # fmt: skip
-AGED = (("segment", "lead"), ("age_then", "phase"))  # where stages are not known
+AGED = (("segment", "lead"), ("age_then", "phase"), (BORN, "age_then"))  # where stages are not known
 PLAIN = (("stage", "age", "lead", "age_then"), (("stage", "lead"), ("stage", "age")))
 SEED = 20260101
 TOL = 1e-6
@@ -57,20 +60,21 @@ class Design:
     @property
     def sizes(self) -> list[int]:
         """Number of classes of each feature and pair."""
-        single = {name: self._size(name) for name in (*TEXTS, *NUMBERS, *AHEAD)}
+        single = {name: self._size(name) for name in (*TEXTS, *NUMBERS, *AHEAD, BORN)}
         return [single[name] for name in self.features] + [single[a] * single[b] for a, b in self.pairs]
 
     def _size(self, name: str) -> int:
         if name == "lead":
             return len(LEADS) - 1
-        if name == "phase":
-            return len(PHASES) + 1
+        if name in ("phase", BORN):
+            return rhythm.N_PHASES
         return len(self.levels[name]) + 1 if name in TEXTS else len(self.edges[name]) + 2
 
-    def classes(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    def classes(self, rows: pd.DataFrame, calendar: rhythm.Rhythm) -> dict[str, np.ndarray]:
         """Class of each row by feature known on its day; the last class is *not known*."""
         out = {name: _text(rows[name]).map(self.levels[name]).fillna(len(self.levels[name])).to_numpy(dtype=int)
                for name in TEXTS}  # fmt: skip
+        out[BORN] = rhythm.phase(calendar.week_at(rows["entered"].to_numpy()))
         return out | {name: self._cut(name, values) for name, values in numbers(rows).items()}
 
     def _cut(self, name: str, values: np.ndarray) -> np.ndarray:
@@ -87,7 +91,7 @@ class Design:
         middle = (LEADS[span] + LEADS[span + 1]) / 2
         found = classes | {
             "lead": span,
-            "phase": np.searchsorted(PHASES, week, side="right"),
+            "phase": rhythm.phase(week),
             "age_then": self._cut("age_then", plain["age"] + middle),
             "due_then": self._cut("due_then", plain["due"] - middle),
         }
@@ -128,6 +132,8 @@ class Hazard:
     ----------
     win, loss
         Coefficients, the intercept last.
+    rhythms, created
+        Of winning and losing, and of creation.
     owners
         What an owner's rate of winning is to others', all else alike, drawn towards 1.
     wins
@@ -140,6 +146,7 @@ class Hazard:
     win: np.ndarray
     loss: np.ndarray
     rhythms: tuple[rhythm.Rhythm, rhythm.Rhythm]
+    created: rhythm.Rhythm
     owners: dict[str, float]
     reach: int
     wins: int
@@ -147,7 +154,7 @@ class Hazard:
 
     def rates(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Rates of winning and losing a day of average weight, by row and span ahead: two arrays (rows, spans)."""
-        classes, plain = self.design.classes(rows), numbers(rows)
+        classes, plain = self.design.classes(rows, self.created), numbers(rows)
         owner = _text(rows["owner"]).map(self.owners).fillna(1.0).to_numpy(dtype=float)
         spans = int(np.searchsorted(LEADS, self.reach))
         out = np.empty((2, len(rows), spans))
@@ -207,25 +214,26 @@ def learn(known: Panel, calendar: FiscalCalendar, *, reach: int = 91) -> Hazard:
         rhythm.learn(calendar, ended.loc[ended["outcome"].eq(kind), "end"].to_numpy(), known.day)
         for kind in (WON, LOST)
     )
+    created = rhythm.learn(calendar, ended["entered"].to_numpy(), known.day)
     rows = known.rows[known.rows["day"] < known.day - 3]
     if len(rows) > ROWS:
         picked = np.random.default_rng(SEED).choice(len(rows), ROWS, replace=False)
         rows = rows.iloc[np.sort(picked)]
-    design = _design(rows, wins >= RICH)
+    design = _design(rows, reach, wins >= RICH)
     at, span, exposures, happened = _spans(rows, known.day, rhythms, reach)
-    classes, plain = design.classes(rows), numbers(rows)
+    classes, plain = design.classes(rows, created), numbers(rows)
     week = rhythms[0].week_at(middle(rows["day"].to_numpy()[at], span))
     columns = design.columns(*({k: v[at] for k, v in each.items()} for each in (classes, plain)), span, week)
     win, loss = (_regress(columns, sum(design.sizes), exposures[k], happened[k]) for k in range(2))
     expected = np.exp(win[:-1][columns].sum(axis=1) + win[-1]) * exposures[0]
     owners = _owners(rows["owner"].to_numpy()[at], happened[0], expected, wins) if wins >= RICH else {}
-    return Hazard(design, win, loss, rhythms, owners, reach, wins, wins >= RICH)
+    return Hazard(design, win, loss, rhythms, created, owners, reach, wins, wins >= RICH)
 
 
-def _design(rows: pd.DataFrame, is_rich: bool) -> Design:
+def _design(rows: pd.DataFrame, reach: int, is_rich: bool) -> Design:
     plain = numbers(rows)
-    ahead = (LEADS[1] + LEADS[5]) / 2
-    given = plain | {"age_then": plain["age"] + ahead, "due_then": plain["due"] - ahead}
+    ahead = (LEADS[:-1] + LEADS[1:])[: int(np.searchsorted(LEADS, reach)), None] / 2
+    given = plain | {"age_then": (plain["age"] + ahead).ravel(), "due_then": (plain["due"] - ahead).ravel()}
     shares = np.linspace(0, 1, CLASSES + 1)[1:-1]
     edges = {}
     for name, values in given.items():
@@ -237,7 +245,7 @@ def _design(rows: pd.DataFrame, is_rich: bool) -> Design:
         counts = counts[(counts >= LEAST_ROWS) | (name == "stage")].head(LEVELS)
         levels[name] = {level: k for k, level in enumerate(sorted(counts.index))}
     features, pairs = (
-        ((*TEXTS, *NUMBERS, *AHEAD), PAIRS if len(levels["stage"]) > 1 else AGED) if is_rich else PLAIN
+        ((*TEXTS, *NUMBERS, *AHEAD, BORN), PAIRS if len(levels["stage"]) > 1 else AGED) if is_rich else PLAIN
     )
     return Design(features, pairs, edges, levels)
 

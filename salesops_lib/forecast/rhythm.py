@@ -16,11 +16,18 @@ if TYPE_CHECKING:
     from salesops_lib.periods import FiscalCalendar
 
 WEEKS = 13  # of a quarter, counted back from its end; the first one takes what is left
+PHASES = np.array([2, 4, 9])  # weeks before the end of a quarter: its last two, the rest of its months
+N_PHASES = len(PHASES) + 1
 PRIOR = 20.0  # events by which the weight of a week is drawn towards 1
 PRIOR_DAY = 1.0
 AHEAD = 800  # days beyond the last known one
 ROUNDS = 12
 EPOCH = date(1970, 1, 1)
+
+
+def phase(week: np.ndarray) -> np.ndarray:
+    """Phase of the quarter, from its end: its last two weeks, the two before, the rest of its months."""
+    return np.searchsorted(PHASES, week, side="right")
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,13 @@ class Rhythm:
         """Sum the weights of the days after `after` up to `last`."""
         begin, end = (np.clip(np.asarray(day) - self.first + 1, 0, len(self.density)) for day in (after, last))
         return self._sums[end] - self._sums[begin]
+
+    def between_in(self, phases: np.ndarray, after: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Sum the weights of those days after `after` up to `last` that lie in the phase named for each."""
+        days = self.density * (phase(self.week) == np.arange(N_PHASES)[:, None])
+        sums = np.pad(np.cumsum(days, axis=1), ((0, 0), (1, 0)))
+        begin, end = (np.clip(day - self.first + 1, 0, len(self.density)) for day in (after, last))
+        return sums[phases, end] - sums[phases, begin]
 
     def at(self, days: np.ndarray) -> np.ndarray:
         """Weight of each day."""
