@@ -167,11 +167,11 @@ def test_with_few_wins_stage_and_age_alone_and_with_fewer_a_refusal():
 
 def test_deals_not_yet_created_bring_what_their_rate_and_chance_say():
     rng = np.random.default_rng(8)
-    known = made(rng, deals=6_000, win=(0.02, 0.02), loss=0.02)
+    known = made(rng, deals=18_000, win=(0.02, 0.02), loss=0.02)
     won = rhythm.learn(CALENDAR, known.entries.loc[known.entries["outcome"].eq(WON), "end"].to_numpy(), known.day)
     coming = arrivals.learn(known, CALENDAR, won=won)
     mean, variance = coming.moments(known.day, known.day, known.day + 56)
-    rate, whole = 6_000 / 720, 0.04
+    rate, whole = 18_000 / 720, 0.04
     inside = np.array([0.5 * (1 - np.exp(-whole * (56 - u))) for u in np.arange(1, 57)]).sum()
     assert mean == pytest.approx(100 * rate * inside, rel=0.15)
     assert variance == pytest.approx(100 * mean, rel=0.01)  # a compound Poisson sum of equal amounts
@@ -195,7 +195,9 @@ def test_the_better_way_gets_the_weight_and_few_weeks_change_little():
     swapped = past.rename(columns={"bottom_up": "top_down", "top_down": "bottom_up"})
     assert blend.learn(swapped, 28).weight == pytest.approx(1 - learnt.weight)
     assert abs(blend.learn(past.head(1), 28).weight - 0.5) < 0.35
-    assert blend.learn(past.head(0), 28) == blend.Blend()
+    nothing = blend.learn(past.head(0), 28)
+    assert (nothing.weight, nothing.level, nothing.spread) == (0.5, 1.0, blend.SPREAD)
+    assert 1.2 < nothing.stretch < 1.5  # a spread that is only supposed asks for wider ranges
     low = blend.learn(past.assign(actual=past["actual"] * 0.8), 28)
     assert low.level == pytest.approx(0.8, abs=0.04)
 
