@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from salesops_lib import forecast
-from salesops_lib.forecast import backtest
+from salesops_lib.forecast import backtest, series
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "forecast"
 SETS = {"m3": ("m3_monthly", "MS"), "tourism": ("tourism_monthly", "MS")}
@@ -57,7 +57,7 @@ def series_case(case: str, model: str, count: int | None) -> dict:
     began = cpu()
     out = forecast.forecast_series(known, horizon=horizon, freq=freq, model=model)
     spent = cpu() - began
-    scale = known.groupby("unique_id")["y"].apply(lambda y: backtest.naive_scale(y.to_numpy(), 12))
+    scale = known.groupby("unique_id")["y"].apply(lambda y: series.naive_scale(y.to_numpy(), 12))
     losses = came.merge(out.drop(columns="model"), on=["unique_id", "ds"])
     losses = losses.assign(model=model, scale=losses["unique_id"].map(scale))
     assert len(losses) == len(came)
@@ -77,8 +77,7 @@ def hierarchy_case(count: int | None) -> list[dict]:
         tree = forecast.hierarchy.grow(rows, SPEC, freq="QS")
         truth = {name: y[-8:] for name, y in zip(tree.panel.ids, tree.panel.values, strict=True)}
         scale = {
-            name: backtest.naive_scale(y[:-8], 4)
-            for name, y in zip(tree.panel.ids, tree.panel.values, strict=True)
+            name: series.naive_scale(y[:-8], 4) for name, y in zip(tree.panel.ids, tree.panel.values, strict=True)
         }
         found["y"] = np.concatenate([truth[name] for name in pd.unique(found["unique_id"])])
         losses = found.assign(model=found["level"], scale=found["unique_id"].map(scale))

@@ -297,8 +297,8 @@ def test_scores_are_those_of_the_hand():
     assert row["coverage_95"] == 1
     assert row["msis_80"] == pytest.approx(((2 + 10) / 2 + 20 / 2) / 2)
     assert row["n"] == 2
-    assert backtest.naive_scale(np.array([1.0, 2, 3, 5, 5, 5]), 3) == pytest.approx((4 + 3 + 2) / 3)
-    assert np.isnan(backtest.naive_scale(np.ones(9), 3))
+    assert series.naive_scale(np.array([1.0, 2, 3, 5, 5, 5]), 3) == pytest.approx((4 + 3 + 2) / 3)
+    assert np.isnan(series.naive_scale(np.ones(9), 3))
 
 
 def test_a_backtest_sees_nothing_of_the_future_and_ranks_models():
@@ -406,7 +406,7 @@ def test_a_sample_of_m3_is_well_below_naive2():
         scale = (
             rows[rows["split"].eq("train")]
             .groupby("unique_id")["y"]
-            .apply(lambda y: backtest.naive_scale(y.to_numpy(), 12))
+            .apply(lambda y: series.naive_scale(y.to_numpy(), 12))
         )
         losses = came.assign(model=model, cutoff=0, horizon=1, scale=came["unique_id"].map(scale))
         scores[model] = backtest.scored(losses, ["model"], [model]).iloc[0]

@@ -128,7 +128,7 @@ def _cut(panel: Panel, back: int, names: list[str], ask: Ask, fit, care: Care) -
         return pd.DataFrame()
     known = panel.pick(keeps).cut(back)
     came = np.concatenate([panel.values[k][-back:][: ask.horizon] for k in keeps])
-    scales = np.repeat([naive_scale(y, panel.season) for y in known.values], ask.horizon)
+    scales = np.repeat([series.naive_scale(y, panel.season) for y in known.values], ask.horizon)
     ends = pd.Series(known.ends).repeat(ask.horizon).array
     steps = np.tile(np.arange(1, ask.horizon + 1), len(keeps))
     parts = []
@@ -136,13 +136,6 @@ def _cut(panel: Panel, back: int, names: list[str], ask: Ask, fit, care: Care) -
         rows = framed(known, numbers, labels, ask).rename(columns={"model": "used"})
         parts.append(rows.assign(model=name, cutoff=ends, horizon=steps, y=came, scale=scales))
     return pd.concat(parts, ignore_index=True)
-
-
-def naive_scale(y: np.ndarray, season: int) -> float:
-    """Return the mean error of the seasonal naive forecast within a history, what MASE divides by; NaN for 0."""
-    season = season if len(y) > season else 1
-    scale = np.abs(y[season:] - y[:-season]).mean() if len(y) > season else 0.0
-    return scale or np.nan
 
 
 def scored(forecasts: pd.DataFrame, by: list[str], names: Sequence[str]) -> pd.DataFrame:

@@ -132,7 +132,8 @@ def _parts(panel: Panel, able: dict[str, list[int]], ask: Ask, fit: Fit) -> dict
         for part in some:
             out[part] = np.full((len(panel.ids), ask.horizon, len(ask.columns)), np.nan)
             if part == POOLED:
-                out[part][list(which)] = pooled.forecast(panel.pick(which), ask)
+                if POOLED in able or not pooled.is_worse(panel.pick(which), ask, fit):
+                    out[part][list(which)] = pooled.forecast(panel.pick(which), ask)
             else:
                 out[part][list(which)] = fitted[:, local.index(part)]
     return out

@@ -11,9 +11,8 @@ import pandas as pd
 
 from salesops_lib.errors import DataContractError, InsufficientData, ParameterError, listed, shown, unknown
 from salesops_lib.forecast import chunks, combine, members, series, spread, standins
-from salesops_lib.forecast.backtest import naive_scale
 from salesops_lib.forecast.predict import framed
-from salesops_lib.forecast.series import Ask, Panel
+from salesops_lib.forecast.series import Ask, Panel, naive_scale
 
 TOTAL = "total"
 METHODS = ("bottom_up", "ols", "wls_struct", "wls_var", "mint_shrink", "average")

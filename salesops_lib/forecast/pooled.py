@@ -6,13 +6,18 @@ step before, once to the season before, each scaled by series; the answer is the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
-from salesops_lib.forecast import members
+from salesops_lib.forecast import members, series
 from salesops_lib.forecast.series import Ask, Panel
 
 LEAST_SERIES, LEAST_ROWS = 10, 500
+WORSE = 1.15  # times the error of its peers: from there on it is left out of combinations
+PEERS = ("theta", "stl_theta", "stl_ets")  # cheap ones
+CHECKED = 200  # series at most
 SEED = 20260101
 
 
@@ -45,6 +50,25 @@ def forecast(panel: Panel, ask: Ask) -> np.ndarray:
     out = np.full((len(panel.ids), ask.horizon, len(ask.columns)), np.nan)
     out[..., 0] = means(panel, ask.horizon)
     return out
+
+
+def is_worse(panel: Panel, ask: Ask, fit: Callable) -> bool:
+    """Whether it was clearly worse than its peers over the last steps known, each forecast without them.
+
+    Where histories are too short to tell, it is not.
+    """
+    cut = panel.cut(ask.horizon)
+    able = np.flatnonzero(fits(cut, ask.horizon)) if len(cut.ids) == len(panel.ids) else []
+    if not len(able):
+        return False
+    able = np.sort(np.random.default_rng(SEED).permutation(able)[:CHECKED])
+    came = np.array([panel.values[k][-ask.horizon :] for k in able])
+    scale = np.array([series.naive_scale(cut.values[k], panel.season) for k in able])
+    peers = fit(cut.pick(able), PEERS, ask)[..., 0].swapaxes(0, 1)
+    errors = [
+        np.nanmean(np.abs(found - came).mean(axis=1) / scale) for found in (means(cut, ask.horizon)[able], *peers)
+    ]
+    return bool(errors[0] > WORSE * np.median(errors[1:]))
 
 
 def means(panel: Panel, horizon: int) -> np.ndarray:

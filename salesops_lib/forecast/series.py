@@ -334,3 +334,10 @@ def _filled(name: object, own: pd.DataFrame, grid: pd.DatetimeIndex, gaps: str) 
 
 def _day(stamp: pd.Timestamp) -> str:
     return f"{stamp:%Y-%m-%d}"
+
+
+def naive_scale(y: np.ndarray, season: int) -> float:
+    """Return the mean error of the seasonal naive forecast within a history, what MASE divides by; NaN for 0."""
+    season = season if len(y) > season else 1
+    scale = np.abs(y[season:] - y[:-season]).mean() if len(y) > season else 0.0
+    return scale or np.nan
