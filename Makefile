@@ -42,6 +42,8 @@ lab: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/factory.py
+	$(BIN)/python benchmarks/forecast.py
+	$(BIN)/python benchmarks/pipeline_forecast.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
