@@ -67,7 +67,10 @@ def init(folder: Path) -> None:
     from salesops_lib.scaffold import scaffold
 
     made = scaffold(folder)
-    click.echo(f"{len(made)} files written to {folder}. Next: cd {folder}, then `salesops load`.")
+    click.echo(
+        f"{len(made)} files written to {folder}. Next: cd {folder}, then salesops load (the sample "
+        "company), or salesops load FOLDER with your export: it names the mapping."
+    )
 
 
 @command
@@ -89,13 +92,19 @@ def init(folder: Path) -> None:
 def load(source, paths, mapping, max_loss, retries, workspace, as_json, **options) -> None:
     """Load SOURCE (csv, salesforce, hubspot, pipedrive, dynamics, sql, sample) from PATHS into a snapshot.
 
-    Without SOURCE, what salesops.yaml names. Several folders of one CRM, of different days, become history.
+    Without SOURCE, what salesops.yaml names. Several folders of one CRM, of different days, become history. A file
+    or folder in the place of SOURCE, or csv without --map, is not loaded: the nearest mapping is named, or a draft
+    of one is written for editing.
     """
     from salesops_lib.errors import LossLimitExceeded, SourceUnavailable
     from salesops_lib.progress import patiently
+    from salesops_lib.sources import catalogue
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
+    named = source not in (None, *catalogue()) and not paths and Path(source).exists()
+    if named or (source == "csv" and len(paths) == 1 and not mapping and paths[0].exists()):
+        _offer(Path(source) if named else paths[0], Path(workspace), not named, as_json)
     options = {name: value for name, value in options.items() if value is not None}
     ingest = functools.partial(ws.ingest, source, *paths, mapping=mapping, max_loss=max_loss, **options)
     try:
@@ -116,10 +125,25 @@ def load(source, paths, mapping, max_loss, retries, workspace, as_json, **option
     else:
         _print_report(report, findings)
         if snapshot:
-            click.echo(f"snapshot {snapshot.id}. Next: salesops render weekly_leadership")
+            click.echo(f"snapshot {snapshot.id}. Next: salesops check, then salesops render weekly_leadership")
     if refused:
         click.echo(f"salesops: refused: {refused}", err=True)
         sys.exit(EXIT_REFUSED)
+
+
+def _offer(path, workspace, draft, as_json) -> None:
+    """Say which mapping is nearest to files that come without one, and end: nothing was loaded."""
+    from salesops_lib.errors import printable
+    from salesops_lib.sources.suggest import offer
+
+    found = offer(path, workspace, always_draft=draft)
+    if as_json:
+        told = {"nearest": [one.mapping for one in found.candidates if one.fits], "draft": found.draft}
+        click.echo(json.dumps(told | {"next": found.next, "lines": found.lines}, default=str))
+    else:
+        click.echo(printable("\n".join(found.lines)))
+    click.echo(printable(f"salesops: nothing was loaded. Next: {found.next}"), err=True)
+    sys.exit(EXIT_PARAMETER)
 
 
 def _print_report(report, findings) -> None:
@@ -162,8 +186,11 @@ def check(out, against, workspace, as_json) -> None:
         gate.write(found, out)
     click.echo(json.dumps(found.to_dict()) if as_json else gate.as_text(found))
     if len(found.blocking):
-        click.echo(f"salesops: {found.headline}", err=True)
+        click.echo(
+            f"salesops: {found.headline} Next: mend the red ones, or accept them in salesops.yaml.", err=True
+        )
         sys.exit(EXIT_BLOCKED)
+    click.echo("Next: salesops render weekly_leadership", err=True)
 
 
 @command
@@ -288,6 +315,10 @@ def _print_runs(runs, blocked, broken, as_json) -> None:
         click.echo(f"{run.folder / 'index.html'}", err=as_json)
     for error in (*blocked, *broken):
         click.echo(f"salesops: {error}", err=True)
+    if runs:
+        failed = "its first lines say which pages failed, and where" if any(run.failed for run in runs) else ""
+        todo = failed or "salesops lab opens the notebooks behind its pages"
+        click.echo(f"Next: open {runs[-1].folder / 'index.html'}; {todo}", err=True)
 
 
 @command

@@ -133,6 +133,18 @@ class Mapping(Strict):
             raise ValueError("needs 'extracted_at', because no file tells when the rows were exported")
         return self
 
+    def kinds(self) -> dict[str, SourceObject]:
+        """Give the kinds of files it reads; without `objects` one a file, with every column it reads needed."""
+        if self.objects:
+            return self.objects
+        read = {file: tuple(sorted(self.read_of(file))) for file in self.files}
+        return {
+            file: SourceObject(
+                files=(Path(file).stem,), needs=names, tells=names, columns={name: {} for name in names}
+            )
+            for file, names in read.items()
+        }
+
     def read_of(self, name: str) -> set[str]:
         """Every column of an object that a section or a lookup reads, but for those of `entered`."""
         sections = [section for sections in self.tables.values() for section in sections]
