@@ -27,6 +27,12 @@ TABLES = (DEALS, "accounts", "users", "leads", "activities", "products", "opport
 ENOUGH = 2  # columns a table must know of a file
 SAMPLE = 1_000  # cells looked at
 NAMED = {"users": ("owner_id", "user_id"), "accounts": ("account_id", "account_id")}  # told by deals alone
+WANTED = (
+    "owner_id",
+    "amount",
+    "created_at",
+    "close_date",
+)  # of a deal: without them most pages have little to say
 STAGES = 30  # more values than that are no stage
 CUTOFF = 0.75
 # what stands in required columns that files seldom have
@@ -197,6 +203,8 @@ def _section(file: File, table: str) -> list[str]:
         lines += made.values()
     lines += [_missing(table, name) for name in tables.table(table).required if name not in known]
     likely = list(_likely(file, table, known))
+    found = {*known, *(name for name, *_ in likely)}
+    lines += [_wanted(name) for name in WANTED if table == DEALS and name not in found]
     read = {column for column, _ in known.values()} | {column for _, column, _ in likely}
     lines += [line for *_, line in likely]
     return lines + [f"      # not read: {_quoted(column)}" for column in file.raw.header if column not in read]
@@ -250,6 +258,10 @@ def _named(file: File, table: str) -> list[str]:
     ]
     lines += ["      columns:", f"        {key}: {column}", f"        name: {column}"]
     return lines + [_missing(table, name) for name in tables.table(table).required if name != key]
+
+
+def _wanted(name: str) -> str:
+    return f"        # {name}:     # CHECK: no column is called so; {tables.table(DEALS)[name].meaning}"
 
 
 def _missing(table: str, name: str) -> str:
