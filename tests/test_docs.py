@@ -2,15 +2,12 @@
 
 import ast
 import re
-import shutil
-import subprocess
-import sys
 import tomllib
 
 from salesops_lib import gate, kpis
 from salesops_lib.cli import main
 from salesops_lib.sources import load
-from tests.conftest import ROOT, make_workspace, shared
+from tests.conftest import ROOT, make_workspace
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

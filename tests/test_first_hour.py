@@ -7,7 +7,7 @@ import yaml
 from click.testing import CliRunner
 
 from salesops_lib.cli import main
-from salesops_lib.errors import ConfigError, DataContractError
+from salesops_lib.errors import ConfigError, ParameterError
 from salesops_lib.sources import draft, load, suggest
 from salesops_lib.sources.mapping import read_mapping
 from tests.conftest import make_workspace, shared
@@ -46,7 +46,7 @@ def test_unknown_files_get_a_draft_and_the_next_step(tmp_path):
     assert "map: {Won: true, Lost: true, Demo: false}}    # CHECK" in text
     assert re.search(r"# opportunity_id:     # REQUIRED", text)
     assert not make_workspace(tmp_path).store.list()
-    with pytest.raises(ConfigError, match="nothing fills the required column.s. opportunity_id"):
+    with pytest.raises(ConfigError, match=r"nothing fills the required column.s. opportunity_id"):
         read_mapping(target)
 
 
@@ -143,5 +143,5 @@ def test_a_column_that_needs_a_conversion_is_asked_with_it():
 
 def test_nothing_to_read_is_said(tmp_path):
     (tmp_path / "notes.pdf").write_bytes(b"%PDF")
-    with pytest.raises(DataContractError, match="holds nothing to load: there is no .csv"):
+    with pytest.raises(ParameterError, match=r"holds nothing to load: there is no \.csv"):
         suggest.offer(tmp_path, tmp_path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from salesops_lib.errors import DataContractError, listed, shown
+from salesops_lib.errors import DataContractError, ParameterError, listed, shown
 from salesops_lib.sources import CRMS
 from salesops_lib.sources.discover import by_header, by_name, resolve
 from salesops_lib.sources.draft import draft
@@ -84,7 +84,7 @@ def offer(path: Path, place: Path, always_draft: bool = False) -> Offer:
 
     Raises
     ------
-    DataContractError
+    ParameterError
         Where nothing there can be read as a table.
     """
     raws, unread = _opened(path)
@@ -125,7 +125,7 @@ def _opened(path: Path) -> tuple[list[Raw], list[str]]:
                 unread.append(str(error))
     if not raws:
         why = " ".join(unread) or f"there is no {', '.join(SUFFIXES)} file"
-        raise DataContractError(f"{path} holds nothing to load: {why}")
+        raise ParameterError(f"{path} holds nothing to load: {why}. Name the folder of the export, or --map FILE.")
     return raws, unread
 
 
