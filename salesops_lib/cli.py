@@ -11,8 +11,6 @@ from pathlib import Path
 
 import click
 
-COLUMNS_SHOWN = 12
-FINDINGS_SHOWN = 60
 EXIT_PARAMETER, EXIT_REFUSED, EXIT_BLOCKED, EXIT_PAGES = 2, 3, 4, 5
 IN = click.option("--workspace", "-w", default=".", type=click.Path(), help="Folder of the workspace.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -99,6 +97,7 @@ def load(source, paths, mapping, max_loss, retries, workspace, as_json, **option
     from salesops_lib.errors import LossLimitExceeded, SourceUnavailable
     from salesops_lib.progress import patiently
     from salesops_lib.sources import catalogue
+    from salesops_lib.sources.text import as_text
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
@@ -123,7 +122,7 @@ def load(source, paths, mapping, max_loss, retries, workspace, as_json, **option
         }
         click.echo(json.dumps(told, default=str))
     else:
-        _print_report(report, findings)
+        click.echo(as_text(report, findings))
         if snapshot:
             click.echo(f"snapshot {snapshot.id}. Next: salesops check, then salesops render weekly_leadership")
     if refused:
@@ -144,29 +143,6 @@ def _offer(path, workspace, draft, as_json) -> None:
         click.echo(printable("\n".join(found.lines)))
     click.echo(printable(f"salesops: nothing was loaded. Next: {found.next}"), err=True)
     sys.exit(EXIT_PARAMETER)
-
-
-def _print_report(report, findings) -> None:
-    """Print what a load kept, set aside and noticed; texts from files are cut, and cannot act on the terminal."""
-    from salesops_lib.errors import listed, printable, shown
-
-    click.echo(report.drop(columns="reason").to_string(index=False))
-    for row in report[report["rows_quarantined"] > 0].itertuples():
-        click.echo(printable(f"{row.table} set aside: {row.reason[:1000]}"))
-    unread = findings[findings["kind"].eq("column not read")]
-    for file, rows in unread.groupby("file"):
-        more = f" … and {len(rows) - COLUMNS_SHOWN} more" if len(rows) > COLUMNS_SHOWN else ""
-        click.echo(printable(f"not read in {file}: {listed(rows['column'].head(COLUMNS_SHOWN))}{more}"))
-    absent = findings[findings["kind"].eq("not in the export")]
-    if len(absent):
-        click.echo(f"not in the export: {', '.join(absent['column'])}")
-    rest = findings.drop(index=[*unread.index, *absent.index])
-    for row in rest.head(FINDINGS_SHOWN).itertuples():
-        value = row.value and shown(row.value, 200)
-        told = " ".join(part for part in (row.table or row.file, row.column, value) if part)
-        click.echo(printable(f"{row.kind}: {told}{f' × {row.n}' if row.n > 1 else ''}"))
-    if len(rest) > FINDINGS_SHOWN:
-        click.echo(f"… and {len(rest) - FINDINGS_SHOWN} more findings; `salesops check` looks at all of them.")
 
 
 @command
