@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 from click.testing import CliRunner
+from openpyxl import Workbook
 
 from salesops_lib.cli import main
 from salesops_lib.errors import ConfigError, ParameterError
@@ -134,6 +135,19 @@ def test_a_label_is_not_believed_where_the_cells_say_otherwise(tmp_path):
     text = suggest.offer(folder, tmp_path).draft.read_text(encoding="utf-8")
     assert "is_closed: Closed" not in text
     assert "# close_date: Closed    # CHECK" in text
+
+
+def test_of_a_workbook_the_first_sheet_is_drafted_as_the_first_is_what_a_mapping_reads(tmp_path):
+    book = Workbook()
+    book.active.title = "Deals"
+    for row in (["Id", "Stage", "Amount"], ["1", "Won", 5]):
+        book.active.append(row)
+    book.create_sheet("Accounts").append(["account", "industry"])
+    book["Accounts"].append(["Acme", "steel"])
+    book.save(tmp_path / "crm.xlsx")
+    text = suggest.offer(tmp_path / "crm.xlsx", tmp_path).draft.read_text(encoding="utf-8")
+    assert set(yaml.safe_load(text)["tables"]) == {"opportunities"}
+    assert re.search("# not used: .*Accounts", text)
 
 
 def test_a_column_that_needs_a_conversion_is_asked_with_it():

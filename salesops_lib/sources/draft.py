@@ -18,7 +18,7 @@ import yaml
 from salesops_lib import tables
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.sources import parse
-from salesops_lib.sources.mapping import MAPS, normal, read_mapping
+from salesops_lib.sources.mapping import normal, shipped
 from salesops_lib.sources.process import CLOSED_NAME, WON_NAME
 from salesops_lib.sources.read.raw import TEXT, Raw
 
@@ -96,26 +96,21 @@ def draft(raws: list[Raw], name: str) -> Draft:
         "# company: {currency: EUR, timezone: Europe/Berlin, fiscal_start_month: 1}    # or in salesops.yaml",
         "tables:",
     ]
-    files = [File(raw) for raw in raws]
-    chosen = _choose(files)
+    first = list({raw.path: raw for raw in reversed(raws)}.values())[::-1]  # of sheets the first
+    files = _choose([File(raw) for raw in first])
     for table in TABLES:
-        parts = [
-            line
-            for file, told in zip(files, chosen, strict=True)
-            if told == table
-            for line in _section(file, table)
-        ]
+        parts = [line for file, told in files if told == table for line in _section(file, table)]
         if not parts and table in NAMED:
-            deals = [file for file, told in zip(files, chosen, strict=True) if told == DEALS]
-            parts = [line for file in deals for line in _named(file, table)]
+            parts = [line for file, told in files if told == DEALS for line in _named(file, table)]
         lines += [f"  {table}:", *parts] if parts else []
     lines += ["# stages: taken from the deals, in the order of their probability, else of their name, unless"]
     lines += ["# they are written here as rows; data/README.md has the columns of every table"]
-    lines += [f"# not used: {_quoted(raw.name)}" for raw, told in zip(raws, chosen, strict=True) if told is None]
+    used = [file.raw for file, told in files if told]
+    lines += [f"# not used: {_quoted(raw.name)}" for raw in raws if raw not in used]
     return Draft("\n".join(lines) + "\n")
 
 
-def _choose(files: list[File]) -> list[str | None]:
+def _choose(files: list[File]) -> list[tuple[File, str | None]]:
     """Tell which table each file fills: deals the nearest to them, the others what they know most columns of.
 
     A second file of one table must have the header of the first; one that could not be loaded is left out.
@@ -128,7 +123,7 @@ def _choose(files: list[File]) -> list[str | None]:
         if scores[k][table] >= ENOUGH and not [name for name in absent if (table, name) not in STANDARD]:
             first.setdefault(table, k)
     headers = {frozenset(files[k].raw.header): table for table, k in reversed(first.items())}
-    return [headers.get(frozenset(file.raw.header)) for file in files]
+    return [(file, headers.get(frozenset(file.raw.header))) for file in files]
 
 
 @cache
@@ -137,8 +132,7 @@ def vocabulary(table: str) -> dict[str, dict[str, Meaning]]:
     made = {column.name for column in tables.PROVENANCE}
     own = [name for name in tables.table(table).names if name not in made]
     found = {normal(name): {name: Meaning("the name in data/README.md")} for name in own}
-    for path in sorted(MAPS.glob("*.yaml")):
-        mapping = read_mapping(path)
+    for mapping in shipped():
         kinds = mapping.kinds()
         for section in (
             section for section in mapping.tables.get(table, ()) if section.file and not section.distinct

@@ -19,6 +19,7 @@ tables:
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -187,14 +188,20 @@ def read_mapping(path: str | Path) -> Mapping:
     return mapping
 
 
+@cache
+def shipped() -> tuple[Mapping, ...]:
+    """Read every mapping that is shipped, by name."""
+    return tuple(read_mapping(path) for path in sorted(MAPS.glob("*.yaml")))
+
+
 def _place(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix:
         return path
-    shipped = {entry.stem: entry for entry in MAPS.glob("*.yaml")}
-    if path.name not in shipped:
-        raise ConfigError(f"{unknown('mapping', path.name, shipped)}; or give the path of a YAML file.")
-    return shipped[path.name]
+    known = {entry.stem: entry for entry in MAPS.glob("*.yaml")}
+    if path.name not in known:
+        raise ConfigError(f"{unknown('mapping', path.name, known)}; or give the path of a YAML file.")
+    return known[path.name]
 
 
 def _laid_over(base: dict[str, Any], own: dict[str, Any], where: str) -> dict[str, Any]:

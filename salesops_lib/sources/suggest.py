@@ -11,7 +11,7 @@ from salesops_lib.errors import DataContractError, ParameterError, listed, shown
 from salesops_lib.sources import CRMS
 from salesops_lib.sources.discover import by_header, by_name, resolve
 from salesops_lib.sources.draft import draft
-from salesops_lib.sources.mapping import MAPS, Mapping, SourceObject, normal, read_mapping
+from salesops_lib.sources.mapping import Mapping, SourceObject, normal, shipped
 from salesops_lib.sources.read import SUFFIXES, open_raw
 from salesops_lib.sources.read.raw import Raw
 
@@ -131,8 +131,7 @@ def _opened(path: Path) -> tuple[list[Raw], list[str]]:
 
 def nearest(raws: list[Raw]) -> list[Candidate]:
     """Compare files with every shipped mapping of deals: those that fit first, then by columns known."""
-    mappings = [read_mapping(path) for path in sorted(MAPS.glob("*.yaml"))]
-    found = [compare(raws, mapping) for mapping in mappings if any(s.file for s in mapping.tables.get(DEALS, ()))]
+    found = [compare(raws, known) for known in shipped() if any(s.file for s in known.tables.get(DEALS, ()))]
     return sorted(found, key=lambda one: (-one.fits, -one.known, one.mapping))
 
 
