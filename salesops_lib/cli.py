@@ -11,8 +11,6 @@ from pathlib import Path
 
 import click
 
-COLUMNS_SHOWN = 12
-FINDINGS_SHOWN = 60
 EXIT_PARAMETER, EXIT_REFUSED, EXIT_BLOCKED, EXIT_PAGES = 2, 3, 4, 5
 IN = click.option("--workspace", "-w", default=".", type=click.Path(), help="Folder of the workspace.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -67,7 +65,10 @@ def init(folder: Path) -> None:
     from salesops_lib.scaffold import scaffold
 
     made = scaffold(folder)
-    click.echo(f"{len(made)} files written to {folder}. Next: cd {folder}, then `salesops load`.")
+    click.echo(
+        f"{len(made)} files written to {folder}. Next: cd {folder}, then salesops load (the sample "
+        "company), or salesops load FOLDER with your export: it names the mapping."
+    )
 
 
 @command
@@ -89,13 +90,20 @@ def init(folder: Path) -> None:
 def load(source, paths, mapping, max_loss, retries, workspace, as_json, **options) -> None:
     """Load SOURCE (csv, salesforce, hubspot, pipedrive, dynamics, sql, sample) from PATHS into a snapshot.
 
-    Without SOURCE, what salesops.yaml names. Several folders of one CRM, of different days, become history.
+    Without SOURCE, what salesops.yaml names. Several folders of one CRM, of different days, become history. A file
+    or folder in the place of SOURCE, or csv without --map, is not loaded: the nearest mapping is named, or a draft
+    of one is written for editing.
     """
     from salesops_lib.errors import LossLimitExceeded, SourceUnavailable
     from salesops_lib.progress import patiently
+    from salesops_lib.sources import catalogue
+    from salesops_lib.sources.text import as_text
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
+    named = source not in (None, *catalogue()) and not paths and Path(source).exists()
+    if named or (source == "csv" and len(paths) == 1 and not mapping and paths[0].exists()):
+        _offer(Path(source) if named else paths[0], Path(workspace), not named, as_json)
     options = {name: value for name, value in options.items() if value is not None}
     ingest = functools.partial(ws.ingest, source, *paths, mapping=mapping, max_loss=max_loss, **options)
     try:
@@ -114,35 +122,27 @@ def load(source, paths, mapping, max_loss, retries, workspace, as_json, **option
         }
         click.echo(json.dumps(told, default=str))
     else:
-        _print_report(report, findings)
+        click.echo(as_text(report, findings))
         if snapshot:
-            click.echo(f"snapshot {snapshot.id}. Next: salesops render weekly_leadership")
+            click.echo(f"snapshot {snapshot.id}. Next: salesops check, then salesops render weekly_leadership")
     if refused:
         click.echo(f"salesops: refused: {refused}", err=True)
         sys.exit(EXIT_REFUSED)
 
 
-def _print_report(report, findings) -> None:
-    """Print what a load kept, set aside and noticed; texts from files are cut, and cannot act on the terminal."""
-    from salesops_lib.errors import listed, printable, shown
+def _offer(path, workspace, draft, as_json) -> None:
+    """Say which mapping is nearest to files that come without one, and end: nothing was loaded."""
+    from salesops_lib.errors import printable
+    from salesops_lib.sources.suggest import offer
 
-    click.echo(report.drop(columns="reason").to_string(index=False))
-    for row in report[report["rows_quarantined"] > 0].itertuples():
-        click.echo(printable(f"{row.table} set aside: {row.reason[:1000]}"))
-    unread = findings[findings["kind"].eq("column not read")]
-    for file, rows in unread.groupby("file"):
-        more = f" … and {len(rows) - COLUMNS_SHOWN} more" if len(rows) > COLUMNS_SHOWN else ""
-        click.echo(printable(f"not read in {file}: {listed(rows['column'].head(COLUMNS_SHOWN))}{more}"))
-    absent = findings[findings["kind"].eq("not in the export")]
-    if len(absent):
-        click.echo(f"not in the export: {', '.join(absent['column'])}")
-    rest = findings.drop(index=[*unread.index, *absent.index])
-    for row in rest.head(FINDINGS_SHOWN).itertuples():
-        value = row.value and shown(row.value, 200)
-        told = " ".join(part for part in (row.table or row.file, row.column, value) if part)
-        click.echo(printable(f"{row.kind}: {told}{f' × {row.n}' if row.n > 1 else ''}"))
-    if len(rest) > FINDINGS_SHOWN:
-        click.echo(f"… and {len(rest) - FINDINGS_SHOWN} more findings; `salesops check` looks at all of them.")
+    found = offer(path, workspace, always_draft=draft)
+    if as_json:
+        told = {"nearest": [one.mapping for one in found.candidates if one.fits], "draft": found.draft}
+        click.echo(json.dumps(told | {"next": found.next, "lines": found.lines}, default=str))
+    else:
+        click.echo(printable("\n".join(found.lines)))
+    click.echo(printable(f"salesops: nothing was loaded. Next: {found.next}"), err=True)
+    sys.exit(EXIT_PARAMETER)
 
 
 @command
@@ -162,8 +162,11 @@ def check(out, against, workspace, as_json) -> None:
         gate.write(found, out)
     click.echo(json.dumps(found.to_dict()) if as_json else gate.as_text(found))
     if len(found.blocking):
-        click.echo(f"salesops: {found.headline}", err=True)
+        click.echo(
+            f"salesops: {found.headline} Next: mend the red ones, or accept them in salesops.yaml.", err=True
+        )
         sys.exit(EXIT_BLOCKED)
+    click.echo("Next: salesops render weekly_leadership", err=True)
 
 
 @command
@@ -288,6 +291,10 @@ def _print_runs(runs, blocked, broken, as_json) -> None:
         click.echo(f"{run.folder / 'index.html'}", err=as_json)
     for error in (*blocked, *broken):
         click.echo(f"salesops: {error}", err=True)
+    if runs:
+        failed = "its first lines say which pages failed, and where" if any(run.failed for run in runs) else ""
+        todo = failed or "salesops lab opens the notebooks behind its pages"
+        click.echo(f"Next: open {runs[-1].folder / 'index.html'}; {todo}", err=True)
 
 
 @command

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from openpyxl import load_workbook
 
-from salesops_lib import export, pipeline, present
+from salesops_lib import export, kpis, pipeline, present
 from salesops_lib.errors import RenderError
 from salesops_lib.report.execute import PageRun
 from salesops_lib.report.page import to_html
@@ -397,6 +397,15 @@ def test_the_indexes_show_names_as_they_are(indexes, tab):
         page.evaluate(OPEN_ALL)
         assert page.locator("body").inner_text().count(title) >= times, path
         assert page.told == []
+
+
+def test_the_id_on_a_tile_opens_its_definition(hostile_book, tab):
+    tile = dict.fromkeys(("label", "value", "range", "change", "tone"), "x") | {"kpi_id": "K26"}
+    page = tab(made(present.tiles(pd.DataFrame([tile])), present.run_details(hostile_book, kpis.catalogue())))
+    place = page.locator("#K26")
+    assert not place.is_visible()
+    page.locator("a.kpi").click()
+    assert place.is_visible()
 
 
 # -- who can use it ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from salesops_lib import kpis, present
 from salesops_lib.errors import ParameterError
 from salesops_lib.stats import Estimate
+from tests.conftest import ROOT
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -102,6 +103,18 @@ def test_tables_align_by_unit_and_say_when_they_are_cut():
     assert ">low<" not in block.markup
     with pytest.raises(ParameterError, match="Did you mean 'amount'"):
         present.table(frame, units={"amout": "money"})
+
+
+def test_the_id_on_a_tile_leads_to_the_definition_on_the_page(book):
+    tile = dict.fromkeys(("label", "value", "range", "change", "tone"), "x")
+    links = re.findall(r'href="#(\w+)"', present.tiles(pd.DataFrame([tile | {"kpi_id": "K26"}])).markup)
+    places = re.findall(r' id="(\w+)"', present.run_details(book, kpis.catalogue()).markup)
+    assert links == ["K26"]
+    assert len(places) == len(set(places)) == kpis.catalogue()["kpi_id"].nunique()
+    assert set(links) <= set(places)
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        assert "present.tiles" not in text or "run_details(book, kpis.catalogue())" in text, path
 
 
 def test_a_kpi_without_a_number_shows_its_reason(book):

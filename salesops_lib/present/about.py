@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from salesops_lib.present.blocks import Shown, folded, note, off_paper, safe, stack
+from salesops_lib.present.blocks import KPI, Shown, folded, note, off_paper, safe, stack
 from salesops_lib.present.figures import theme
 from salesops_lib.present.numbers import EMPTY, counted, number
 from salesops_lib.present.tables import table
@@ -89,4 +90,12 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
         return off_paper(first)
     columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]
     rows = table(definitions[columns].drop_duplicates("kpi_id"), caption="Metrics", labels={"kpi_id": "id"})
-    return off_paper(stack(first, folded("Definitions used", rows)))
+    return off_paper(stack(first, folded("Definitions used", _anchored(rows))))
+
+
+def _anchored(rows: Shown) -> Shown:
+    """Make each KPI's row the place that its id on a tile leads to."""
+    markup = re.sub(
+        rf'<th scope="row" ([^>]*)>({KPI.pattern})</th>', r'<th scope="row" \1 id="\2">\2</th>', rows.markup
+    )
+    return Shown(markup, rows.text, rows.behind)

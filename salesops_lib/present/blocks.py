@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+KPI = re.compile(r"K\d{2}")  # an id, and where its definition stands on a page
 DATA = "SALESOPS_DATA"  # set by the runner: folder that takes the data behind tables and figures
 
 
@@ -63,7 +65,7 @@ def note(text: str) -> Shown:
 
 
 def tiles(frame: pd.DataFrame) -> Shown:
-    """Show key figures as tiles.
+    """Show key figures as tiles; the id of a KPI leads to its definition, which `run_details` shows on the page.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def tiles(frame: pd.DataFrame) -> Shown:
     for row in frame.to_dict("records"):
         texts = {key: safe(str(value)) for key, value in row.items()}
         tone = row.get("tone") or ""
-        mark_of = f'<span class="kpi">{texts["kpi_id"]}</span>' if row["kpi_id"] else ""
+        mark_of = _kpi_mark(texts["kpi_id"])
         cells.append(
             f'<div class="tile {html.escape(tone)}">'
             f"<dt>{texts['label']} {mark_of}</dt>"
@@ -84,6 +86,12 @@ def tiles(frame: pd.DataFrame) -> Shown:
         )
         lines.append(f"{row['label']} ({row['kpi_id']}): {row['value']} {row['range']} {row['change']}")
     return Shown(f'<dl class="tiles">{"".join(cells)}</dl>', "\n".join(lines))
+
+
+def _kpi_mark(kpi_id: str) -> str:
+    if KPI.fullmatch(kpi_id):
+        return f'<a class="kpi" href="#{kpi_id}">{kpi_id}</a>'
+    return f'<span class="kpi">{kpi_id}</span>' if kpi_id else ""
 
 
 def stack(*blocks: Shown) -> Shown:

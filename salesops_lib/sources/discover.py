@@ -44,14 +44,14 @@ def find_objects(folder: Path, mapping: Mapping) -> tuple[dict[str, list[Raw]], 
             strangers.append(f"{path.name}, not readable: {error}")
             continue
         for raw in raws:
-            name = _by_name(raw, mapping)
+            name = by_name(raw, mapping)
             if name is None:
                 unnamed.append(raw)
             else:
                 found.setdefault(name, []).append(raw)
     named = {name: [set(raw.header) for raw in raws] for name, raws in found.items()}
     for raw in unnamed:  # a header tells objects that no file is named after, and parts of those that one is
-        name = _by_header(raw, mapping)
+        name = by_header(raw, mapping)
         if name is None or (name in named and set(raw.header) not in named[name]):
             strangers.append(raw.name)
         else:
@@ -64,12 +64,12 @@ def find_objects(folder: Path, mapping: Mapping) -> tuple[dict[str, list[Raw]], 
         raise DataContractError(
             f"{folder}: no file is recognised as a {mapping.name} export "
             f"(found: {listed(strangers, 300) or 'no files'}). "
-            f"Name files after their object ({known}), or use a mapping of your own: salesops load csv --map FILE."
+            f"Name files after their object ({known}); `salesops load {folder}` looks for the nearest mapping."
         )
     return found, strangers
 
 
-def _by_name(raw: Raw, mapping: Mapping) -> str | None:
+def by_name(raw: Raw, mapping: Mapping) -> str | None:
     """The object a file or sheet is named after; the longest name counts."""
     return _named_after(getattr(raw, "sheet", "") if raw.name.endswith("]") else raw.path.stem, mapping)
 
@@ -84,7 +84,7 @@ def _named_after(stem: str, mapping: Mapping) -> str | None:
     return names.get(stem)
 
 
-def _by_header(raw: Raw, mapping: Mapping) -> str | None:
+def by_header(raw: Raw, mapping: Mapping) -> str | None:
     """The object whose telling columns are all there; of several, the one that knows most of the header."""
     known = {}
     for name, spec in mapping.objects.items():

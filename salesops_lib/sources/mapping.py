@@ -19,6 +19,7 @@ tables:
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -133,6 +134,18 @@ class Mapping(Strict):
             raise ValueError("needs 'extracted_at', because no file tells when the rows were exported")
         return self
 
+    def kinds(self) -> dict[str, SourceObject]:
+        """Give the kinds of files it reads; without `objects` one a file, with every column it reads needed."""
+        if self.objects:
+            return self.objects
+        read = {file: tuple(sorted(self.read_of(file))) for file in self.files}
+        return {
+            file: SourceObject(
+                files=(Path(file).stem,), needs=names, tells=names, columns={name: {} for name in names}
+            )
+            for file, names in read.items()
+        }
+
     def read_of(self, name: str) -> set[str]:
         """Every column of an object that a section or a lookup reads, but for those of `entered`."""
         sections = [section for sections in self.tables.values() for section in sections]
@@ -175,14 +188,20 @@ def read_mapping(path: str | Path) -> Mapping:
     return mapping
 
 
+@cache
+def shipped() -> tuple[Mapping, ...]:
+    """Read every mapping that is shipped, by name."""
+    return tuple(read_mapping(path) for path in sorted(MAPS.glob("*.yaml")))
+
+
 def _place(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix:
         return path
-    shipped = {entry.stem: entry for entry in MAPS.glob("*.yaml")}
-    if path.name not in shipped:
-        raise ConfigError(f"{unknown('mapping', path.name, shipped)}; or give the path of a YAML file.")
-    return shipped[path.name]
+    known = {entry.stem: entry for entry in MAPS.glob("*.yaml")}
+    if path.name not in known:
+        raise ConfigError(f"{unknown('mapping', path.name, known)}; or give the path of a YAML file.")
+    return known[path.name]
 
 
 def _laid_over(base: dict[str, Any], own: dict[str, Any], where: str) -> dict[str, Any]:
