@@ -111,7 +111,8 @@ class Curve:
         return Estimate(value, float(low), float(high), self.n)
 
     def quantile(self, q: float, *, level: float = LEVEL, least: int = LEAST_ENDED) -> Estimate:
-        """Age by which a share `q` has ended in any way; where the curve never falls so far there is none.
+        """Age by which a share `q` has ended in any way; where the curve never falls so far there is none, where
+        its upper limit does not the upper bound is empty.
 
         Interval of Brookmeyer and Crowley (1982) on the ``log(−log)`` scale.
         """
@@ -132,5 +133,5 @@ class Curve:
         if not len(inside):
             return Estimate(value, value, value, self.n)
         last = inside[-1] + 1
-        high = float(self.time[last]) if last < len(self.time) else np.inf
-        return Estimate(value, min(float(self.time[inside[0]]), value), max(high, value), self.n)
+        high = float(self.time[last]) if last < len(self.time) else np.nan
+        return Estimate(value, min(float(self.time[inside[0]]), value), float(np.maximum(high, value)), self.n)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
-WON, LOST = "won", "lost"
+    from salesops_lib.book import Book
+
+WON, LOST, ONLY = "won", "lost", "open"
+MODELS = ("pipeline", "journey")
 HOURS = 24
 COLUMNS = ("opportunity_id", "stage", "entered_at")
 MOST_DISORDER = 0.01
@@ -48,8 +51,8 @@ STEPS = """
 
 
 def count_steps(
-    moves: pd.DataFrame | Path | str, stages: Sequence[str], as_of: object, *, whole: bool = False
-) -> tuple[pd.DataFrame, dict[str, int]]:
+    moves: pd.DataFrame | Path | str, stages: Sequence[str], as_of: object
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Count deals by stage, month of reaching it, hours in it, and outcome.
 
     Parameters
@@ -60,14 +63,13 @@ def count_steps(
         Open stages in order, then those that mean won and lost.
     as_of
         Nothing after it is seen; a date means its end.
-    whole
-        Count the way from each stage to won, not to the next stage.
 
     Returns
     -------
-    DataFrame, dict
-        `stage` (number), `cohort`, `hours`, `outcome` (0 still there, 1 next reached, 2 lost), `n`; and the numbers of
-        `deals`, `lost`, `won`, `backward`, `disordered`.
+    DataFrame, DataFrame, dict
+        The way from each stage to the next: `stage` (number), `cohort`, `hours`, `outcome` (0 still there, 1 next
+        reached, 2 lost), `n`; the way from each stage to won, in the same columns; and the numbers of `deals`, `lost`,
+        `won`, `disordered` (in an open stage after they were won) and `never` (in no open stage).
 
     Raises
     ------
@@ -78,27 +80,60 @@ def count_steps(
     ParameterError
         For a missing column, a stage that the order does not name, an empty cell.
     """
+    stages = checked_order(stages)
+    won, lost, until = len(stages) - 2, len(stages) - 1, _written(as_of)
+    with _passed(moves, stages, until) as db:
+        facts = _checked_order_of_events(db, won, lost)
+        ways = [
+            " union all ".join(
+                STEPS.format(place=place, after=place + 1 if step else won, lost=lost, until=until)
+                for place in range(won)
+            )
+            for step in (True, False)
+        ]
+        steps, whole = (db.sql(way).df().astype({"cohort": "datetime64[ns]"}) for way in ways)
+    by = ["stage", "cohort", "hours", "outcome"]
+    return steps.sort_values(by, ignore_index=True), whole.sort_values(by, ignore_index=True), facts
+
+
+def reached(moves: pd.DataFrame | Path | str, stages: Sequence[str], as_of: object) -> pd.DataFrame:
+    """Say when each deal first reached or passed each stage, and where it is.
+
+    Parameters
+    ----------
+    moves, stages, as_of
+        As for `count_steps`.
+
+    Returns
+    -------
+    DataFrame
+        By `opportunity_id`: a column a stage up to won (empty where never reached), `stage` it is in, `since`.
+    """
+    stages = checked_order(stages)
+    with _passed(moves, stages, _written(as_of)) as db:
+        found = db.sql("select * from passed order by opportunity_id").df().set_index("opportunity_id")
+    out = found[[f"at_{place}" for place in range(len(stages) - 1)]].set_axis(stages[:-1], axis=1)
+    return out.assign(stage=found["last_place"].map(dict(enumerate(stages))), since=found["last_at"])
+
+
+def _written(as_of: object) -> str:
+    return f"timestamp '{instant(as_of):%Y-%m-%d %H:%M:%S.%f}'"
+
+
+@contextmanager
+def _passed(moves: pd.DataFrame | Path | str, stages: list[str], until: str):
+    """Open a database with the table `passed`, one row a deal."""
     import pandas as pd
 
-    stages = checked_order(stages)
-    places = pd.DataFrame({"stage": stages, "place": range(len(stages))})
-    won, lost = len(stages) - 2, len(stages) - 1
-    until = f"timestamp '{instant(as_of):%Y-%m-%d %H:%M:%S.%f}'"
-    reached = ", ".join(
+    won = len(stages) - 2
+    firsts = ", ".join(
         f"min(entered_at) filter (where place between {place} and {won}) as at_{place}" for place in range(won + 1)
     )
     with _connected(moves) as db:
         _check_moves(db, stages)
-        db.register("places", places)
-        db.execute(PASSED.format(reached=reached, won=won, until=until))
-        facts = _checked_order_of_events(db, won, lost)
-        steps = [
-            STEPS.format(place=place, after=won if whole else place + 1, lost=lost, until=until)
-            for place in range(won)
-        ]
-        found = db.sql(" union all ".join(steps)).df()
-    found["cohort"] = found["cohort"].astype("datetime64[ns]")
-    return found.sort_values(["stage", "cohort", "hours", "outcome"], ignore_index=True), facts
+        db.register("places", pd.DataFrame({"stage": stages, "place": range(len(stages))}))
+        db.execute(PASSED.format(reached=firsts, won=won, until=until))
+        yield db
 
 
 def checked_order(stages: Sequence[str]) -> list[str]:
@@ -181,7 +216,7 @@ def _instants(values: pd.Series) -> pd.Series:
 
 def _check_moves(db: duckdb.DuckDBPyConnection, stages: list[str]) -> None:
     empty = db.sql("select count(*) from moves where opportunity_id is null or stage is null or entered_at is null")
-    if n := empty.fetchone()[0]:
+    if n := empty.fetchall()[0][0]:
         raise ParameterError(f"{n} moves have an empty opportunity_id, stage or entered_at; drop or mend these rows.")
     found = [row[0] for row in db.sql("select distinct stage from moves order by stage").fetchall()]
     strange = [stage for stage in found if stage not in stages]
@@ -217,6 +252,69 @@ def _checked_order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int)
             f"{MOST_DISORDER:.0%} out of order, so the dates cannot be trusted."
         )
     return {name: row[name] for name in ("deals", "lost", "won", "disordered", "never")}
+
+
+def from_book(book: Book, model: str = "pipeline") -> tuple[pd.DataFrame, list[str]]:
+    """Take the moves of new business out of a book, and the order of its stages.
+
+    Parameters
+    ----------
+    book
+        The company at the as-of instant.
+    model
+        ``pipeline``: the stages the seller works in; ``journey``: what the buyer goes through, by the stage's
+        `journey_phase`.
+
+    Returns
+    -------
+    DataFrame, list
+        `opportunity_id`, `stage`, `entered_at`; the open stages of the busiest pipeline in order, then ``won`` and
+        ``lost``. Where the source keeps no stage history there is one open stage, from creation to closing.
+
+    Raises
+    ------
+    InsufficientData
+        Where the stages have no journey phase.
+    ParameterError
+        For another model.
+    """
+    import pandas as pd
+
+    if model not in MODELS:
+        raise ParameterError(unknown("model", model, MODELS))
+    deals = book.opportunities
+    deals = deals[~deals["type"].eq("renewal").fillna(False)]
+    name, order = _named_stages(book, deals, model)
+    moves = book.query("""
+        select opportunity_id, new_value as stage, changed_at as entered_at from opportunity_history
+        where field = 'stage' and new_value is not null
+    """)
+    moves = moves[moves["opportunity_id"].isin(deals["opportunity_id"])]
+    moves = moves.assign(stage=moves["stage"].map(name)).dropna(subset="stage")
+    if moves.empty or not order:
+        order = [ONLY]
+        born = deals[["opportunity_id"]].assign(stage=ONLY, entered_at=deals["created_at"])
+        closed = deals[deals["is_closed"]]
+        ends = closed["is_won"].map({True: WON, False: LOST})
+        ends = closed[["opportunity_id"]].assign(stage=ends, entered_at=closed["closed_at"])
+        both = pd.concat([born, ends], ignore_index=True).dropna()
+        early = ends["entered_at"] < closed["created_at"]
+        moves = both[~both["opportunity_id"].isin(ends.loc[early, "opportunity_id"])]
+    return moves.reset_index(drop=True), [*order, WON, LOST]
+
+
+def _named_stages(book: Book, deals: pd.DataFrame, model: str) -> tuple[dict[str, str], list[str]]:
+    """Name of each stage id in the model, and the open ones in order."""
+    stages = book.stages.sort_values("valid_from").drop_duplicates(["pipeline_id", "stage_id"], keep="last")
+    busy = deals["pipeline_id"].mode()
+    own = stages[stages["pipeline_id"].eq(busy.iloc[0])] if len(busy) else stages
+    own = (own if len(own) else stages).sort_values("stage_order")
+    names = own["stage_name"] if model == "pipeline" else own["journey_phase"]
+    if model == "journey" and names[~own["is_closed"]].isna().any():
+        raise InsufficientData("The buyer's journey", needed=1, got=0, of="journey phase for each open stage")
+    open_ones = list(dict.fromkeys(names[~own["is_closed"]].astype(str)))
+    label = names.astype(object).where(~own["is_closed"], own["is_won"].map({True: WON, False: LOST}))
+    return dict(zip(own["stage_id"], label, strict=True)), open_ones
 
 
 def days(hours: np.ndarray) -> np.ndarray:
