@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -254,6 +255,7 @@ def _checked_order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int)
     return {name: row[name] for name in ("deals", "lost", "won", "disordered", "never")}
 
 
+@lru_cache(maxsize=16)
 def from_book(book: Book, model: str = "pipeline") -> tuple[pd.DataFrame, list[str]]:
     """Take the moves of new business out of a book, and the order of its stages.
 
@@ -269,7 +271,7 @@ def from_book(book: Book, model: str = "pipeline") -> tuple[pd.DataFrame, list[s
     -------
     DataFrame, list
         `opportunity_id`, `stage`, `entered_at`; the open stages of the busiest pipeline in order, then ``won`` and
-        ``lost``. Where the source keeps no stage history there is one open stage, from creation to closing.
+        ``lost``; treat both as read-only. Where the source keeps no stage history there is one open stage, from creation to closing.
 
     Raises
     ------
