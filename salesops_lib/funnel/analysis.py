@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from salesops_lib import facts, kpis, passages
+from salesops_lib.ageing import stalled_deals
 from salesops_lib.book import Book
 from salesops_lib.decompose import mix_and_rate
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import Facts
 from salesops_lib.funnel.conversion import Conversion, measure_conversion
-from salesops_lib.funnel.leaks import loss_reasons, source_quality, stalled
+from salesops_lib.funnel.leaks import loss_reasons, source_quality
 from salesops_lib.funnel.levers import Levers, rank_levers, velocity_change
 from salesops_lib.periods import Period
 from salesops_lib.present import fitted, number
@@ -48,8 +49,10 @@ class Review:
         Win rate now against the period before, by segment: the frame of `decompose_change`.
     velocity
         `factor`, `before`, `after`, `effect` (currency a day); the effects add up to the change of velocity.
-    reasons, competitors, sources, stalled
+    reasons, competitors, sources
         Frames of `leaks`.
+    stalled
+        Open deals that have stood still (`ageing.stalled_deals`).
     """
 
     headline: str
@@ -122,7 +125,7 @@ def review(book: Book, *, period: str = "4 quarters", horizon_days: int = 0, by:
         reasons=_or_refusal(lambda: loss_reasons(book, window)),
         competitors=_or_refusal(lambda: loss_reasons(book, window, column="competitor")),
         sources=_or_refusal(lambda: source_quality(book, window)),
-        stalled=_or_refusal(lambda: stalled(book)),
+        stalled=_or_refusal(lambda: stalled_deals(book).drop(columns="user_id")),
     )
 
 

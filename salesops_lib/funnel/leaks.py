@@ -1,4 +1,4 @@
-"""Where deals leak: why they are lost and to whom, which sources bring what, which open deals have stalled."""
+"""Where deals leak: why they are lost and to whom, and which sources bring what."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNKNOWN = "not told"
-LEAST_EXITS = 50
-STALE_AT = 0.9
 LEAST_SHARE = 0.1  # of the leads, from which on a source counts as bringing many
 SOURCE_KPIS = {"K24": "leads", "K22": "qualified", "K03": "win_rate", "K06": "size", "K05": "cycle_days"}
 
@@ -125,43 +123,3 @@ def _few_qualify(book: Book, period: Period, out: pd.DataFrame) -> list[bool]:
         others = stats.within(rest["qualified"], rest["disqualified"], rest["seen"], QUALIFY_DAYS)
         flags.append(bool(row.qualified_high < others.low))
     return flags
-
-
-def stalled(book: Book) -> pd.DataFrame:
-    """List open deals that have been in their stage longer than nine in ten won deals of their segment were.
-
-    Returns
-    -------
-    DataFrame
-        The largest first: `opportunity_id`, `rep`, `segment`, `stage`, `days` in it, `limit_days`, `amount`.
-
-    Raises
-    ------
-    InsufficientData
-        Where no segment has 50 won deals that left a stage.
-    """
-    import pandas as pd
-
-    moves, stages = passages.from_book(book)
-    place = passages.reached(moves, stages, book.as_of)
-    rows = facts.deals(book).set_index("opportunity_id")[["rep", "segment", "priced"]]
-    place = place.join(rows, how="inner")
-    seen = passages.instant(book.as_of)
-    limits, most, out = {}, 0, []
-    for stage, following in zip(stages[:-2], stages[1:-1], strict=True):
-        won = place[place["won"].notna()]
-        spent = (won[following] - won[stage]).dt.total_seconds() / 86400
-        for segment, days in spent.dropna().groupby(won["segment"]):
-            most = max(most, len(days))
-            if len(days) >= LEAST_EXITS:
-                limits[stage, segment] = float(days.quantile(STALE_AT))
-        there = place[place["stage"].eq(stage)]
-        days = (seen - there[stage]).dt.total_seconds() / 86400
-        limit = there["segment"].map(lambda segment, stage=stage: limits.get((stage, segment), np.nan))
-        out.append(there.assign(days=days, limit_days=limit)[days > limit])
-    if not limits:
-        raise InsufficientData("Stalled deals", needed=LEAST_EXITS, got=most, of="won deals a stage and segment")
-    found = pd.concat(out).reset_index().rename(columns={"priced": "amount"})
-    found["rep"] = facts.named(book, "rep", found["rep"])
-    columns = ["opportunity_id", "rep", "segment", "stage", "days", "limit_days", "amount"]
-    return found.sort_values("amount", ascending=False, ignore_index=True)[columns]

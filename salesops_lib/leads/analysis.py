@@ -158,7 +158,8 @@ def _response(book: Book, window: Period) -> pd.DataFrame:
             name = names[one["variant"]]
             row |= {name: one["value"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
         wide.append(row)
-    return pd.DataFrame(wide)
+    out = pd.DataFrame(wide)
+    return out[out["n"] > 0].replace(np.inf, np.nan).reset_index(drop=True)
 
 
 def _speed(own: Facts, quick_hours: float) -> Speed:
