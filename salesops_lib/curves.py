@@ -99,7 +99,9 @@ class Curve:
 
         known = self.risk_at(age) + self.ended_by(age, EVENT) + self.ended_by(age, RIVAL)
         if known < least:
-            return Estimate.none(TOO_FEW, known, f"needs {least} cases followed for {age:g} days or ended, has {known}")
+            return Estimate.none(
+                TOO_FEW, known, f"needs {least} cases followed for {age:g} days or ended, has {known}"
+            )
         at = self._place(age)
         value, error = (float(x[cause - 1, at]) if at >= 0 else 0.0 for x in (self.incidence, self.error))
         if value <= 0 or value >= 1:
@@ -120,7 +122,9 @@ class Curve:
 
         every = self.ended.sum(axis=0)
         if every.sum() < least:
-            return Estimate.none(TOO_FEW, round(every.sum()), f"needs {least} cases that ended, has {every.sum():.0f}")
+            return Estimate.none(
+                TOO_FEW, round(every.sum()), f"needs {least} cases that ended, has {every.sum():.0f}"
+            )
         reached = np.flatnonzero(self.survival <= 1 - q + 1e-12)
         if not len(reached):
             return Estimate.none(TOO_FEW, self.n, f"{q:.0%} is not reached yet")

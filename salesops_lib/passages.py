@@ -216,9 +216,13 @@ def _instants(values: pd.Series) -> pd.Series:
 
 
 def _check_moves(db: duckdb.DuckDBPyConnection, stages: list[str]) -> None:
-    empty = db.sql("select count(*) from moves where opportunity_id is null or stage is null or entered_at is null")
+    empty = db.sql(
+        "select count(*) from moves where opportunity_id is null or stage is null or entered_at is null"
+    )
     if n := empty.fetchall()[0][0]:
-        raise ParameterError(f"{n} moves have an empty opportunity_id, stage or entered_at; drop or mend these rows.")
+        raise ParameterError(
+            f"{n} moves have an empty opportunity_id, stage or entered_at; drop or mend these rows."
+        )
     found = [row[0] for row in db.sql("select distinct stage from moves order by stage").fetchall()]
     strange = [stage for stage in found if stage not in stages]
     if strange:

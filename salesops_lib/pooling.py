@@ -182,7 +182,9 @@ def fit_effects(cells: Cells, *, draws: int = DRAWS, seed: int = SEED) -> Effect
     weights = np.exp(level - level.max()) * _widths(SPREADS)
     weights /= weights.sum()
     drawn = np.repeat(np.arange(len(SPREADS)), rng.multinomial(draws, weights))
-    parts = [modes[k].draw(rng, int(count)) for k, count in zip(*np.unique(drawn, return_counts=True), strict=True)]
+    parts = [
+        modes[k].draw(rng, int(count)) for k, count in zip(*np.unique(drawn, return_counts=True), strict=True)
+    ]
     chi2, df, p_value = _homogeneity(cells, x, modes[0], rng)
     return Effects(
         tau=float(weights @ SPREADS),
@@ -382,5 +384,11 @@ def pool_rates(counts: pd.Series, exposure: pd.Series, *, level: float = 0.95) -
     rate = shape / overall
     tail = (1 - level) / 2
     low, high = (gamma.ppf(q, shape + y, scale=1 / (rate + t)) for q in (tail, 1 - tail))
-    columns = {"raw": y / t, "rate": (shape + y) / (rate + t), "low": low, "high": high, "shrunk": rate / (rate + t)}
+    columns = {
+        "raw": y / t,
+        "rate": (shape + y) / (rate + t),
+        "low": low,
+        "high": high,
+        "shrunk": rate / (rate + t),
+    }
     return pd.DataFrame(columns, index=counts.index)

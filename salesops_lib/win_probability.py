@@ -118,7 +118,9 @@ def fit_win_probability(
     x = _inputs(rows, numbers, texts)
     first = int(len(y) * (1 - LATER))
     if len(set(y[:first])) < 2 or len(set(y[first:])) < 2:
-        raise InsufficientData("Trying a win probability", needed=1, got=0, of="wins and losses both early and late")
+        raise InsufficientData(
+            "Trying a win probability", needed=1, got=0, of="wins and losses both early and late"
+        )
     tried = _pipeline(numbers, texts).fit(x.iloc[:first], y[:first])
     told = tried.predict_proba(x.iloc[first:])[:, 1]
     return WinModel(monitor(told, y[first:]), numbers, texts, _pipeline(numbers, texts).fit(x, y))

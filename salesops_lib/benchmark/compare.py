@@ -144,7 +144,9 @@ def _checked(deals: pd.DataFrame, mix: list[str], interval: float, of: str) -> t
     except (TypeError, ValueError) as error:
         raise ParameterError(f"is_won holds what is not true or false: {error}.") from error
     if bad := int((~won.isin([0.0, 1.0])).sum()):
-        raise ParameterError(f"is_won is empty or not true or false in {bad} of {len(rows)} rows: closed deals only.")
+        raise ParameterError(
+            f"is_won is empty or not true or false in {bad} of {len(rows)} rows: closed deals only."
+        )
     for outcome, word in ((1.0, "won"), (0.0, "lost")):
         if not won.eq(outcome).any():
             raise InsufficientData("Comparing reps", needed=1, got=0, of=f"{of} that were {word}")
@@ -221,7 +223,9 @@ def _limits_only(reps, cells, told, rate, mix, interval, notes, of, what) -> Ben
         f"{LEAST_REPS} are needed: {int(reps['is_flagged'].sum())} lie outside the limits of chance, no ranking."
     )
     tested = {"tau": np.nan, "p_value": np.nan, "n_reps": len(reps), "chi2": np.nan, "df": 0}
-    return Benchmark(headline, TOO_FEW, reps, _series(tested, phi), float(rate), tuple(mix), interval, tuple(notes))
+    return Benchmark(
+        headline, TOO_FEW, reps, _series(tested, phi), float(rate), tuple(mix), interval, tuple(notes)
+    )
 
 
 def _rep_notes(reps: pd.DataFrame, alone: dict[int, str], of: str) -> list[str]:
@@ -232,9 +236,7 @@ def _rep_notes(reps: pd.DataFrame, alone: dict[int, str], of: str) -> list[str]:
     return [" ".join(filter(None, (said, alone.get(k, "")))) for k, said in enumerate(few)]
 
 
-def _headline(
-    reps: pd.DataFrame, tested: dict, verdict: str, rate: float, interval: float, what: str
-) -> str:
+def _headline(reps: pd.DataFrame, tested: dict, verdict: str, rate: float, interval: float, what: str) -> str:
     test = f"χ² {tested['chi2']:.1f} on {tested['df']} df, p = {tested['p_value']:.2g}"
     if verdict == ALIKE:
         return (

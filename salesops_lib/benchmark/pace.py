@@ -68,7 +68,9 @@ def measure_pace(book: Book, period: Period) -> Pace:
             early = won[pd.Timestamp(then.end) > won["close_date"]]
             shares.append(stats.to_float(early["priced"]).sum() / total)
     if len(shares) < LEAST_PERIODS:
-        raise InsufficientData(f"Pace of {period}", needed=LEAST_PERIODS, got=len(shares), of="comparable past periods")
+        raise InsufficientData(
+            f"Pace of {period}", needed=LEAST_PERIODS, got=len(shares), of="comparable past periods"
+        )
     usual, gone = float(np.mean(shares)), calendar.elapsed(period, book.day)
     held = attained(book, period)
     held = held[[quota > 0 for quota in held["quota"]]]
@@ -119,7 +121,13 @@ def ramp_curve(made: pd.DataFrame, *, interval: float = 0.9) -> pd.DataFrame:
     beta, cov = _generalised(value, x, rep, len(reps), ratio)[:2]
     reach = norm.ppf((1 + interval) / 2) * np.sqrt(np.diag(cov))
     plain = rows.groupby("month")["made"].mean()
-    columns = {"month": months, "n": seen[months].to_numpy(), "made": beta, "low": beta - reach, "high": beta + reach}
+    columns = {
+        "month": months,
+        "n": seen[months].to_numpy(),
+        "made": beta,
+        "low": beta - reach,
+        "high": beta + reach,
+    }
     return pd.DataFrame(columns | {"survivors": plain[months].to_numpy()})
 
 

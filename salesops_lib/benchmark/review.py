@@ -83,6 +83,64 @@ class Review:
     watch: pd.DataFrame | InsufficientData
     contest: Contest | InsufficientData
 
+    @property
+    def win_rates(self) -> pd.DataFrame | InsufficientData:
+        """Win rates as a table: raw, by mix, pulled back; places only where reps can be told apart."""
+        if isinstance(self.win_rate, InsufficientData):
+            return self.win_rate
+        places = ["p_top_quartile", "p_bottom_quartile", "rank_low", "rank_high"]
+        columns = ["user_id", "n", "raw_rate", "expected_rate", "adjusted_rate", "low", "high"]
+        if self.win_rate.verdict == DIFFER:
+            columns += places
+        return self.win_rate.reps[[*columns, "note"]].sort_values("user_id", ignore_index=True)
+
+    @property
+    def cannot_tell(self) -> str:
+        """What the win rates cannot tell, in sentences."""
+        return "" if isinstance(self.win_rate, InsufficientData) else " ".join(self.win_rate.notes)
+
+    @property
+    def coaching(self) -> pd.DataFrame | InsufficientData:
+        """The stage to work on, by rep."""
+        return self.profile if isinstance(self.profile, InsufficientData) else self.profile.reps
+
+    @property
+    def stages(self) -> pd.DataFrame | InsufficientData:
+        """Skill by rep and stage."""
+        if isinstance(self.profile, InsufficientData):
+            return self.profile
+        return self.profile.stages.drop(columns=["told", "gap_low", "gap_high", "low", "high"]).sort_values(
+            "user_id", kind="stable", ignore_index=True
+        )
+
+    @property
+    def pacing(self) -> pd.DataFrame | InsufficientData:
+        """Attainment of the current quarter against the booking curve."""
+        return self.pace if isinstance(self.pace, InsufficientData) else self.pace.reps
+
+    @property
+    def pacing_caption(self) -> str:
+        """How far the quarter is, by the calendar and by past quarters."""
+        if isinstance(self.pace, InsufficientData):
+            return ""
+        pace = self.pace
+        return (
+            f"This quarter: {pace.elapsed:.0%} of its working days are gone; {pace.n_periods} past quarters had booked "
+            f"{pace.usual:.0%} by then ({pace.usual_low:.0%} to {pace.usual_high:.0%})."
+        )
+
+    @property
+    def quota_kpis(self) -> pd.DataFrame:
+        """Rows of the KPI frame on quota; none where there is no quota."""
+        import pandas as pd
+
+        return pd.DataFrame(columns=kpis.COLUMNS) if isinstance(self.quota, InsufficientData) else self.quota
+
+    @property
+    def chances(self) -> pd.DataFrame | InsufficientData:
+        """Chances in the contest."""
+        return self.contest if isinstance(self.contest, InsufficientData) else self.contest.reps
+
 
 def review(book: Book, *, period: str = "4 quarters", mix: Iterable[str] = ()) -> Review:
     """Look at all reps.
@@ -147,7 +205,9 @@ def _closed(book: Book, window: Period | None) -> pd.DataFrame:
     rows = rows[rows["rep"].ne(NOT_ASSIGNED)]
     start = book.users.drop_duplicates("user_id").set_index("user_id")["start_date"]
     served = (rows["created_at"].dt.tz_localize(None) - rows["rep"].map(start)).dt.days
-    tenure = np.select([served.isna(), *(served < days for days in TENURE_DAYS)], ["not known", *TENURE[:2]], TENURE[2])
+    tenure = np.select(
+        [served.isna(), *(served < days for days in TENURE_DAYS)], ["not known", *TENURE[:2]], TENURE[2]
+    )
     return rows.assign(
         user_id=facts.named(book, "rep", rows["rep"]).astype(object),
         tenure=tenure,
@@ -183,7 +243,9 @@ def _profile(book: Book, window: Period) -> SkillProfile:
 def _calls(book: Book, window: Period) -> pd.DataFrame:
     people = sellers(book, window).groupby("rep")["days"].sum()
     rows = activities(book, window)
-    made = rows[rows["type"].eq("call") & rows["direction"].eq("out") & ~rows["is_automated"].fillna(False).astype(bool)]
+    made = rows[
+        rows["type"].eq("call") & rows["direction"].eq("out") & ~rows["is_automated"].fillna(False).astype(bool)
+    ]
     if made.empty:
         raise InsufficientData("Calls by rep", needed=1, got=0, of="outbound calls")
     count = made.groupby("rep").size()
@@ -246,7 +308,9 @@ def _contest(book: Book, window: Period) -> Contest:
     quarter = frame["days"].max() / max((window.end - window.start).days / QUARTER_DAYS, 1)
     frame["user_id"] = facts.named(book, "rep", frame.index.to_series()).to_numpy()
     for name, counts in (("meetings", met), ("wins", won)):
-        rates = compare_counts(frame[["user_id", "days"]].assign(count=counts.reindex(frame.index).fillna(0).to_numpy()))
+        rates = compare_counts(
+            frame[["user_id", "days"]].assign(count=counts.reindex(frame.index).fillna(0).to_numpy())
+        )
         frame[name] = frame["user_id"].map(rates.set_index("user_id")["rate"]) * quarter
     return simulate_contest(frame, RULES)
 

@@ -80,7 +80,9 @@ def rep_sheet(book: Book, *, who: str = "", period: str = "4 quarters") -> Sheet
     if not isinstance(strengths, InsufficientData):
         strengths = strengths.assign(verdict=[_verdict(p) for p in strengths["p_above"]])
     deals = _deals(book, rep)
-    return Sheet(_headline(result, name, standing, deals, book.currency), name, standing, stages, strengths, deals, result)
+    return Sheet(
+        _headline(result, name, standing, deals, book.currency), name, standing, stages, strengths, deals, result
+    )
 
 
 def _first(result: Review, book: Book) -> str:
@@ -95,7 +97,8 @@ def _own(part: object, name: str, column: str) -> pd.DataFrame | InsufficientDat
     frame = getattr(part, column)
     if isinstance(frame, InsufficientData):
         return frame
-    return frame[frame["user_id"].eq(name)].drop(columns="user_id").reset_index(drop=True)
+    own = frame[frame["user_id"].eq(name)].drop(columns=["user_id", "told"], errors="ignore")
+    return own.reset_index(drop=True)
 
 
 def _verdict(p_above: float) -> str:
@@ -209,4 +212,3 @@ LABELS = {
     "on_pace": "against the curve", "linear": "against the calendar", "next_stage": "next", "survivors": "survivors only",
     "false_alarms": "wrong names", "is_hopeless": "no chance", "p_win": "wins", "coach": "work on", "range": "",
 }  # fmt: skip
-

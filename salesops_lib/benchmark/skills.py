@@ -106,7 +106,9 @@ def profile_skills(
     follows = dict(zip(rows["stage"], rows["next_stage"], strict=True))
     of = "deals that left the stage"
     by_stage = {
-        stage: compare(rows[rows["stage"].eq(stage)], mix=mix, interval=interval, of=of, what=f"rates out of {stage}")
+        stage: compare(
+            rows[rows["stage"].eq(stage)], mix=mix, interval=interval, of=of, what=f"rates out of {stage}"
+        )
         for stage in order
     }
     refused = [stage for stage in order if by_stage[stage].draws is None]
@@ -148,7 +150,9 @@ def _stage_rows(by_stage, order, follows, reps, drawn, team, parts, value, inter
     tails = [50 * (1 - interval), 50 * (1 + interval)]
     mean = drawn.mean(axis=1)
     level = mean.mean(axis=1, keepdims=True)
-    exact = split_product(np.broadcast_to(level, mean.shape), mean)  # the split of the shown rates adds up to their gap
+    exact = split_product(
+        np.broadcast_to(level, mean.shape), mean
+    )  # the split of the shown rates adds up to their gap
     frames = []
     for k, stage in enumerate(order):
         found = by_stage[stage].reps.set_index("user_id").loc[reps]
@@ -187,7 +191,9 @@ def _rep_rows(stages, reps, drawn, team, parts, value, order, interval) -> pd.Da
 def _headline(reps: pd.DataFrame) -> str:
     named = reps[reps["coach"].ne(NONE_STANDS_OUT)]
     if named.empty:
-        return f"No stage stands out for any of {len(reps)} reps: what they lose, they lose by chance or everywhere."
+        return (
+            f"No stage stands out for any of {len(reps)} reps: what they lose, they lose by chance or everywhere."
+        )
     top = named.sort_values("worth", ascending=False).iloc[0]
     rest = len(reps) - len(named)
     return (

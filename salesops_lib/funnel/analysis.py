@@ -79,6 +79,21 @@ class Review:
         return self.conversion if isinstance(self.conversion, InsufficientData) else self.conversion.cohorts
 
     @property
+    def velocity_shown(self) -> pd.DataFrame | InsufficientData:
+        """Velocity with each factor written in its own unit."""
+        if isinstance(self.velocity, InsufficientData):
+            return self.velocity
+        units = dict(
+            zip(self.velocity["factor"], ("count", "share", "money", "days", "money_per_day"), strict=True)
+        )
+        written = {
+            when: [number(value, units[factor]) for factor, value in zip(self.velocity["factor"], self.velocity[when],
+                                                                         strict=True)]
+            for when in ("before", "after")
+        }  # fmt: skip
+        return self.velocity.assign(**written)
+
+    @property
     def worth(self) -> pd.DataFrame | InsufficientData:
         """Table of the levers."""
         return self.levers if isinstance(self.levers, InsufficientData) else self.levers.table
@@ -198,7 +213,9 @@ def _velocity(book: Book, window: Period, found: Conversion | InsufficientData) 
         cycle = kpis.compute(then, "K05", span)
         cycle = cycle[cycle["variant"].eq("Kaplan–Meier")].iloc[0]
         if own.empty or not (size["value"] > 0 and cycle["value"] > 0):
-            raise InsufficientData(f"Velocity of {span}", needed=1, got=0, of="factors of it: deals, wins and days known")
+            raise InsufficientData(
+                f"Velocity of {span}", needed=1, got=0, of="factors of it: deals, wins and days known"
+            )
         factors.append({
             "deals": float(open_now["is_qualified"].sum()),
             "win_rate": float(np.average(own["ultimate"], weights=own["n"])),
@@ -244,8 +261,8 @@ UNITS = {
     **dict.fromkeys(("mix", "total"), "points"),
     **dict.fromkeys(("n", "reached", "at_risk", "deals", "leads", "n_won", "n_before", "n_after"), "count"),
     **dict.fromkeys(("median_days", "p90_days", "cycle_days", "days", "limit_days", "age_days"), "days"),
-    **dict.fromkeys(("amount", "size", "won_amount", "worth"), "money"),
-    "cohort": "date",
+    **dict.fromkeys(("amount", "size", "won_amount", "worth", "effect"), "money"),
+    "cohort": "date", "before": "shown", "after": "shown",
 }  # fmt: skip
 RANGES = {
     "rate": ("low", "high"), "share": ("low", "high"), "worth": ("low", "high"),

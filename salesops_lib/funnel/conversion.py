@@ -10,8 +10,8 @@ import numpy as np
 
 from salesops_lib.curves import LEAST, RIVAL, Curve
 from salesops_lib.errors import InsufficientData, ParameterError
-from salesops_lib.passages import checked_order, count_steps, days, instant
 from salesops_lib.funnel.projection import project_cohorts
+from salesops_lib.passages import checked_order, count_steps, days, instant
 from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ def measure_conversion(
     """
     stages, until = checked_order(stages), instant(as_of)
     if not horizon_days > 0 or not 0 < interval < 1:
-        raise ParameterError(f"horizon_days {horizon_days} must be above 0 and interval {interval} between 0 and 1.")
+        raise ParameterError(
+            f"horizon_days {horizon_days} must be above 0 and interval {interval} between 0 and 1."
+        )
     counts, ways, facts = count_steps(moves, stages, as_of)
     bound = _losses(facts, stages, without_losses)
     won = stages[-2]

@@ -71,7 +71,9 @@ def loss_reasons(book: Book, period: Period, *, column: str = "loss_reason") -> 
 def _last_stage(book: Book) -> pd.Series:
     """Last open stage of each closed deal, by name."""
     moves, stages = passages.from_book(book)
-    last = moves[moves["stage"].isin(stages[:-2])].sort_values("entered_at").groupby("opportunity_id")["stage"].last()
+    last = (
+        moves[moves["stage"].isin(stages[:-2])].sort_values("entered_at").groupby("opportunity_id")["stage"].last()
+    )
     return last if len(stages) > 3 else last.iloc[:0]
 
 

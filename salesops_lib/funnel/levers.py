@@ -45,7 +45,12 @@ class Levers:
 
 
 def rank_levers(
-    conversion: Conversion, amounts: pd.Series, *, per_quarter: float, cycle_days: float = np.nan, interval: float = 0.95
+    conversion: Conversion,
+    amounts: pd.Series,
+    *,
+    per_quarter: float,
+    cycle_days: float = np.nan,
+    interval: float = 0.95,
 ) -> Levers:
     """Say what one more point of each stage, one per cent more deals or size, or one day less brings a quarter.
 
@@ -91,7 +96,11 @@ def rank_levers(
     now = [*steps["rate"], per_quarter, float(sizes.mean())]
     units = ["1 point"] * len(stages) + ["1 %", "1 %"]
     if cycle_days == cycle_days and cycle_days > 1:
-        draws[CYCLE], now, units = whole * (cycle_days / (cycle_days - 1) - 1), [*now, cycle_days], [*units, "1 day"]
+        draws[CYCLE], now, units = (
+            whole * (cycle_days / (cycle_days - 1) - 1),
+            [*now, cycle_days],
+            [*units, "1 day"],
+        )
     frame = pd.DataFrame(draws)
     point = float(np.prod(steps["rate"])) * per_quarter * float(sizes.mean())
     worth = [point * POINT / rate for rate in steps["rate"]] + [point * POINT] * 2
@@ -99,7 +108,9 @@ def rank_levers(
     tails = [(1 - interval) / 2, (1 + interval) / 2]
     low, high = frame.quantile(tails[0]).to_numpy(), frame.quantile(tails[1]).to_numpy()
     best = frame[stages].idxmax(axis=1).value_counts(normalize=True)
-    table = pd.DataFrame({"lever": list(draws), "unit": units, "now": now, "worth": worth, "low": low, "high": high})
+    table = pd.DataFrame(
+        {"lever": list(draws), "unit": units, "now": now, "worth": worth, "low": low, "high": high}
+    )
     table["p_best"] = table["lever"].map(best).where(table["lever"].isin(stages)).fillna(
         table["lever"].isin(stages).map({True: 0.0, False: np.nan}))  # fmt: skip
     table = table.sort_values("worth", ascending=False, ignore_index=True)

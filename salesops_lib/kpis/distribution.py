@@ -235,7 +235,15 @@ def shares_of_leads(facts: Facts) -> pd.DataFrame:
     lower = binom.cdf(lots.counts, n, due / n) - binom.pmf(lots.counts, n, due / n) / 2
     weight = np.full(n, np.nan) if isinstance(rates, Estimate) else rates.of(lots.rows)[0]
     got = np.bincount(lots.owner, weight, len(lots.hours))
-    columns = (lots.people, lots.counts, due, lots.hours, 2 * np.minimum(lower, 1 - lower), got, weight @ lots.chance)
+    columns = (
+        lots.people,
+        lots.counts,
+        due,
+        lots.hours,
+        2 * np.minimum(lower, 1 - lower),
+        got,
+        weight @ lots.chance,
+    )
     return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
 
@@ -256,7 +264,9 @@ def _lots(facts: Facts) -> tuple[Lots, str]:
     said = "; ".join(filter(None, (said, unsure(facts.book, facts.period))))
     chance = there[kept] / there[kept].sum(axis=1, keepdims=True)
     counts = np.bincount(owner[kept], minlength=len(people))
-    return Lots(people["rep"].to_numpy(), rows[kept], owner[kept], chance, counts, HOURS * people["days"].to_numpy()), said
+    return Lots(
+        people["rep"].to_numpy(), rows[kept], owner[kept], chance, counts, HOURS * people["days"].to_numpy()
+    ), said
 
 
 def _beyond_chance(lots: Lots, weight: np.ndarray) -> Estimate:

@@ -14,7 +14,7 @@ from salesops_lib.curves import Curve
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import Facts
 from salesops_lib.kpis.distribution import shares_of_leads
-from salesops_lib.kpis.lead_facts import cohort, leads
+from salesops_lib.kpis.lead_facts import cohort
 from salesops_lib.kpis.leads import QUALIFY_DAYS
 from salesops_lib.leads.score import LeadScore, score_leads
 from salesops_lib.leads.speed import Speed, compare_speed
@@ -76,6 +76,29 @@ class Review:
     tests: pd.DataFrame | InsufficientData
     score: LeadScore | InsufficientData
     activity: pd.DataFrame | InsufficientData
+
+    @property
+    def speed_said(self) -> str:
+        """Whether a quick answer helps, in a sentence."""
+        return str(self.speed) if isinstance(self.speed, InsufficientData) else self.speed.headline
+
+    @property
+    def groups(self) -> pd.DataFrame | InsufficientData:
+        """Groups of like leads, the largest first."""
+        if isinstance(self.speed, InsufficientData):
+            return self.speed
+        rows = self.speed.groups
+        return rows.loc[(rows["quick"] + rows["later"]).sort_values(ascending=False, kind="stable").index]
+
+    @property
+    def score_said(self) -> str:
+        """Whether the score keeps its word, in a sentence."""
+        return str(self.score) if isinstance(self.score, InsufficientData) else self.score.headline
+
+    @property
+    def open_leads(self) -> pd.DataFrame | InsufficientData:
+        """Chances of open leads."""
+        return self.score if isinstance(self.score, InsufficientData) else self.score.leads
 
 
 def review(book: Book, *, period: str = "4 quarters", quick_hours: float = QUICK_HOURS) -> Review:

@@ -79,7 +79,9 @@ def compare_speed(leads: pd.DataFrame, *, within: Sequence[str], level: float = 
     both = table[(table["size", True] > 0) & (table["size", False] > 0)]
     few = int(min(both["size", True].sum(), both["size", False].sum()))
     if few < LEAST:
-        raise InsufficientData("Effect of a quick answer", needed=LEAST, got=few, of="leads on either side, like for like")
+        raise InsufficientData(
+            "Effect of a quick answer", needed=LEAST, got=few, of="leads on either side, like for like"
+        )
     if not (both["sum", True].sum() and both["sum", False].sum()):
         raise InsufficientData("Effect of a quick answer", needed=1, got=0, of="qualified leads on either side")
     ratio = _mantel_haenszel(both, level)
