@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,8 @@ def stalled_deals(book: Book) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Treat it as read-only. The largest first: `opportunity_id`, `user_id`, `rep` (name), `segment`, `stage`, `days` in it, `limit_days`, `amount`.
+        Treat it as read-only. The largest first: `opportunity_id`, `user_id`, `rep` (name), `segment`, `stage`,
+        `days` in it, `limit_days`, `amount`.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def stalled_deals(book: Book) -> pd.DataFrame:
     place = place.join(rows, how="inner")
     seen = passages.instant(book.as_of)
     limits, most, out = {}, 0, []
-    for stage, following in zip(stages[:-2], stages[1:-1], strict=True):
+    for stage, following in pairwise(stages[:-1]):
         won = place[place["won"].notna()]
         spent = (won[following] - won[stage]).dt.total_seconds() / 86400
         for segment, days in spent.dropna().groupby(won["segment"]):

@@ -1,8 +1,8 @@
 """From stage moves to how long each deal was in each stage, and what became of it.
 
-A deal has reached a stage when it entered it or a later one (won is the last); coming back takes nothing away. It has
-left a stage when it reached the next one, or when it was lost and not opened again. Counted by DuckDB in hours, so that
-twenty million moves are never held as a frame.
+A deal has reached a stage when it entered it or a later one (won is the last); coming back takes nothing away. It
+has left a stage when it reached the next one, or when it was lost and not opened again. Counted by DuckDB in
+hours, so that twenty million moves are never held as a frame.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PASSED = """
         arg_min(place, (entered_at, place)) as first_place, min(entered_at) as first_at,
         max(entered_at) filter (where place < {won}) as last_open_at,
         min(entered_at) filter (where place = {won}) as won_at
-    from (select opportunity_id, entered_at, place from moves join places using (stage) where entered_at <= {until})
+    from moves join places using (stage) where entered_at <= {until}
     group by opportunity_id
 """
 STEPS = """
@@ -69,8 +69,8 @@ def count_steps(
     -------
     DataFrame, DataFrame, dict
         The way from each stage to the next: `stage` (number), `cohort`, `hours`, `outcome` (0 still there, 1 next
-        reached, 2 lost), `n`; the way from each stage to won, in the same columns; and the numbers of `deals`, `lost`,
-        `won`, `disordered` (in an open stage after they were won) and `never` (in no open stage).
+        reached, 2 lost), `n`; the way from each stage to won, in the same columns; and the numbers of `deals`,
+        `lost`, `won`, `disordered` (in an open stage after they were won) and `never` (in no open stage).
 
     Raises
     ------
@@ -148,7 +148,8 @@ def checked_order(stages: Sequence[str]) -> list[str]:
     stages = [stages] if isinstance(stages, str) else [str(stage) for stage in stages]
     if len(stages) < 3 or len(set(stages)) < len(stages):
         raise ParameterError(
-            f"stages {stages} must name the open stages in order, each once, then the one that means won and the one "
+            f"stages {stages} must name the open stages in order, each once, then the one that means won and "
+            "the one "
             "that means lost."
         )
     return stages
@@ -248,7 +249,8 @@ def _checked_order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int)
         ids = db.sql(f"select opportunity_id from passed where first_place >= {won} and last_open_at > first_at "
                      "order by 1 limit 5").fetchall()  # fmt: skip
         raise DataContractError(
-            f"{row['early']} of {row['deals']} deals were closed before they entered an open stage, which gives negative "
+            f"{row['early']} of {row['deals']} deals were closed before they entered an open stage, which gives "
+            "negative "
             f"durations, for example {listed(key[0] for key in ids)}; mend their dates or leave them out."
         )
     if row["disordered"] > MOST_DISORDER * row["deals"]:
@@ -275,7 +277,8 @@ def from_book(book: Book, model: str = "pipeline") -> tuple[pd.DataFrame, list[s
     -------
     DataFrame, list
         `opportunity_id`, `stage`, `entered_at`; the open stages of the busiest pipeline in order, then ``won`` and
-        ``lost``; treat both as read-only. Where the source keeps no stage history there is one open stage, from creation to closing.
+        ``lost``; treat both as read-only. Where the source keeps no stage history there is one open stage, from
+        creation to closing.
 
     Raises
     ------

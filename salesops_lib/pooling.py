@@ -1,9 +1,10 @@
 """Partial pooling: what a rep, a source or a team adds, after the mix of its cases and after chance.
 
-Rates are a logistic model with a random effect a unit. Its posterior is Gaussian around the mode for each spread τ of
-the effects, and τ is integrated over a flat prior: the restricted likelihood by Laplace's approximation (Patterson and
-Thompson 1971; Tierney and Kadane 1986; Rue, Martino and Chopin 2009). So the error of the mix effects and that of τ are
-in every interval. Means are pooled by the normal model of Morris (1983), counts by the gamma–Poisson one.
+Rates are a logistic model with a random effect a unit. Its posterior is Gaussian around the mode for each spread τ
+of the effects, and τ is integrated over a flat prior: the restricted likelihood by Laplace's approximation
+(Patterson and Thompson 1971; Tierney and Kadane 1986; Rue, Martino and Chopin 2009). So the error of the mix
+effects and that of τ are in every interval. Means are pooled by the normal model of Morris (1983), counts by the
+gamma–Poisson one.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Cells:
     combos
         Mix values, one row a combination.
     design
-        Columns of the model by combination: 1, then a centred indicator for each value of a mix column but the first.
+        Columns of the model by combination: 1, then a centred indicator for each value of a mix column but the
+        first.
     """
 
     n: np.ndarray
@@ -337,8 +339,8 @@ def pool_means(raw: pd.Series, variance: pd.Series, *, level: float = 0.95) -> t
     Returns
     -------
     DataFrame, float
-        `effect`, `error`, `low`, `high`, `shrunk` (share of the deviation taken away); and the variance between units,
-        0 where they differ no more than chance: then all of it is taken away.
+        `effect`, `error`, `low`, `high`, `shrunk` (share of the deviation taken away); and the variance between
+        units, 0 where they differ no more than chance: then all of it is taken away.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""The chance that a case is won, from what was known of it: splines and a logistic model, and whether it keeps its word.
+"""The chance that a case is won, from what was known of it, and whether that chance keeps its word.
 
 A logistic model on splines is calibrated by itself and beats trees on tables of deals; a tree model would need a
 calibration set of a thousand of each outcome. What was learnt drifts: watch slope and intercept (`monitor`).
@@ -138,7 +138,8 @@ def monitor(told: Sequence[float], won: Sequence[bool], *, level: float = 0.95) 
 
     Notes
     -----
-    Cox (1958): logistic regression of the outcomes on the logit of the chances; the intercept with the slope held at 1.
+    Cox (1958): logistic regression of the outcomes on the logit of the chances; the intercept with the slope held
+    at 1.
     """
     p, y = np.asarray(told, dtype=float), np.asarray(won, dtype=float)
     if not ((p >= 0) & (p <= 1)).all():

@@ -104,6 +104,7 @@ def test_catalogues_list_what_there_is(home):
     told = json.loads(salesops("reports", "--json", cwd=home, check=0).stdout)
     schedules = {entry["name"]: entry["schedule"] for entry in told["reports"]}
     assert schedules == {
-        "data_health": "30 5 * * *", "weekly_leadership": "0 6 * * 1", "manager_report": None, "rep_report": None, "rep_sheets": None,
+        "data_health": "30 5 * * *", "weekly_leadership": "0 6 * * 1", "manager_report": None, "rep_report": None,
+        "rep_sheets": None,
         "reps_and_funnel": "0 6 2 * *",
     }  # fmt: skip

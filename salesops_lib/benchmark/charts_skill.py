@@ -1,4 +1,4 @@
-"""Pictures of reps compared: funnel limits, raw against pulled back, ranges of ranks, skill by stage, strengths."""
+"""Pictures of reps compared: limits of chance, raw and pulled back, ranges of ranks, skill by stage, strengths."""
 
 from __future__ import annotations
 
@@ -82,13 +82,14 @@ def describe_funnel(result: Review | Benchmark) -> str:
     out = found.reps[found.reps["is_flagged"]]
     named = f" ({', '.join(map(str, out['user_id']))})" if len(out) else ""
     return (
-        f"Funnel plot of {len(found.reps)} reps' win rates against what their mix of deals gives, with 95 and 99.8 % "
+        f"Funnel plot of {len(found.reps)} reps' win rates against what their mix of deals gives, with 95 and "
+        "99.8 % "
         f"limits of chance: {len(out)} lie beyond chance{named}."
     )
 
 
 def plot_caterpillar(result: Review | Benchmark, *, ax: Axes | None = None) -> Axes:
-    """Draw each rep's adjusted win rate with its interval, and the raw one as a tick: how far chance pulls it back.
+    """Draw each rep's adjusted win rate with its interval, and the raw one as a tick.
 
     Where reps cannot be told apart they stand by name, not by rate.
 
@@ -130,7 +131,8 @@ def describe_caterpillar(result: Review | Benchmark) -> str:
     clear = int(((reps["low"] > level) | (reps["high"] < level)).sum())
     return (
         f"Intervals of the adjusted win rates of {len(reps)} reps with the raw rates as ticks: rates run from "
-        f"{number(reps['adjusted_rate'].min(), 'percent')} to {number(reps['adjusted_rate'].max(), 'percent')} instead of "
+        f"{number(reps['adjusted_rate'].min(), 'percent')} to {number(reps['adjusted_rate'].max(), 'percent')} "
+        "instead of "
         f"{number(reps['raw_rate'].min(), 'percent')} to {number(reps['raw_rate'].max(), 'percent')} raw, {clear} "
         "intervals miss the team's."
     )
@@ -165,7 +167,8 @@ def describe_ranks(result: Review | Benchmark) -> str:
     """Say in one sentence what `plot_ranks` shows."""
     reps = _benchmark(result).reps
     wide = (reps["rank_high"] - reps["rank_low"] + 1).median()
-    return f"Bars of the ranks each of {len(reps)} reps may hold: the middle one spans {wide:.0f} of {len(reps)} places."
+    k = len(reps)
+    return f"Bars of the ranks each of {k} reps may hold: the middle one spans {wide:.0f} of {k} places."
 
 
 def plot_stages(result: Sheet, *, ax: Axes | None = None) -> Axes:
@@ -234,7 +237,8 @@ def describe_strengths(result: Review) -> str:
     clear = rows[~rows["p_above"].between(0.1, 0.9)]
     top = rows.loc[rows["over_team"].idxmax()]
     return (
-        f"Matrix of {rows['user_id'].nunique()} reps by {rows['segment'].nunique()} segments; {len(clear)} cells differ "
+        f"Matrix of {rows['user_id'].nunique()} reps by {rows['segment'].nunique()} segments; {len(clear)} "
+        "cells differ "
         f"clearly from the team, the highest is {top['user_id']} in {top['segment']} with "
         f"{number(top['over_team'], 'points', signed=True)}."
     )
@@ -261,4 +265,5 @@ def plot_ramp(result: Review, *, ax: Axes | None = None) -> Axes:
 def describe_ramp(result: Review) -> str:
     """Say in one sentence what `plot_ramp` shows."""
     rows = _needed(result.ramp)
-    return f"Line of bookings by month of tenure, months {rows['month'].min()} to {rows['month'].max()}, with its interval."
+    first, last = rows["month"].min(), rows["month"].max()
+    return f"Line of bookings by month of tenure, months {first} to {last}, with its interval."

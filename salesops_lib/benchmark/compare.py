@@ -34,13 +34,13 @@ class Benchmark:
     verdict
         ``differ``, ``indistinguishable`` or ``too few reps``.
     reps
-        One row a rep, by `user_id`: `n` (closed deals), `won`, `raw_rate`, `expected_rate` (what the team wins with
-        the rep's mix), `adjusted_rate` with `low` and `high` (what the rep would win with the team's mix; empty where
-        there are too few reps), `p_top_quartile`, `p_bottom_quartile`, `rank` (expected; 1 is best), `rank_low`,
-        `rank_high`, `shrinkage` (share of the raw deviation taken back), `limit_low_95` … `limit_high_998` (funnel
-        limits of the raw rate), `is_flagged` (outside them after false discoveries are held at 5 %), `status`
-        (``ok``, ``too few``: the prior alone is shown), `note`. Where nothing tells the reps apart nobody has a
-        place: the quartiles are a quarter each, the ranks run from first to last.
+        One row a rep, by `user_id`: `n` (closed deals), `won`, `raw_rate`, `expected_rate` (what the team wins
+        with the rep's mix), `adjusted_rate` with `low` and `high` (what the rep would win with the team's mix;
+        empty where there are too few reps), `p_top_quartile`, `p_bottom_quartile`, `rank` (expected; 1 is best),
+        `rank_low`, `rank_high`, `shrinkage` (share of the raw deviation taken back), `limit_low_95` …
+        `limit_high_998` (funnel limits of the raw rate), `is_flagged` (outside them after false discoveries are
+        held at 5 %), `status` (``ok``, ``too few``: the prior alone is shown), `note`. Where nothing tells the
+        reps apart nobody has a place: the quartiles are a quarter each, the ranks run from first to last.
     heterogeneity
         `tau` (spread of the reps' skill on the logit), `p_value`, `n_reps`, `chi2`, `df`, `overdispersion`.
     rate
@@ -77,8 +77,8 @@ def compare(
     Parameters
     ----------
     deals
-        One row a closed deal: `user_id`, `is_won`, and the mix columns. Rows without a rep are left out and counted.
-        An empty mix value is a value of its own; numbers with many values are cut into fifths.
+        One row a closed deal: `user_id`, `is_won`, and the mix columns. Rows without a rep are left out and
+        counted. An empty mix value is a value of its own; numbers with many values are cut into fifths.
     mix
         What differs from deal to deal and is known before it closes: segment, product, source, territory, tenure.
         Never the rep, never what comes after the outcome.
@@ -96,8 +96,8 @@ def compare(
 
     Notes
     -----
-    Logistic model with a random effect a rep, τ integrated (`pooling`); with fewer than 10 reps nobody can tell τ, so
-    only funnel limits remain (Spiegelhalter 2005). A rep with fewer than 5 cases is shown at the prior.
+    Logistic model with a random effect a rep, τ integrated (`pooling`); with fewer than 10 reps nobody can tell τ,
+    so only funnel limits remain (Spiegelhalter 2005). A rep with fewer than 5 cases is shown at the prior.
     """
     mix = [mix] if isinstance(mix, str) else list(mix)
     rows, notes = _checked(deals, mix, interval, of)
@@ -111,7 +111,7 @@ def compare(
             needed=2, got=1, of="reps a value",
         )  # fmt: skip
     if told.sum() < LEAST_REPS:
-        return _limits_only(reps, cells, told, rate, mix, interval, notes, of, what)
+        return _limits_only(reps, cells, told, rate, mix, interval, notes, of)
     found = pooling.fit_effects(cells)
     draws = _posterior(found, cells, told)
     reps["expected_rate"] = cells.by_unit(cells.n * found.expected) / reps["n"]
@@ -209,7 +209,7 @@ def _placed(reps: pd.DataFrame, draws: np.ndarray, interval: float, differ: bool
     return reps.assign(**dict(zip(PLACES, places, strict=True)))
 
 
-def _limits_only(reps, cells, told, rate, mix, interval, notes, of, what) -> Benchmark:
+def _limits_only(reps, cells, told, rate, mix, interval, notes, of) -> Benchmark:
     """Say what fewer than ten reps allow: funnel limits around what the mix gives, no shrinking, no places."""
     expected = pooling.fit_mix(cells)
     reps["expected_rate"] = cells.by_unit(cells.n * expected) / reps["n"]
@@ -240,7 +240,8 @@ def _headline(reps: pd.DataFrame, tested: dict, verdict: str, rate: float, inter
     test = f"χ² {tested['chi2']:.1f} on {tested['df']} df, p = {tested['p_value']:.2g}"
     if verdict == ALIKE:
         return (
-            f"The {len(reps)} reps are statistically indistinguishable: their {what} differ no more than chance alone "
+            f"The {len(reps)} reps are statistically indistinguishable: their {what} differ no more than chance "
+            "alone "
             f"would make them ({test}); there is no ranking."
         )
     level = float(reps["adjusted_rate"].mean())
@@ -248,7 +249,8 @@ def _headline(reps: pd.DataFrame, tested: dict, verdict: str, rate: float, inter
     typical = float((reps["adjusted_rate"] - level).abs().mean())
     return (
         f"The {what} of {len(reps)} reps differ by more than chance ({test}): at the same mix a typical rep lies "
-        f"{100 * typical:.1f} points from the team's {rate:.0%}, {above} clearly above and {below} clearly below it "
+        f"{100 * typical:.1f} points from the team's {rate:.0%}, {above} clearly above and {below} clearly "
+        "below it "
         f"({interval:.0%} intervals)."
     )
 

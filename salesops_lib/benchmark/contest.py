@@ -60,12 +60,13 @@ def simulate_contest(
     Parameters
     ----------
     reps
-        `user_id`, and for each rule a column with the number expected in the contest; take pulled-back rates, or luck
-        of the past wins the contest of the future.
+        `user_id`, and for each rule a column with the number expected in the contest; take pulled-back rates, or
+        luck of the past wins the contest of the future.
     rules
         Column to rule.
     handicap
-        Score each thing against the rep's own expectation (100 points for meeting it), so that beginners can win too.
+        Score each thing against the rep's own expectation (100 points for meeting it), so that beginners can win
+        too.
 
     Raises
     ------

@@ -32,8 +32,8 @@ def with_limits(reps: pd.DataFrame, *, overdispersed: bool = True) -> tuple[pd.D
 
     Notes
     -----
-    Interpolated exact limits, winsorised φ and the additive model of Spiegelhalter (2005); flags after Benjamini and
-    Hochberg (1995).
+    Interpolated exact limits, winsorised φ and the additive model of Spiegelhalter (2005); flags after Benjamini
+    and Hochberg (1995).
     """
     from scipy.stats import norm
 

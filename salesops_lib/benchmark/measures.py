@@ -32,8 +32,8 @@ def compare_sizes(
     Returns
     -------
     DataFrame
-        One row a rep with 5 deals or more: `user_id`, `n`, `typical` (geometric mean), `adjusted` (with the team's mix,
-        pulled back) with `low` and `high`, `shrinkage`.
+        One row a rep with 5 deals or more: `user_id`, `n`, `typical` (geometric mean), `adjusted` (with the team's
+        mix, pulled back) with `low` and `high`, `shrinkage`.
 
     Raises
     ------
@@ -74,7 +74,8 @@ def compare_sizes(
     return pd.DataFrame(
         {
             "user_id": raw.index, "n": n.to_numpy(), "typical": typical.to_numpy(),
-            "adjusted": np.exp(level + pooled["effect"].to_numpy()), "low": np.exp(level + pooled["low"].to_numpy()),
+            "adjusted": np.exp(level + pooled["effect"].to_numpy()),
+            "low": np.exp(level + pooled["low"].to_numpy()),
             "high": np.exp(level + pooled["high"].to_numpy()), "shrinkage": pooled["shrunk"].to_numpy(),
         }
     )  # fmt: skip
@@ -114,8 +115,9 @@ def compare_strengths(
     Returns
     -------
     DataFrame
-        One row a rep and segment they have closed a deal in: `user_id`, `by`, `n`, `raw_rate`, `rate` with `low` and
-        `high`, `team_rate` (of that segment), `over_team` (points), `p_above` (chance to be above the team there).
+        One row a rep and segment they have closed a deal in: `user_id`, `by`, `n`, `raw_rate`, `rate` with `low`
+        and `high`, `team_rate` (of that segment), `over_team` (points), `p_above` (chance to be above the team
+        there).
 
     Raises
     ------
@@ -148,7 +150,8 @@ def compare_strengths(
     low, high = np.percentile(rates, [50 * (1 - interval), 50 * (1 + interval)], axis=0)
     return pd.DataFrame(
         {
-            "user_id": names["user_id"], by: names[by], "n": n.astype(int), "raw_rate": won / n, "rate": rates.mean(axis=0),
+            "user_id": names["user_id"], by: names[by], "n": n.astype(int), "raw_rate": won / n,
+            "rate": rates.mean(axis=0),
             "low": low, "high": high, "team_rate": team, "over_team": rates.mean(axis=0) - team,
             "p_above": (found.effects > 0).mean(axis=0),
         }

@@ -33,8 +33,8 @@ class Pace:
     n_periods
         Past periods.
     reps
-        One row a rep with a quota: `user_id`, `booked`, `quota`, `attainment`, `on_pace` (booked over what the curve
-        asks by now), `linear` (booked over the share of days gone, which misleads).
+        One row a rep with a quota: `user_id`, `booked`, `quota`, `attainment`, `on_pace` (booked over what the
+        curve asks by now), `linear` (booked over the share of days gone, which misleads).
     """
 
     elapsed: float
@@ -93,8 +93,8 @@ def ramp_curve(made: pd.DataFrame, *, interval: float = 0.9) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `month`, `n` (reps seen in it), `made` (with the mix of all reps), `low`, `high`, `survivors` (plain mean of
-        those still there, which weak leavers push up). Months with fewer than 10 reps are left out.
+        `month`, `n` (reps seen in it), `made` (with the mix of all reps), `low`, `high`, `survivors` (plain mean
+        of those still there, which weak leavers push up). Months with fewer than 10 reps are left out.
 
     Raises
     ------

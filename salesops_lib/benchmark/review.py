@@ -60,8 +60,8 @@ class Review:
     ramp
         Productivity by month of tenure, leavers included.
     top, watch
-        Reps likely in the best, or in the last quarter: `user_id`, `n`, `chance`, `false_alarms` (share of such names
-        that will be wrong).
+        Reps likely in the best, or in the last quarter: `user_id`, `n`, `chance`, `false_alarms` (share of such
+        names that will be wrong).
     contest
         Chances in a contest for meetings and wins at today's paces (`Contest`).
     """
@@ -125,7 +125,8 @@ class Review:
             return ""
         pace = self.pace
         return (
-            f"This quarter: {pace.elapsed:.0%} of its working days are gone; {pace.n_periods} past quarters had booked "
+            f"This quarter: {pace.elapsed:.0%} of its working days are gone; {pace.n_periods} past quarters had "
+            "booked "
             f"{pace.usual:.0%} by then ({pace.usual_low:.0%} to {pace.usual_high:.0%})."
         )
 
@@ -152,8 +153,8 @@ def review(book: Book, *, period: str = "4 quarters", mix: Iterable[str] = ()) -
     period
         ``month``, ``quarter``, ``year`` or a number of them, by close date.
     mix
-        What is held alike: `segment`, `type`, `product`, `source`, `region`, `tenure`; all that the deals tell apart
-        by default.
+        What is held alike: `segment`, `type`, `product`, `source`, `region`, `tenure`; all that the deals tell
+        apart by default.
 
     Raises
     ------

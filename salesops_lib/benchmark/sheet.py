@@ -41,8 +41,8 @@ class Sheet:
     strengths
         Win rate by segment, pulled back, with `verdict`.
     deals
-        Open deals to discuss, the largest first: `opportunity_id`, `name`, `stage`, `amount`, `expected_close_date`,
-        `why`.
+        Open deals to discuss, the largest first: `opportunity_id`, `name`, `stage`, `amount`,
+        `expected_close_date`, `why`.
     result
         The `Review` behind it.
     """
@@ -130,10 +130,12 @@ def _standing(result: Review, name: str) -> pd.DataFrame:
     if not isinstance(result.pace, InsufficientData):
         own = result.pace.reps[result.pace.reps["user_id"].eq(name)]
         for row in own.itertuples():
-            rows.append(("attainment against the booking curve", row.on_pace, row.attainment / result.pace.usual_high,
+            rows.append(("attainment against the booking curve", row.on_pace,
+                        row.attainment / result.pace.usual_high,
                          row.attainment / max(result.pace.usual_low, 1e-9), 1.0, np.nan,
                          "above" if row.attainment > result.pace.usual_high else
-                         "below" if row.attainment < result.pace.usual_low else "cannot be told", "percent"))  # fmt: skip
+                         "below" if row.attainment < result.pace.usual_low else "cannot be told",
+                         "percent"))  # fmt: skip
     written = [
         (label, number(own, unit), f"[{number(low, unit)}; {number(high, unit)}]", number(team, unit), n, said)
         for label, own, low, high, team, n, said, unit in rows
@@ -180,7 +182,8 @@ def _headline(result: Review, name: str, standing: pd.DataFrame, deals: pd.DataF
         own = result.profile.reps[result.profile.reps["user_id"].eq(name)]
         for row in own.itertuples():
             if row.coach != NONE_STANDS_OUT:
-                coach = (f" Work on {row.coach} ({row.p_below:.0%} sure to be below the team): closing that gap is worth "
+                coach = (f" Work on {row.coach} ({row.p_below:.0%} sure to be below the team): closing that gap "
+                         "is worth "
                          f"{number(row.worth, 'money')} {currency} a quarter [{number(row.worth_low, 'money')}; "
                          f"{number(row.worth_high, 'money')}].")  # fmt: skip
             else:
@@ -205,10 +208,12 @@ UNITS = {
 RANGES = {"adjusted_rate": ("low", "high"), "rate": ("low", "high"), "gap": ("gap_low", "gap_high"),
           "worth": ("worth_low", "worth_high"), "points": ("low", "high"), "made": ("low", "high")}  # fmt: skip
 LABELS = {
-    "user_id": "rep", "n": "deals", "raw_rate": "raw", "expected_rate": "mix gives", "adjusted_rate": "at team mix [90 %]",
+    "user_id": "rep", "n": "deals", "raw_rate": "raw", "expected_rate": "mix gives",
+    "adjusted_rate": "at team mix [90 %]",
     "rate": "rate [90 %]", "team_rate": "team", "p_below": "surely below", "gap": "part of the gap [90 %]",
     "worth": "worth a quarter", "over_team": "over team", "p_top_quartile": "in best quarter",
     "p_bottom_quartile": "in last quarter", "rank_low": "rank from", "rank_high": "to", "note": "", "verdict": "",
-    "on_pace": "against the curve", "linear": "against the calendar", "next_stage": "next", "survivors": "survivors only",
+    "on_pace": "against the curve", "linear": "against the calendar", "next_stage": "next",
+    "survivors": "survivors only",
     "false_alarms": "wrong names", "is_hopeless": "no chance", "p_win": "wins", "coach": "work on", "range": "",
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,13 +29,14 @@ class SkillProfile:
     headline
         How many reps have a stage worth coaching, and the dearest.
     stages
-        One row a rep and stage: `user_id`, `stage`, `next_stage`, `n` (deals that left the stage), `rate` (adjusted)
-        with `low` and `high`, `team_rate`, `p_below` (chance to be below the team), `gap` (points of the whole way
-        that this stage costs, below zero, or brings) with `gap_low` and `gap_high`, `worth` (what closing the gap
-        would bring a quarter, in currency; 0 where there is none).
+        One row a rep and stage: `user_id`, `stage`, `next_stage`, `n` (deals that left the stage), `rate`
+        (adjusted) with `low` and `high`, `team_rate`, `p_below` (chance to be below the team), `gap` (points of
+        the whole way that this stage costs, below zero, or brings) with `gap_low` and `gap_high`, `worth` (what
+        closing the gap would bring a quarter, in currency; 0 where there is none).
     reps
         One row a rep: `user_id`, `rate` (whole way, the product of its stages), `team_rate`, `gap` (their sum,
-        exactly), `coach` (stage, or ``no stage stands out``), `p_below`, `worth` with `worth_low` and `worth_high`.
+        exactly), `coach` (stage, or ``no stage stands out``), `p_below`, `worth` with `worth_low` and
+        `worth_high`.
     by_stage
         The `Benchmark` of each stage.
     """
@@ -64,7 +66,7 @@ def transitions(moves: pd.DataFrame, stages: Sequence[str], as_of: object, deals
 
     place = reached(moves, stages, as_of)
     parts = []
-    for stage, following in zip(stages[:-2], stages[1:-1], strict=True):
+    for stage, following in pairwise(stages[:-1]):
         there, on = place[stage].notna(), place[following].notna()
         rows = place[there & (on | place["stage"].eq(stages[-1]))]
         parts.append(
@@ -75,7 +77,8 @@ def transitions(moves: pd.DataFrame, stages: Sequence[str], as_of: object, deals
 
 
 def profile_skills(
-    rows: pd.DataFrame, *, mix: Iterable[str] = ("segment",), worth: float = 0.0, per_quarter: pd.Series | None = None,
+    rows: pd.DataFrame, *, mix: Iterable[str] = ("segment",), worth: float = 0.0,
+    per_quarter: pd.Series | None = None,
     interval: float = 0.9,
 ) -> SkillProfile:  # fmt: skip
     """Split each rep's gap to the team over the stages.
@@ -98,9 +101,9 @@ def profile_skills(
 
     Notes
     -----
-    The whole way is the product of its stages; each stage's part of the gap is the mean over every order in which the
-    stages could be closed one after the other (Das Gupta 1993), so that the parts add up. A stage is one to coach where
-    its chance to be below the team is above 90 % and its part of the gap the largest.
+    The whole way is the product of its stages; each stage's part of the gap is the mean over every order in which
+    the stages could be closed one after the other (Das Gupta 1993), so that the parts add up. A stage is one to
+    coach where its chance to be below the team is above 90 % and its part of the gap the largest.
     """
     order = list(dict.fromkeys(rows["stage"]))
     follows = dict(zip(rows["stage"], rows["next_stage"], strict=True))
@@ -121,12 +124,12 @@ def profile_skills(
     parts = split_product(np.broadcast_to(team, drawn.shape), drawn)
     value = worth * (per_quarter.reindex(reps).fillna(0).to_numpy() if per_quarter is not None else 0.0)
     stages = _stage_rows(by_stage, order, follows, reps, drawn, team, parts, value, interval)
-    summary = _rep_rows(stages, reps, drawn, team, parts, value, order, interval)
+    summary = _rep_rows(stages, reps, parts, value, interval)
     return SkillProfile(_headline(summary), stages, summary, by_stage)
 
 
 def split_product(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Split the change of a product over its factors (first axis), for many products at once; parts add up exactly.
+    """Split the change of many products over their factors (first axis); the parts add up exactly.
 
     The array form of `decompose.product_change`.
     """
@@ -167,7 +170,7 @@ def _stage_rows(by_stage, order, follows, reps, drawn, team, parts, value, inter
     return pd.concat(frames, ignore_index=True)
 
 
-def _rep_rows(stages, reps, drawn, team, parts, value, order, interval) -> pd.DataFrame:
+def _rep_rows(stages, reps, parts, value, interval) -> pd.DataFrame:
     import pandas as pd
 
     tails = [50 * (1 - interval), 50 * (1 + interval)]
@@ -180,7 +183,8 @@ def _rep_rows(stages, reps, drawn, team, parts, value, order, interval) -> pd.Da
         worth = np.maximum(-parts[worst][:, k], 0) * value[k] if np.ndim(value) else np.zeros(1)
         low, high = np.percentile(worth, tails)
         out.append({
-            "user_id": rep, "rate": own["rate"].prod(), "team_rate": own["team_rate"].prod(), "gap": own["gap"].sum(),
+            "user_id": rep, "rate": own["rate"].prod(), "team_rate": own["team_rate"].prod(),
+            "gap": own["gap"].sum(),
             "coach": row["stage"] if coach else NONE_STANDS_OUT, "p_below": row["p_below"],
             "worth": row["worth"] if coach else np.nan, "worth_low": low if coach else np.nan,
             "worth_high": high if coach else np.nan,
@@ -197,6 +201,8 @@ def _headline(reps: pd.DataFrame) -> str:
     top = named.sort_values("worth", ascending=False).iloc[0]
     rest = len(reps) - len(named)
     return (
-        f"{len(named)} of {len(reps)} reps have one stage that costs them most and is surely below the team's; for "
-        f"{top['user_id']} it is {top['coach']} ({top['p_below']:.0%} sure). For the other {rest} no stage stands out."
+        f"{len(named)} of {len(reps)} reps have one stage that costs them most and is surely below the team's; "
+        "for "
+        f"{top['user_id']} it is {top['coach']} ({top['p_below']:.0%} sure). For the other {rest} no stage "
+        "stands out."
     )

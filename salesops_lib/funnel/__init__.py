@@ -6,6 +6,7 @@ from salesops_lib.funnel.levers import Levers, rank_initiatives, rank_levers, ve
 from salesops_lib.funnel.templates import split_attempts, template
 
 __all__ = [
-    "LABELS", "UNITS", "Conversion", "Levers", "Review", "decompose_change", "measure_conversion", "rank_initiatives",
+    "LABELS", "UNITS", "Conversion", "Levers", "Review", "decompose_change", "measure_conversion",
+    "rank_initiatives",
     "rank_levers", "review", "shown_as", "split_attempts", "template", "velocity_change",
 ]  # fmt: skip

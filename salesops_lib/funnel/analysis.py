@@ -87,7 +87,8 @@ class Review:
             zip(self.velocity["factor"], ("count", "share", "money", "days", "money_per_day"), strict=True)
         )
         written = {
-            when: [number(value, units[factor]) for factor, value in zip(self.velocity["factor"], self.velocity[when],
+            when: [number(value, units[factor]) for factor, value in zip(self.velocity["factor"],
+                          self.velocity[when],
                                                                          strict=True)]
             for when in ("before", "after")
         }  # fmt: skip
@@ -129,7 +130,7 @@ def review(book: Book, *, period: str = "4 quarters", horizon_days: int = 0, by:
     levers = _or_refusal(lambda: _levers(book, window, found))
     change = _or_refusal(lambda: _change(book, window, by))
     return Review(
-        headline=_headline(found, levers, change, book.currency),
+        headline=_headline(found, levers, book.currency),
         period=window,
         currency=book.currency,
         conversion=found,
@@ -229,15 +230,13 @@ def _velocity(book: Book, window: Period, found: Conversion | InsufficientData) 
     return pd.DataFrame([*rows, whole])
 
 
-def _headline(
-    found: Conversion | InsufficientData, levers: Levers | InsufficientData, change: pd.DataFrame | InsufficientData,
-    currency: str,
-) -> str:  # fmt: skip
+def _headline(found: Conversion | InsufficientData, levers: Levers | InsufficientData, currency: str) -> str:
     if isinstance(found, InsufficientData):
         return str(found)
     whole = found.whole.iloc[0]
     n = f"of {number(whole['n'], 'count')} deals that reach {whole['stage']}"
-    first = f"{whole['rate']:.0%} [{whole['low']:.0%}; {whole['high']:.0%}] {n} are won within {found.horizon_days:g} days."
+    share = f"{whole['rate']:.0%} [{whole['low']:.0%}; {whole['high']:.0%}]"
+    first = f"{share} {n} are won within {found.horizon_days:g} days."
     if whole["rate"] != whole["rate"]:
         first = found.headline
     if isinstance(levers, InsufficientData):
@@ -270,7 +269,8 @@ RANGES = {
     "qualified": ("qualified_low", "qualified_high"), "win_rate": ("win_low", "win_high"),
 }  # fmt: skip
 LABELS = {
-    "next_stage": "next", "n": "deals", "rate": "rate [95 %]", "median_days": "half left by", "p90_days": "9 in 10 by",
+    "next_stage": "next", "n": "deals", "rate": "rate [95 %]", "median_days": "half left by",
+    "p90_days": "9 in 10 by",
     "at_risk": "still followed", "status": "", "p_best": "chance to be dearest", "ultimate": "will end at [95 %]",
     "share": "share [95 %]", "n_won": "won", "limit_days": "9 in 10 won left by", "flag": "",
     "is_young": "young", "age_days": "youngest", "qualified": "qualified K22", "win_rate": "win rate K03",

@@ -40,7 +40,8 @@ def plot_incidence(result: Review, *, ax: Axes | None = None) -> Axes:
     days = rows["days"].to_numpy()
     ax.fill_between(days, 0, won, step="post", color=ACCENT, linewidth=0, label="won")
     ax.fill_between(days, won, won + still, step="post", color=OPEN_GREY, linewidth=0, label="still open")
-    ax.fill_between(days, won + still, 1, step="post", facecolor="white", edgecolor=SECOND, hatch="////", linewidth=0,
+    ax.fill_between(days, won + still, 1, step="post", facecolor="white", edgecolor=SECOND, hatch="////",
+                    linewidth=0,
                     label="lost")  # fmt: skip
     ax.axvline(found.horizon_days, color=INK, linewidth=1, linestyle="--")
     at = int(np.searchsorted(days, found.horizon_days, side="right")) - 1
@@ -80,7 +81,8 @@ def plot_steps(result: Review, *, ax: Axes | None = None) -> Axes:
         if row["rate"] == row["rate"]:
             ax.plot([row["low"], row["high"]], [y, y], color=INK, linewidth=1.5, zorder=3)
         told = number(row["rate"], "percent") if row["status"] == "ok" else row["status"]
-        ax.annotate(f"{told}, {row['n']:,} deals", (row["high"] if row["rate"] == row["rate"] else 0, y), xytext=(5, 0),
+        ax.annotate(f"{told}, {row['n']:,} deals", (row["high"] if row["rate"] == row["rate"] else 0, y),
+                    xytext=(5, 0),
                     textcoords="offset points", va="center", fontsize=8)  # fmt: skip
     ax.set_yticks(rows.index, [f"{a} → {b}" for a, b in zip(rows["stage"], rows["next_stage"], strict=True)])
     ax.set_xlim(0, 1.3)
@@ -139,8 +141,10 @@ def describe_cohorts(result: Review) -> str:
     rows = _needed(result.cohorts).dropna(subset=["ultimate"]).tail(24)
     young = int(rows["is_young"].sum())
     return (
-        f"Projected win rate of {len(rows)} monthly cohorts with intervals, from {number(rows['ultimate'].min(), 'percent')}"
-        f" to {number(rows['ultimate'].max(), 'percent')}; the {young} youngest are dashed, for most of it is projection."
+        f"Projected win rate of {len(rows)} monthly cohorts with intervals, from "
+        f"{number(rows['ultimate'].min(), 'percent')}"
+        f" to {number(rows['ultimate'].max(), 'percent')}; the {young} youngest are dashed, for most of it is "
+        "projection."
     )
 
 
@@ -220,7 +224,8 @@ def describe_change(result: Review) -> str:
     first, *middle, last = _change_parts(result)
     told = ", ".join(f"{label} {number(value, 'points', signed=True)}" for label, value, _ in middle)
     return (
-        f"Waterfall of the win rate from {number(first[1], 'share')} to {number(last[1], 'share')}: {told}; the parts add "
+        f"Waterfall of the win rate from {number(first[1], 'share')} to {number(last[1], 'share')}: {told}; the "
+        "parts add "
         "up exactly."
     )
 

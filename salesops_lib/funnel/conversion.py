@@ -32,18 +32,18 @@ class Conversion:
     headline
         Conversion of the whole way, and the weakest step.
     steps
-        One row an open stage: `stage`, `next_stage`, `n` (deals that reached or passed it), `reached` (the next one
-        within the horizon, so far), `rate` (share that reaches it within the horizon, open deals censored, losses
-        competing) with `low` and `high`, `lost` (share lost within it), `median_days` in the stage with `median_low`
-        and `median_high`, `p90_days` (both empty where not reached yet), `at_risk` (still followed at the horizon),
-        `status` (``ok``, or why there is no rate).
+        One row an open stage: `stage`, `next_stage`, `n` (deals that reached or passed it), `reached` (the next
+        one within the horizon, so far), `rate` (share that reaches it within the horizon, open deals censored,
+        losses competing) with `low` and `high`, `lost` (share lost within it), `median_days` in the stage with
+        `median_low` and `median_high`, `p90_days` (both empty where not reached yet), `at_risk` (still followed at
+        the horizon), `status` (``ok``, or why there is no rate).
     whole
         The way from each open stage to won, in the columns of `steps`.
     cohorts
         One row a month in which deals reached the first stage: `cohort`, `n`, `age_days` (of its youngest deal),
-        `rate` within the horizon with `low` and `high` (empty where not old enough), `ultimate` with `ultimate_low`
-        and `ultimate_high` (its own pace as far as seen, that of all beyond), `is_young` (not all of it is followed to
-        the horizon).
+        `rate` within the horizon with `low` and `high` (empty where not old enough), `ultimate` with
+        `ultimate_low` and `ultimate_high` (its own pace as far as seen, that of all beyond), `is_young` (not all
+        of it is followed to the horizon).
     curve
         Of all deals by age: `days`, `won`, `lost`, `open`; they add up to one.
     as_of, horizon_days, interval
@@ -96,14 +96,15 @@ def measure_conversion(
     DataContractError
         For deals closed before they began, or more than 1 % of them out of order.
     InsufficientData
-        Where no step can be told: fewer than 30 deals, none that moved, none old enough; or losses are not recorded.
+        Where no step can be told: fewer than 30 deals, none that moved, none old enough; or losses are not
+        recorded.
     ParameterError
         For a missing column, an empty cell, a stage that the order does not name, a horizon not above zero.
 
     Notes
     -----
-    Aalen and Johansen (1978) for rates, Kaplan and Meier (1958) for times; a stage skipped counts as reached, a stage
-    entered again or left backwards takes nothing away.
+    Aalen and Johansen (1978) for rates, Kaplan and Meier (1958) for times; a stage skipped counts as reached, a
+    stage entered again or left backwards takes nothing away.
     """
     stages, until = checked_order(stages), instant(as_of)
     if not horizon_days > 0 or not 0 < interval < 1:
@@ -113,12 +114,12 @@ def measure_conversion(
     counts, ways, facts = count_steps(moves, stages, as_of)
     bound = _losses(facts, stages, without_losses)
     won = stages[-2]
-    steps = _rows(counts, stages, [*stages[1:-2], won], until, horizon_days, interval)
-    whole = _rows(ways, stages, [won] * (len(stages) - 2), until, horizon_days, interval)
+    steps = _rows(counts, stages, [*stages[1:-2], won], horizon_days, interval)
+    whole = _rows(ways, stages, [won] * (len(stages) - 2), horizon_days, interval)
     _refuse(steps)
     first = ways[ways["stage"].eq(0)]
     return Conversion(
-        _headline(steps, whole, stages, horizon_days, interval, bound), steps, whole,
+        _headline(steps, whole, stages, horizon_days, bound), steps, whole,
         project_cohorts(first, until, horizon_days, interval), _curve(first), until, horizon_days, interval,
         _notes(facts, bound),
     )  # fmt: skip
@@ -132,7 +133,8 @@ def _losses(facts: dict[str, int], stages: list[str], without_losses: str) -> bo
         return False
     if without_losses == "refuse":
         raise InsufficientData(
-            f"Stage conversion: no deal ever enters {stages[-1]!r}, so losses are not recorded and any rate would be an "
+            f"Stage conversion: no deal ever enters {stages[-1]!r}, so losses are not recorded and any rate "
+            "would be an "
             "upper bound (ask for it with without_losses='bound')", needed=1, got=0, of="lost deals",
         )  # fmt: skip
     return True
@@ -144,19 +146,19 @@ def curve_of(counts: pd.DataFrame) -> Curve:
 
 
 def _rows(
-    counts: pd.DataFrame, stages: list[str], ahead: list[str], until: pd.Timestamp, horizon: float, interval: float
+    counts: pd.DataFrame, stages: list[str], ahead: list[str], horizon: float, interval: float
 ) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
         {"stage": stages[place], "next_stage": following}
-        | _row(counts[counts["stage"].eq(place)], until, horizon, interval)
+        | _row(counts[counts["stage"].eq(place)], horizon, interval)
         for place, following in enumerate(ahead)
     ]
     return pd.DataFrame(rows)
 
 
-def _row(counts: pd.DataFrame, until: pd.Timestamp, horizon: float, interval: float) -> dict:
+def _row(counts: pd.DataFrame, horizon: float, interval: float) -> dict:
     """Measure one step; where it cannot be told the numbers are empty and the status says why."""
     curve = curve_of(counts)
     empty = dict.fromkeys(("rate", "low", "high", "lost"), np.nan)
@@ -219,21 +221,21 @@ def _curve(first: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([start, frame], ignore_index=True)
 
 
-def _headline(
-    steps: pd.DataFrame, whole: pd.DataFrame, stages: list[str], horizon: float, interval: float, bound: bool
-) -> str:
+def _headline(steps: pd.DataFrame, whole: pd.DataFrame, stages: list[str], horizon: float, bound: bool) -> str:
     told, way = steps[steps["status"].eq(OK)], whole.iloc[0]
     label = " at most (losses are not recorded: an upper bound)" if bound else ""
     first = ""
     if way["status"] == OK:
         first = (
-            f"{way['rate']:.0%} [{way['low']:.0%}; {way['high']:.0%}] of deals that reach {stages[0]} are won within "
+            f"{way['rate']:.0%} [{way['low']:.0%}; {way['high']:.0%}] of deals that reach {stages[0]} are won "
+            "within "
             f"{horizon:g} days{label}; "
         )
     weak = told.loc[told["rate"].idxmin()]
     said = (
         f"{first}the fewest go on from {weak['stage']} to {weak['next_stage']}: {weak['rate']:.0%} "
-        f"[{weak['low']:.0%}; {weak['high']:.0%}] of {weak['n']:,}{'' if first else label} within {horizon:g} days."
+        f"[{weak['low']:.0%}; {weak['high']:.0%}] of {weak['n']:,}{'' if first else label} within {horizon:g} "
+        "days."
     )
     return said[0].upper() + said[1:]
 

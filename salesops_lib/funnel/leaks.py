@@ -33,8 +33,8 @@ def loss_reasons(book: Book, period: Period, *, column: str = "loss_reason") -> 
     Returns
     -------
     DataFrame
-        The most frequent first: `reason`, `deals`, `share` of lost deals with `low` and `high`, `amount` (last known),
-        `stage` most were lost from, `win_rate` (against this competitor; empty for
+        The most frequent first: `reason`, `deals`, `share` of lost deals with `low` and `high`, `amount` (last
+        known), `stage` most were lost from, `win_rate` (against this competitor; empty for
         reasons, and where competitors are told of lost deals alone).
 
     Raises
@@ -85,7 +85,8 @@ def source_quality(book: Book, period: Period) -> pd.DataFrame:
     DataFrame
         The largest first: `source`, `leads`, `lead_share`, `qualified` (within 30 days) with `qualified_low` and
         `qualified_high`, `win_rate` with `win_low` and `win_high`, `size`, `cycle_days`, `won_amount`, `n_won`,
-        `flag` (``many leads, few qualified`` where a tenth of the leads or more qualify surely less than all others).
+        `flag` (``many leads, few qualified`` where a tenth of the leads or more qualify surely less than all
+        others).
 
     Raises
     ------

@@ -32,8 +32,8 @@ class Levers:
     headline
         The stage whose point is worth most.
     table
-        One row a lever, the dearest first: `lever`, `unit` (``1 point``, ``1 %``, ``1 day``), `now`, `worth` (bookings
-        more a quarter for one unit) with `low` and `high`, `p_best` (chance to be the dearest stage).
+        One row a lever, the dearest first: `lever`, `unit` (``1 point``, ``1 %``, ``1 day``), `now`, `worth`
+        (bookings more a quarter for one unit) with `low` and `high`, `p_best` (chance to be the dearest stage).
     bookings
         Expected bookings a quarter from the fitted funnel: volume × stages × size.
     """
@@ -63,8 +63,8 @@ def rank_levers(
     per_quarter
         Deals a quarter that reach the first stage.
     cycle_days
-        Typical days from creation to won; the worth of a day holds where reps are busy all the time, so that a shorter
-        cycle means more deals (velocity K10).
+        Typical days from creation to won; the worth of a day holds where reps are busy all the time, so that a
+        shorter cycle means more deals (velocity K10).
 
     Raises
     ------
@@ -73,15 +73,16 @@ def rank_levers(
 
     Notes
     -----
-    K43. Bookings are a product, so the derivative by a stage's rate is bookings ÷ rate. Intervals from draws: rates
-    normal on the logit scale, volume Poisson, mean size by its standard error.
+    K43. Bookings are a product, so the derivative by a stage's rate is bookings ÷ rate. Intervals from draws:
+    rates normal on the logit scale, volume Poisson, mean size by its standard error.
     """
     import pandas as pd
 
     steps = conversion.steps
     if steps["rate"].isna().any():
         row = steps[steps["rate"].isna()].iloc[0]
-        raise InsufficientData(f"Levers: no rate from {row['stage']} ({row['status']})", needed=30, got=int(row["n"]),
+        raise InsufficientData(f"Levers: no rate from {row['stage']} ({row['status']})", needed=30,
+                               got=int(row["n"]),
                                of="deals")  # fmt: skip
     sizes = stats.to_float(amounts)
     if len(sizes) < LEAST_WON:
@@ -125,8 +126,8 @@ def rank_initiatives(levers: Levers, initiatives: pd.DataFrame, *, interval: flo
     levers
         From `rank_levers`.
     initiatives
-        One row an initiative: `initiative`, `lever` (as in `levers.table`), `shift_low`, `shift_high` (units of the
-        lever, the range it will plausibly move by), `cost` (a quarter).
+        One row an initiative: `initiative`, `lever` (as in `levers.table`), `shift_low`, `shift_high` (units of
+        the lever, the range it will plausibly move by), `cost` (a quarter).
 
     Returns
     -------
@@ -155,7 +156,8 @@ def rank_initiatives(levers: Levers, initiatives: pd.DataFrame, *, interval: flo
     best = np.bincount(per_cost.argmax(axis=1), minlength=len(cost)) / len(per_cost)
     low, high = np.quantile(worth, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
     out = initiatives.assign(
-        worth=worth.mean(axis=0), low=low, high=high, per_cost=per_cost.mean(axis=0), p_pays=(per_cost > 1).mean(axis=0),
+        worth=worth.mean(axis=0), low=low, high=high, per_cost=per_cost.mean(axis=0),
+        p_pays=(per_cost > 1).mean(axis=0),
         p_best=best,
     )  # fmt: skip
     return out.sort_values("per_cost", ascending=False, ignore_index=True)
@@ -167,7 +169,8 @@ def velocity_change(before: dict[str, float], after: dict[str, float]) -> dict[s
     Parameters
     ----------
     before, after
-        `deals` (open, qualified), `win_rate` (projected), `size`, `cycle_days` (Kaplan–Meier), all of one population.
+        `deals` (open, qualified), `win_rate` (projected), `size`, `cycle_days` (Kaplan–Meier), all of one
+        population.
 
     Returns
     -------

@@ -38,9 +38,9 @@ def project_cohorts(
 
     Notes
     -----
-    Cause-specific hazards by day: the cohort's own while 30 or more are at risk, pooled ones beyond (the chain ladder
-    with censoring); the interval comes from resampling the deals of each cohort. A real change of pace is seen only as
-    far as the cohort has lived: the pooled tail pulls it towards the past.
+    Cause-specific hazards by day: the cohort's own while 30 or more are at risk, pooled ones beyond (the chain
+    ladder with censoring); the interval comes from resampling the deals of each cohort. A real change of pace is
+    seen only as far as the cohort has lived: the pooled tail pulls it towards the past.
     """
     import pandas as pd
 

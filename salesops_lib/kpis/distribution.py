@@ -221,8 +221,8 @@ def shares_of_leads(facts: Facts) -> pd.DataFrame:
     DataFrame
         One row a person: `rep`, `leads`, `due` (leads that fall to them at random, by the days they were there),
         `hours` (available), `p_value` (two-sided, exact but for leads of unlike chance), `expected_customers` and
-        `due_customers` (each lead counting its expected win rate; empty where that is not known). No row where fewer
-        than two people share the leads, or these are too few.
+        `due_customers` (each lead counting its expected win rate; empty where that is not known). No row where
+        fewer than two people share the leads, or these are too few.
     """
     import pandas as pd
     from scipy.stats import binom

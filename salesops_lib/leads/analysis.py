@@ -1,4 +1,4 @@
-"""Leads and activity of a period on one page: answered in time, fairly shared, worth having; where the day goes."""
+"""Leads and activity on one page: answered in time, fairly shared, worth having; where the day goes."""
 
 from __future__ import annotations
 
@@ -52,11 +52,12 @@ class Review:
     speed
         Whether a quick answer helps (`Speed`).
     cohorts
-        Qualification by month of creation: `cohort`, `n`, `rate` (within 30 days) with `low` and `high`, `is_young`.
+        Qualification by month of creation: `cohort`, `n`, `rate` (within 30 days) with `low` and `high`,
+        `is_young`.
     fairness
         One row a person who gets leads: `rep`, `leads`, `due`, `hours`, `per_hour`, `expected_customers`,
-        `due_customers`, `value_share` (expected customers ÷ due), `is_unfair` (further from chance than chance goes,
-        false discoveries held at 5 %).
+        `due_customers`, `value_share` (expected customers ÷ due), `is_unfair` (further from chance than chance
+        goes, false discoveries held at 5 %).
     tests
         K38 of the company: `variant`, `value`, `low`, `high`, `note`.
     score
@@ -220,7 +221,8 @@ def _cohorts(own: Facts) -> pd.DataFrame:
         found = Curve.of(days[here], outcome[here.to_numpy()]).share_by(QUALIFY_DAYS)
         young = bool(rows.loc[here, "seen"].min() < QUALIFY_DAYS)
         value = (found.value, found.low, found.high) if found.status == OK else (np.nan,) * 3
-        out.append(dict(zip(("cohort", "n", "is_young", "rate", "low", "high"), (name, int(here.sum()), young, *value),
+        out.append(dict(zip(("cohort", "n", "is_young", "rate", "low", "high"), (name, int(here.sum()), young,
+                   *value),
                             strict=True)))  # fmt: skip
     return pd.DataFrame(out)
 
@@ -273,7 +275,8 @@ def _headline(response, speed, fairness) -> str:
         row = response.iloc[0]
         said.append(
             f"Half of {number(row['n'], 'count')} leads are answered within {number(row['median'], 'hours')} "
-            f"({number(row['business'], 'hours')} of business time), {number(row['in_time'], 'percent')} within a day"
+            f"({number(row['business'], 'hours')} of business time), {number(row['in_time'], 'percent')} within "
+            "a day"
         )
     if not isinstance(speed, InsufficientData):
         ratio = speed.ratio
@@ -301,16 +304,20 @@ UNITS = {
     **dict.fromkeys(("in_time", "rate", "quick_rate", "later_rate", "chance", "observed", "unobserved"), "share"),
     **dict.fromkeys(("value_share", "value"), "times"),
     **dict.fromkeys(("calls", "calls_typical"), "per_day"),
-    "due": "", "meetings": "per_week", "talk": "minutes", "cohort": "date", "is_unfair": "flag", "is_young": "flag",
+    "due": "", "meetings": "per_week", "talk": "minutes", "cohort": "date", "is_unfair": "flag",
+    "is_young": "flag",
 }  # fmt: skip
 RANGES = {
-    "median": ("median_low", "median_high"), "p90": ("p90_low", "p90_high"), "business": ("business_low", "business_high"),
+    "median": ("median_low", "median_high"), "p90": ("p90_low", "p90_high"), "business": ("business_low",
+    "business_high"),
     "in_time": ("in_time_low", "in_time_high"), "rate": ("low", "high"), "value": ("low", "high"),
     "observed": ("observed_low", "observed_high"),
 }  # fmt: skip
 LABELS = {
-    "name": "", "median": "half by [95 %]", "p90": "9 in 10 by [95 %]", "business": "half by, business clock [95 %]",
+    "name": "", "median": "half by [95 %]", "p90": "9 in 10 by [95 %]",
+    "business": "half by, business clock [95 %]",
     "in_time": "within a day [95 %]", "rate": "qualified [95 %]", "due": "by turn", "value_share": "value ÷ due",
-    "is_unfair": "beyond chance", "calls": "calls K15", "calls_typical": "calls, pulled back", "meetings": "meetings K18",
+    "is_unfair": "beyond chance", "calls": "calls K15", "calls_typical": "calls, pulled back",
+    "meetings": "meetings K18",
     "talk": "talk K16", "observed": "observed K19 [95 %]", "is_young": "young",
 }  # fmt: skip

@@ -40,7 +40,8 @@ def plot_waiting(result: Review, *, ax: Axes | None = None) -> Axes:
         part = rows[rows["clock"].eq(clock)]
         ax.step(part["hours"], part["waiting"], style, where="post", color=colour, label=f"{clock} clock")
     ax.axhline(0.5, color=MUTED, linewidth=0.8)
-    ax.set(xlim=(0, LONGEST_H), ylim=(0, 1), title="Leads still waiting for an answer", xlabel="hours since creation",
+    ax.set(xlim=(0, LONGEST_H), ylim=(0, 1), title="Leads still waiting for an answer",
+           xlabel="hours since creation",
            ylabel="")  # fmt: skip
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(frameon=False, fontsize=8)
@@ -161,7 +162,8 @@ def describe_reliability(result: Review) -> str:
     held = int(((found.reliability["low"] <= found.reliability["told"])
                 & (found.reliability["told"] <= found.reliability["high"])).sum())  # fmt: skip
     return (
-        f"Reliability diagram of the lead score on {found.n:,} newer leads: {held} of {len(found.reliability)} tenths came "
+        f"Reliability diagram of the lead score on {found.n:,} newer leads: {held} of {len(found.reliability)} "
+        "tenths came "
         f"as told, slope {found.slope.value:.2f}, intercept {found.intercept.value:+.2f}."
     )
 
@@ -180,7 +182,8 @@ def plot_day(result: Review, *, ax: Axes | None = None) -> Axes:
     rows = rows.dropna(subset=["observed"]).iloc[::-1].reset_index(drop=True)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.1 + 0.22 * len(rows)))[1]
     ax.barh(rows.index, rows["observed"], color=ACCENT, height=0.66, zorder=2, label=OBSERVED)
-    ax.barh(rows.index, 1 - rows["observed"], left=rows["observed"], facecolor="white", edgecolor="#c9d2d9", height=0.66,
+    ax.barh(rows.index, 1 - rows["observed"], left=rows["observed"], facecolor="white", edgecolor="#c9d2d9",
+            height=0.66,
             hatch="...", zorder=1, label="not observed")  # fmt: skip
     ax.hlines(rows.index, rows["observed_low"], rows["observed_high"], color=INK, linewidth=1.2, zorder=3)
     ax.set_yticks(rows.index, rows["rep"], fontsize=8)

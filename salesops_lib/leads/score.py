@@ -76,7 +76,8 @@ def score_leads(book: Book) -> LeadScore:
     best, rate = found.reliability.iloc[-1], found.won / found.n
     kept = "keep their word" if found.intercept.is_noise else "have drifted"
     headline = (
-        f"The best tenth of leads become customers {best['came'] / rate:.1f}× as often as all ({best['came']:.0%} against "
+        f"The best tenth of leads become customers {best['came'] / rate:.1f}× as often as all "
+        f"({best['came']:.0%} against "
         f"{rate:.0%} within {horizon} days); chances {kept} (slope {found.slope.value:.2f}, intercept "
         f"{found.intercept.value:+.2f})."
     )

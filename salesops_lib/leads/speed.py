@@ -60,8 +60,8 @@ def compare_speed(leads: pd.DataFrame, *, within: Sequence[str], level: float = 
 
     Notes
     -----
-    Risk ratio of Mantel and Haenszel with the variance of Greenland and Robins (1985). Observational: what the groups
-    do not hold alike still confounds.
+    Risk ratio of Mantel and Haenszel with the variance of Greenland and Robins (1985). Observational: what the
+    groups do not hold alike still confounds.
     """
     within = list(within)
     if not within:
@@ -112,7 +112,9 @@ def _mantel_haenszel(table: pd.DataFrame, level: float) -> Estimate:
 def _headline(ratio: Estimate, naive: Estimate) -> str:
     said = "no more than chance" if ratio.low <= 1 <= ratio.high else "more than chance"
     return (
-        f"Like for like, leads answered quickly qualify {ratio.value:.2f}× as often [{ratio.low:.2f}; {ratio.high:.2f}], "
-        f"{said}; the plain ratio is {naive.value:.2f}× and also holds which leads are answered quickly. Observed, not "
+        f"Like for like, leads answered quickly qualify {ratio.value:.2f}× as often [{ratio.low:.2f}; "
+        f"{ratio.high:.2f}], "
+        f"{said}; the plain ratio is {naive.value:.2f}× and also holds which leads are answered quickly. "
+        "Observed, not "
         "tried out."
     )
