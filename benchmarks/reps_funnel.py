@@ -140,8 +140,9 @@ def stage(each: int, runs: int = 40) -> None:
         spent = rng.lognormal(np.log(30), 0.8, each)
         end, ids = born + pd.to_timedelta(spent, unit="D"), np.arange(each).astype(str)
         outcome = np.where(rng.random(each) < 0.5, "won", "lost")
-        moves = pd.concat([pd.DataFrame({"opportunity_id": ids, "stage": "open", "entered_at": born}),
-                           pd.DataFrame({"opportunity_id": ids, "stage": outcome, "entered_at": end})])  # fmt: skip
+        opened = pd.DataFrame({"opportunity_id": ids, "stage": "open", "entered_at": born})
+        closed = pd.DataFrame({"opportunity_id": ids, "stage": outcome, "entered_at": end})
+        moves = pd.concat([opened, closed])
         options = {"as_of": as_of - pd.Timedelta(seconds=1), "horizon_days": 30}
         found = measure_conversion(moves, ["open", "won", "lost"], **options).steps
         rows.append([found["median_days"].iloc[0] - 30, np.median(spent[end < as_of]) - 30])

@@ -305,8 +305,10 @@ def test_a_point_of_a_stage_is_worth_bookings_over_its_rate():
     assert (table["low"] < table["worth"]).all()
     assert (table["worth"] < table["high"]).all()
     assert "demo → won" in found.headline
-    few = pd.DataFrame({"initiative": ["qualify better", "train"], "lever": ["qualify → demo", "demo → won"],
-                        "shift_low": [0.0, 1.0], "shift_high": [2.0, 3.0], "cost": [1_000.0, 50_000.0]})  # fmt: skip
+    few = pd.DataFrame(
+        [("qualify better", "qualify → demo", 0.0, 2.0, 1_000.0), ("train", "demo → won", 1.0, 3.0, 50_000.0)],
+        columns=["initiative", "lever", "shift_low", "shift_high", "cost"],
+    )
     ranked = rank_initiatives(found, few).set_index("initiative")
     assert ranked.index[0] == "qualify better"
     assert ranked.loc["qualify better", "worth"] == pytest.approx(1 * found.bookings * 0.015, rel=0.1)
