@@ -210,7 +210,7 @@ RANGES = {"adjusted_rate": ("low", "high"), "rate": ("low", "high"), "gap": ("ga
 LABELS = {
     "user_id": "rep", "n": "deals", "raw_rate": "raw", "expected_rate": "mix gives",
     "adjusted_rate": "at team mix [90 %]",
-    "rate": "rate [90 %]", "team_rate": "team", "p_below": "surely below", "gap": "part of the gap [90 %]",
+    "rate": "rate", "team_rate": "team", "p_below": "surely below", "gap": "part of the gap",
     "worth": "worth a quarter", "over_team": "over team", "p_top_quartile": "in best quarter",
     "p_bottom_quartile": "in last quarter", "rank_low": "rank from", "rank_high": "to", "note": "", "verdict": "",
     "on_pace": "against the curve", "linear": "against the calendar", "next_stage": "next",

@@ -92,7 +92,8 @@ def profile_skills(
     worth
         Mean amount of a won deal.
     per_quarter
-        Deals a quarter that reach the first stage, by `user_id`.
+        Deals a quarter that reach the first stage, by `user_id`; reps who are not in it are compared but not
+        shown.
 
     Raises
     ------
@@ -125,6 +126,9 @@ def profile_skills(
     value = worth * (per_quarter.reindex(reps).fillna(0).to_numpy() if per_quarter is not None else 0.0)
     stages = _stage_rows(by_stage, order, follows, reps, drawn, team, parts, value, interval)
     summary = _rep_rows(stages, reps, parts, value, interval)
+    if per_quarter is not None:  # who takes on no deals any more is nobody to coach
+        stages, summary = (rows[rows["user_id"].isin(per_quarter.index)] for rows in (stages, summary))
+        stages, summary = stages.reset_index(drop=True), summary.reset_index(drop=True)
     return SkillProfile(_headline(summary), stages, summary, by_stage)
 
 

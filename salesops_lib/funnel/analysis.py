@@ -95,6 +95,26 @@ class Review:
         return self.velocity.assign(**written)
 
     @property
+    def change_shown(self) -> pd.DataFrame | InsufficientData:
+        """Change of the win rate with its parts named as such."""
+        if isinstance(self.change, InsufficientData):
+            return self.change
+        return self.change.rename(columns={"mix": "by_mix", "rate": "by_rate"})
+
+    @property
+    def worth_shown(self) -> pd.DataFrame | InsufficientData:
+        """Table of the levers with each lever's present level in its own unit."""
+        if isinstance(self.levers, InsufficientData):
+            return self.levers
+        rows = self.levers.table
+        units = (
+            rows["lever"]
+            .map({"deals created": "count", "deal size": "money", "sales cycle": "days"})
+            .fillna("share")
+        )
+        return rows.assign(now=[number(value, unit) for value, unit in zip(rows["now"], units, strict=True)])
+
+    @property
     def worth(self) -> pd.DataFrame | InsufficientData:
         """Table of the levers."""
         return self.levers if isinstance(self.levers, InsufficientData) else self.levers.table
@@ -257,11 +277,11 @@ def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
 UNITS = {
     **dict.fromkeys(("rate", "lost", "share", "lead_share", "qualified", "win_rate", "rate_before", "rate_after",
                      "ultimate", "p_best"), "share"),
-    **dict.fromkeys(("mix", "total"), "points"),
+    **dict.fromkeys(("by_mix", "by_rate", "total"), "points"),
     **dict.fromkeys(("n", "reached", "at_risk", "deals", "leads", "n_won", "n_before", "n_after"), "count"),
     **dict.fromkeys(("median_days", "p90_days", "cycle_days", "days", "limit_days", "age_days"), "days"),
     **dict.fromkeys(("amount", "size", "won_amount", "worth", "effect"), "money"),
-    "cohort": "date", "before": "shown", "after": "shown",
+    "cohort": "date", "before": "shown", "after": "shown", "now": "shown",
 }  # fmt: skip
 RANGES = {
     "rate": ("low", "high"), "share": ("low", "high"), "worth": ("low", "high"),

@@ -19,7 +19,7 @@ from salesops_lib.kpis.leads import QUALIFY_DAYS
 from salesops_lib.leads.score import LeadScore, score_leads
 from salesops_lib.leads.speed import Speed, compare_speed
 from salesops_lib.periods import Period
-from salesops_lib.present import fitted, number
+from salesops_lib.present import fitted, interval, number
 from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ACTIVITY = {
     "K15": "calls", "K16": "talk", "K18": "meetings", "K19": "observed",
 }  # fmt: skip
 FALSE_DISCOVERIES = 0.05
-SCORE_BANDS = 4
+SCORE_BANDS = {0: "lowest quarter", 1: "second quarter", 2: "third quarter", 3: "best quarter"}
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Review:
         Qualification by month of creation: `cohort`, `n`, `rate` (within 30 days) with `low` and `high`,
         `is_young`.
     fairness
-        One row a person who gets leads: `rep`, `leads`, `due`, `hours`, `per_hour`, `expected_customers`,
+        One row a person who gets leads: `rep`, `leads`, `due`, `hours`, `per_100_hours`, `expected_customers`,
         `due_customers`, `value_share` (expected customers ÷ due), `is_unfair` (further from chance than chance
         goes, false discoveries held at 5 %).
     tests
-        K38 of the company: `variant`, `value`, `low`, `high`, `note`.
+        K38 of the company: `variant`, `value` (written with its 95 % interval), `note`.
     score
         Chances of open leads (`LeadScore`).
     activity
@@ -199,7 +199,9 @@ def _speed(own: Facts, quick_hours: float) -> Speed:
     rows = rows.assign(
         is_quick=rows["is_answered"] & (rows["business_wait"] <= quick_hours),
         is_good=rows["qualified"] <= QUALIFY_DAYS,
-        score=pd.cut(score, np.unique(cuts), include_lowest=True).astype(str),
+        score=pd.cut(score, np.unique(cuts), labels=False, include_lowest=True)
+        .map(SCORE_BANDS)
+        .fillna("no score"),
         arrived=np.where(hour.between(9, 16), "office hours", "other hours"),
     )
     return compare_speed(rows, within=("source", "segment", "score", "arrived"))
@@ -234,7 +236,7 @@ def _fairness(own: Facts) -> pd.DataFrame:
     if rows.empty:
         raise InsufficientData("Lead distribution", needed=2, got=0, of="people who share enough leads")
     rows["rep"] = facts.named(own.book, "rep", rows["rep"])
-    rows["per_hour"] = rows["leads"] / rows["hours"]
+    rows["per_100_hours"] = 100 * rows["leads"] / rows["hours"]
     rows["value_share"] = rows["expected_customers"] / rows["due_customers"]
     rows["is_unfair"] = false_discovery_control(rows["p_value"].clip(0, 1)) < FALSE_DISCOVERIES
     return rows.sort_values("rep", ignore_index=True)
@@ -245,7 +247,11 @@ def _tests(book: Book, window: Period) -> pd.DataFrame:
     told = found[found["status"].eq(OK)]
     if told.empty:
         raise InsufficientData(f"Fairness: {found['note'].iloc[0]}", needed=2, got=0, of="people who share leads")
-    return told[["variant", "value", "low", "high", "note"]].reset_index(drop=True)
+    written = [
+        f"{number(row.value, row.unit)} {interval(row.low, row.high, row.unit)}".strip()
+        for row in told.itertuples()
+    ]
+    return told[["variant", "note"]].assign(value=written)[["variant", "value", "note"]].reset_index(drop=True)
 
 
 def _activity(book: Book, window: Period) -> pd.DataFrame:
@@ -299,25 +305,27 @@ def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
 
 
 UNITS = {
-    **dict.fromkeys(("n", "leads", "quick", "later", "band"), "count"),
+    **dict.fromkeys(("n", "leads", "quick", "later", "band", "due", "per_100_hours", "expected_customers",
+                     "due_customers"), "count"),
     **dict.fromkeys(("median", "p90", "business", "hours"), "hours"),
     **dict.fromkeys(("in_time", "rate", "quick_rate", "later_rate", "chance", "observed", "unobserved"), "share"),
-    **dict.fromkeys(("value_share", "value"), "times"),
+    **dict.fromkeys(("value_share",), "times"),
     **dict.fromkeys(("calls", "calls_typical"), "per_day"),
-    "due": "", "meetings": "per_week", "talk": "minutes", "cohort": "date", "is_unfair": "flag",
+    "value": "shown", "p_value": "percent",
+    "meetings": "per_week", "talk": "minutes", "cohort": "date", "is_unfair": "flag",
     "is_young": "flag",
 }  # fmt: skip
 RANGES = {
-    "median": ("median_low", "median_high"), "p90": ("p90_low", "p90_high"), "business": ("business_low",
-    "business_high"),
-    "in_time": ("in_time_low", "in_time_high"), "rate": ("low", "high"), "value": ("low", "high"),
-    "observed": ("observed_low", "observed_high"),
+    "median": ("median_low", "median_high"), "p90": ("p90_low", "p90_high"),
+    "business": ("business_low", "business_high"), "in_time": ("in_time_low", "in_time_high"),
+    "rate": ("low", "high"), "observed": ("observed_low", "observed_high"),
 }  # fmt: skip
 LABELS = {
     "name": "", "median": "half by [95 %]", "p90": "9 in 10 by [95 %]",
     "business": "half by, business clock [95 %]",
     "in_time": "within a day [95 %]", "rate": "qualified [95 %]", "due": "by turn", "value_share": "value ÷ due",
-    "is_unfair": "beyond chance", "calls": "calls K15", "calls_typical": "calls, pulled back",
+    "is_unfair": "beyond chance",
+    "p_value": "chance alone", "value": "[95 %]", "calls": "calls K15", "calls_typical": "calls, pulled back",
     "meetings": "meetings K18",
     "talk": "talk K16", "observed": "observed K19 [95 %]", "is_young": "young",
 }  # fmt: skip
