@@ -3,9 +3,9 @@
 Rates are a logistic model with a random effect a unit. Its posterior is Gaussian around the mode for each spread τ
 of the effects, and τ is integrated: the restricted likelihood by Laplace's approximation (Patterson and Thompson
 1971; Tierney and Kadane 1986; Rue, Martino and Chopin 2009) times a prior of √τ. So the error of the mix effects
-and that of τ are in every interval. With a flat prior 90 % intervals held 85 % of simulated truths at ten cases a
-unit, with this one 89 %; from thirty cases on both do the same. Means are pooled by the normal model of Morris
-(1983), counts by the gamma–Poisson one.
+and that of τ are in every interval. On the same simulations a flat prior gave
+intervals that held three points less often at ten cases a unit, and as often at 150. Means are pooled by the
+normal model of Morris (1983), counts by the gamma–Poisson one.
 """
 
 from __future__ import annotations
