@@ -87,35 +87,28 @@ def rank_levers(
     sizes = stats.to_float(amounts)
     if len(sizes) < LEAST_WON:
         raise InsufficientData("Levers", needed=LEAST_WON, got=len(sizes), of="won deals with an amount")
-    rng = np.random.default_rng(SEED)
+    rng, mean = np.random.default_rng(SEED), float(sizes.mean())
     rates, volume, size = _draw_rates(conversion, rng), _volume(per_quarter, rng), _mean(sizes, rng)
+    point = float(np.prod(steps["rate"])) * per_quarter * mean
+    stages = [f"{a} → {b}" for a, b in zip(steps["stage"], steps["next_stage"], strict=True)]
+    # lever: unit, present level, what one unit does to bookings at the point and in the draws
+    levers = {
+        name: ("1 point", rate, POINT / rate, POINT / rates[:, k])
+        for k, (name, rate) in enumerate(zip(stages, steps["rate"], strict=True))
+    }
+    levers |= {VOLUME: ("1 %", per_quarter, POINT, POINT), SIZE: ("1 %", mean, POINT, POINT)}
+    if cycle_days > 1:  # not where it is unknown
+        sooner = cycle_days / (cycle_days - 1) - 1
+        levers[CYCLE] = ("1 day", cycle_days, sooner, sooner)
     whole = rates.prod(axis=1) * volume * size
-    draws = {f"{a} → {b}": whole / rates[:, k] * POINT
-             for k, (a, b) in enumerate(zip(steps["stage"], steps["next_stage"], strict=True))}  # fmt: skip
-    stages = list(draws)
-    draws |= {VOLUME: whole * POINT, SIZE: whole * POINT}
-    now = [*steps["rate"], per_quarter, float(sizes.mean())]
-    units = ["1 point"] * len(stages) + ["1 %", "1 %"]
-    if cycle_days == cycle_days and cycle_days > 1:
-        draws[CYCLE], now, units = (
-            whole * (cycle_days / (cycle_days - 1) - 1),
-            [*now, cycle_days],
-            [*units, "1 day"],
-        )
-    frame = pd.DataFrame(draws)
-    point = float(np.prod(steps["rate"])) * per_quarter * float(sizes.mean())
-    worth = [point * POINT / rate for rate in steps["rate"]] + [point * POINT] * 2
-    worth += [point * (cycle_days / (cycle_days - 1) - 1)] * (CYCLE in draws)
-    tails = [(1 - interval) / 2, (1 + interval) / 2]
-    low, high = frame.quantile(tails[0]).to_numpy(), frame.quantile(tails[1]).to_numpy()
-    best = frame[stages].idxmax(axis=1).value_counts(normalize=True)
-    table = pd.DataFrame(
-        {"lever": list(draws), "unit": units, "now": now, "worth": worth, "low": low, "high": high}
-    )
-    table["p_best"] = table["lever"].map(best).where(table["lever"].isin(stages)).fillna(
-        table["lever"].isin(stages).map({True: 0.0, False: np.nan}))  # fmt: skip
+    draws = pd.DataFrame({name: whole * drawn for name, (*_, drawn) in levers.items()})
+    rows = [(name, unit, now, point * share) for name, (unit, now, share, _) in levers.items()]
+    table = pd.DataFrame(rows, columns=["lever", "unit", "now", "worth"])
+    table["low"], table["high"] = draws.quantile([(1 - interval) / 2, (1 + interval) / 2]).to_numpy()
+    best = draws[stages].idxmax(axis=1).value_counts(normalize=True).reindex(stages, fill_value=0.0)
+    table["p_best"] = table["lever"].map(best)
     table = table.sort_values("worth", ascending=False, ignore_index=True)
-    return Levers(_headline(table, stages), table, point, frame)
+    return Levers(_headline(table, stages), table, point, draws)
 
 
 def rank_initiatives(levers: Levers, initiatives: pd.DataFrame, *, interval: float = 0.9) -> pd.DataFrame:
