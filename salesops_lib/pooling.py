@@ -377,6 +377,8 @@ def pool_rates(counts: pd.Series, exposure: pd.Series, *, level: float = 0.95) -
     from scipy.stats import gamma, nbinom
 
     y, t = np.asarray(counts, dtype=float), np.asarray(exposure, dtype=float)
+    if not y.sum():
+        raise InsufficientData("Pooling rates", needed=1, got=0, of="counts")
     overall = y.sum() / t.sum()
 
     def unlikely(log_shape):

@@ -165,7 +165,7 @@ def test_the_future_is_invisible():
     whole, cut = measure(rows, as_of=on(80)), measure([row for row in rows if row[2] <= 80], as_of=on(80))
     pd.testing.assert_frame_equal(whole.steps, cut.steps)
     pd.testing.assert_frame_equal(whole.cohorts, cut.cohorts)
-    at_noon = measure(usual(), as_of=on(20) + pd.Timedelta(hours=12))
+    at_noon = measure(usual(), as_of=on(20) + pd.Timedelta(hours=12), horizon_days=10)
     assert at_noon.curve["days"].max() == 20.5
 
 

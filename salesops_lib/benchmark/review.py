@@ -201,11 +201,13 @@ def _or_refusal(part: Callable[[], Part]) -> Part | InsufficientData:
 
 def _closed(book: Book, window: Period | None) -> pd.DataFrame:
     """Deals of new business with what they are compared by; `user_id` is the name of who gets the credit."""
+    import pandas as pd
+
     rows = facts.deals(book)
     rows = Facts(book, window, rows).closed() if window else rows[~rows["is_renewal"]]
     rows = rows[rows["rep"].ne(NOT_ASSIGNED)]
     start = book.users.drop_duplicates("user_id").set_index("user_id")["start_date"]
-    served = (rows["created_at"].dt.tz_localize(None) - rows["rep"].map(start)).dt.days
+    served = (rows["created_at"].dt.tz_localize(None) - pd.to_datetime(rows["rep"].map(start))).dt.days
     tenure = np.select(
         [served.isna(), *(served < days for days in TENURE_DAYS)], ["not known", *TENURE[:2]], TENURE[2]
     )
@@ -304,6 +306,8 @@ def _contest(book: Book, window: Period) -> Contest:
     won = Facts(book, window, facts.deals(book)).won().groupby("rep").size()
     rows = activities(book, window)
     met = rows[rows["type"].eq("meeting") & rows["outcome"].eq("held")].groupby("rep")["event"].nunique()
+    if met.empty:
+        raise InsufficientData("A contest for meetings and wins", needed=1, got=0, of="held meetings")
     active = people[people.index.isin(won.index)]
     frame = active.rename("days").to_frame()
     quarter = frame["days"].max() / max((window.end - window.start).days / QUARTER_DAYS, 1)

@@ -187,7 +187,7 @@ def _why_not(curve: Curve, horizon: float) -> str:
         return f"{NO_EXIT}: none of {curve.n} deals has left the stage"
     oldest = float(curve.time[-1])
     if oldest < horizon and curve.survival[-1] > 0:
-        return f"{TOO_YOUNG}: followed for {oldest:.0f} days, {horizon:g} asked"
+        return f"{TOO_YOUNG}: followed for {int(oldest)} days, {horizon:g} asked"
     return ""
 
 
