@@ -126,5 +126,7 @@ def test_unknown_mix_rep_and_period_are_refused(book):
 
 
 def test_before_the_first_deal_there_is_nothing_to_compare(sample_ws):
-    with pytest.raises(InsufficientData):
-        benchmark.review(sample_ws.book("2023-01-31"))
+    found = benchmark.review(sample_ws.book("2023-01-31"))
+    for part in (found.win_rate, found.profile, found.ramp, found.strengths, found.top):
+        assert isinstance(part, InsufficientData)
+    assert "there are 0" in found.headline

@@ -281,6 +281,8 @@ def _productivity(book: Book) -> pd.DataFrame:
     last = users["end_date"].fillna(pd.Timestamp(book.day)).clip(upper=pd.Timestamp(book.day))
     whole = np.floor((last - users["start_date"]).dt.days / MONTH_DAYS).clip(lower=0).astype(int)
     grid = [(rep, month) for rep, months in whole.items() for month in range(months)]
+    if not grid:
+        raise InsufficientData("Ramp curve", needed=10, got=0, of="reps in one month of tenure")
     frame = pd.DataFrame(grid, columns=["user_id", "month"])
     won = rows[rows["is_won"] & rows["rep"].isin(users.index)]
     month = np.floor((won["close_date"] - won["rep"].map(users["start_date"])).dt.days / MONTH_DAYS)
