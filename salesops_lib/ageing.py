@@ -23,8 +23,8 @@ def stalled_deals(book: Book) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Treat it as read-only. The largest first: `opportunity_id`, `user_id`, `rep` (name), `segment`, `stage`,
-        `days` in it, `limit_days`, `amount`.
+        Treat it as read-only. The largest first: `opportunity_id`, `name`, `user_id`, `rep` (name), `segment`,
+        `stage`, `days` in it, `limit_days`, `amount`.
 
     Raises
     ------
@@ -53,5 +53,7 @@ def stalled_deals(book: Book) -> pd.DataFrame:
     found = pd.concat(out).reset_index().rename(columns={"priced": "amount"})
     found["user_id"] = found["rep"]
     found["rep"] = facts.named(book, "rep", found["rep"])
-    columns = ["opportunity_id", "user_id", "rep", "segment", "stage", "days", "limit_days", "amount"]
+    names = book.table("opportunities", ["opportunity_id", "name"]).set_index("opportunity_id")["name"]
+    found["name"] = found["opportunity_id"].map(names).astype(object)
+    columns = ["opportunity_id", "name", "user_id", "rep", "segment", "stage", "days", "limit_days", "amount"]
     return found.sort_values("amount", ascending=False, ignore_index=True)[columns]

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from salesops_lib.benchmark import charts
 from salesops_lib.benchmark.compare import DIFFER, Benchmark
+from salesops_lib.benchmark.evidence import Evidence
 from salesops_lib.benchmark.limits import LEVELS, binomial_limit
 from salesops_lib.benchmark.review import Review
-from salesops_lib.benchmark.sheet import Sheet
+from salesops_lib.benchmark.sheet import SURE, Sheet
 from salesops_lib.errors import InsufficientData
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
 
@@ -29,7 +30,7 @@ def _needed(part):
     return part
 
 
-def _benchmark(result: Review | Benchmark) -> Benchmark:
+def _benchmark(result: Evidence | Benchmark) -> Benchmark:
     return result if isinstance(result, Benchmark) else _needed(result.win_rate)
 
 
@@ -43,7 +44,7 @@ def describe_attainment(result: Review) -> str:
     return charts.describe_attainment(_needed(result.summary))
 
 
-def plot_funnel(result: Review | Benchmark, *, ax: Axes | None = None) -> Axes:
+def plot_funnel(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes:
     """Draw how far each rep lies from what the mix gives, against the number of deals, with limits of chance.
 
     Raises
@@ -58,7 +59,7 @@ def plot_funnel(result: Review | Benchmark, *, ax: Axes | None = None) -> Axes:
     for (name, level), style in zip(LEVELS.items(), ("-", "--"), strict=True):
         for tail in ((1 - level) / 2, (1 + level) / 2):
             limit = binomial_limit(n, np.full(len(n), rate), tail) - rate
-            label = f"{'99.8' if name == '998' else name} % of chance" if tail < 0.5 else "_"
+            label = f"chance alone, {'99.8' if name == '998' else name} %" if tail < 0.5 else "_"
             ax.plot(n, limit, style, color=MUTED, linewidth=1, label=label)
     off, flagged = (reps["raw_rate"] - reps["expected_rate"]).to_numpy(), reps["is_flagged"].to_numpy()
     ax.scatter(reps["n"][~flagged], off[~flagged], s=26, color=ACCENT, zorder=3, label="rep")
@@ -70,13 +71,13 @@ def plot_funnel(result: Review | Benchmark, *, ax: Axes | None = None) -> Axes:
             ax.annotate(str(row.user_id), (row.n, row.raw_rate - row.expected_rate), xytext=(6, 0),
                         textcoords="offset points", fontsize=8, va="center")  # fmt: skip
     ax.axhline(0, color=INK, linewidth=1)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set(title="Win rate against what the mix gives", xlabel="closed deals", ylabel="points above or below")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.0f}".replace("-", "−")))
+    ax.set(title="Win rate against what the mix gives, points", xlabel="closed deals", ylabel="")
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax
 
 
-def describe_funnel(result: Review | Benchmark) -> str:
+def describe_funnel(result: Evidence | Benchmark) -> str:
     """Say in one sentence what `plot_funnel` shows."""
     found = _benchmark(result)
     out = found.reps[found.reps["is_flagged"]]
@@ -88,7 +89,7 @@ def describe_funnel(result: Review | Benchmark) -> str:
     )
 
 
-def plot_caterpillar(result: Review | Benchmark, *, ax: Axes | None = None) -> Axes:
+def plot_caterpillar(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes:
     """Draw each rep's adjusted win rate with its interval, and the raw one as a tick.
 
     Where reps cannot be told apart they stand by name, not by rate.
@@ -113,7 +114,7 @@ def plot_caterpillar(result: Review | Benchmark, *, ax: Axes | None = None) -> A
         ax.plot(row.adjusted_rate, y, "o" if apart else "D", color=colour, markersize=5)
         ax.plot(row.raw_rate, y, "|", color=SECOND, markersize=8, markeredgewidth=1.6)
     ax.plot([], [], "|", color=SECOND, label="raw", linestyle="none", markeredgewidth=1.6)
-    ax.plot([], [], "o-", color=MUTED, label=f"at the team's mix, {found.interval:.0%} interval")
+    ax.plot([], [], "o-", color=MUTED, label=f"at the team's mix, {number(found.interval, 'percent')} interval")
     ax.axvline(level, color=INK, linewidth=1.1, linestyle="--")
     ax.set_yticks(at, reps["user_id"], fontsize=8)
     ax.set_ylim(-0.8, len(reps) - 0.2)
@@ -124,7 +125,7 @@ def plot_caterpillar(result: Review | Benchmark, *, ax: Axes | None = None) -> A
     return ax
 
 
-def describe_caterpillar(result: Review | Benchmark) -> str:
+def describe_caterpillar(result: Evidence | Benchmark) -> str:
     """Say in one sentence what `plot_caterpillar` shows."""
     reps = _benchmark(result).reps.dropna(subset=["adjusted_rate"])
     level = reps["adjusted_rate"].mean()
@@ -138,7 +139,7 @@ def describe_caterpillar(result: Review | Benchmark) -> str:
     )
 
 
-def plot_ranks(result: Review | Benchmark, *, ax: Axes | None = None) -> Axes:
+def plot_ranks(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes:
     """Draw the range of ranks each rep may hold: what a league table hides.
 
     Raises
@@ -159,11 +160,13 @@ def plot_ranks(result: Review | Benchmark, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0.5, len(reps) + 0.5)
     ax.grid(axis="y", visible=False)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(title=f"Ranks that fit the data, {found.interval:.0%}", xlabel="rank (1 is best)", ylabel="")
+    ax.set(
+        title=f"Ranks that fit the data, {number(found.interval, 'percent')}", xlabel="rank (1 is best)", ylabel=""
+    )
     return ax
 
 
-def describe_ranks(result: Review | Benchmark) -> str:
+def describe_ranks(result: Evidence | Benchmark) -> str:
     """Say in one sentence what `plot_ranks` shows."""
     reps = _benchmark(result).reps
     wide = (reps["rank_high"] - reps["rank_low"] + 1).median()
@@ -204,7 +207,7 @@ def describe_stages(result: Sheet) -> str:
     return f"Bars of what each stage adds to the way of {result.name}'s deals to a win, against the team: {told}."
 
 
-def plot_strengths(result: Review, *, ax: Axes | None = None) -> Axes:
+def plot_strengths(result: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw rep × segment strengths as a matrix: points over the team there, pale where chance may explain it.
 
     Raises
@@ -213,34 +216,69 @@ def plot_strengths(result: Review, *, ax: Axes | None = None) -> Axes:
         Where they cannot be told.
     """
     rows = _needed(result.strengths)
-    wide = rows.pivot(index="user_id", columns="segment", values="over_team").sort_index(ascending=False)
-    sure = rows.pivot(index="user_id", columns="segment", values="p_above").reindex(wide.index)
-    ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.1 + ROW_IN * len(wide)))[1]
-    most = max(float(np.nanmax(np.abs(wide.to_numpy()))), 0.01)
-    certain = wide.to_numpy() * np.abs(2 * sure.to_numpy() - 1)
-    ax.pcolormesh(certain, cmap="PuOr_r", vmin=-1.5 * most, vmax=1.5 * most, edgecolor="white", linewidth=1)
-    for (y, x), value in np.ndenumerate(wide.to_numpy()):
+    columns = sorted(rows["segment"].unique())
+    return _matrix(rows.rename(columns={"over_team": "points"}), "segment", columns,
+                   "Points against the team in each segment", ax)  # fmt: skip
+
+
+def plot_skills(result: Evidence, *, ax: Axes | None = None) -> Axes:
+    """Draw rep × stage as a matrix: points of the whole way that each stage brings or costs.
+
+    Raises
+    ------
+    InsufficientData
+        Where skill by stage cannot be told.
+    """
+    rows = _needed(result.profile).stages
+    rows = rows.assign(p_above=1 - rows["p_below"], points=rows["gap"])
+    return _matrix(rows, "stage", list(dict.fromkeys(rows["stage"])), "Points of win rate by stage left", ax)
+
+
+def _matrix(rows: pd.DataFrame, by: str, columns: list[str], title: str, ax: Axes | None) -> Axes:
+    """Draw `points` of rep × column with the deals behind each; colour fades where chance may explain them."""
+    points, sure, n = (
+        rows.pivot(index="user_id", columns=by, values=name)[columns].sort_index(ascending=False)
+        for name in ("points", "p_above", "n")
+    )
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.1 + ROW_IN * len(points)))[1]
+    most = max(float(np.nanmax(np.abs(points.to_numpy()))), 0.01)
+    shade = points.to_numpy() * np.abs(2 * sure.to_numpy() - 1)
+    ax.pcolormesh(shade, cmap="PuOr_r", vmin=-2.5 * most, vmax=2.5 * most, edgecolor="white", linewidth=1)
+    for (y, x), value in np.ndenumerate(points.to_numpy()):
         if value == value:
-            clear = not 0.1 <= sure.to_numpy()[y, x] <= 0.9
-            ax.text(x + 0.5, y + 0.5, number(value, "points", signed=True), ha="center", va="center", fontsize=7,
-                    weight="bold" if clear else "normal", color=INK if clear else MUTED)  # fmt: skip
-    ax.set_xticks(np.arange(wide.shape[1]) + 0.5, wide.columns)
-    ax.set_yticks(np.arange(len(wide)) + 0.5, wide.index, fontsize=8)
+            clear = not 1 - SURE <= sure.to_numpy()[y, x] <= SURE
+            said = f"{number(value, 'points', signed=True).removesuffix(' pts')}  ({n.to_numpy()[y, x]:.0f})"
+            ax.text(x + 0.5, y + 0.5, said, ha="center", va="center", fontsize=7, color=INK,
+                    weight="bold" if clear else "normal")  # fmt: skip
+    ax.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=8)
+    ax.set_yticks(np.arange(len(points)) + 0.5, points.index, fontsize=8)
     ax.grid(visible=False)
-    ax.set(title="Strengths: points over the team in the segment", xlabel="bold: nine in ten sure", ylabel="")
+    ax.set_title(title)
+    ax.set_xlabel("points against the team (deals); bold: nine in ten sure", fontsize=8)
+    ax.set_ylabel("")
     return ax
 
 
-def describe_strengths(result: Review) -> str:
+def describe_strengths(result: Evidence) -> str:
     """Say in one sentence what `plot_strengths` shows."""
     rows = _needed(result.strengths)
-    clear = rows[~rows["p_above"].between(0.1, 0.9)]
     top = rows.loc[rows["over_team"].idxmax()]
+    return _describe_matrix(rows, "segment", top["over_team"], f"{top['user_id']} in {top['segment']}")
+
+
+def describe_skills(result: Evidence) -> str:
+    """Say in one sentence what `plot_skills` shows."""
+    rows = _needed(result.profile).stages
+    last = rows.loc[rows["gap"].idxmin()]
+    named = f"{last['user_id']} out of {last['stage']}"
+    return _describe_matrix(rows.assign(p_above=1 - rows["p_below"]), "stage", last["gap"], named)
+
+
+def _describe_matrix(rows: pd.DataFrame, by: str, value: float, named: str) -> str:
+    clear = int((~rows["p_above"].between(1 - SURE, SURE)).sum())
     return (
-        f"Matrix of {rows['user_id'].nunique()} reps by {rows['segment'].nunique()} segments; {len(clear)} "
-        "cells differ "
-        f"clearly from the team, the highest is {top['user_id']} in {top['segment']} with "
-        f"{number(top['over_team'], 'points', signed=True)}."
+        f"Matrix of {rows['user_id'].nunique()} reps by {rows[by].nunique()} {by}s; {clear} cells differ surely "
+        f"from the team, the furthest is {named} with {number(value, 'points', signed=True)}."
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from salesops_lib import pooling
 from salesops_lib.benchmark.limits import with_limits
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.present import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,21 +238,19 @@ def _rep_notes(reps: pd.DataFrame, alone: dict[int, str], of: str) -> list[str]:
 
 
 def _headline(reps: pd.DataFrame, tested: dict, verdict: str, rate: float, interval: float, what: str) -> str:
-    test = f"χ² {tested['chi2']:.1f} on {tested['df']} df, p = {tested['p_value']:.2g}"
+    chance = f"p = {tested['p_value']:.2g}"
     if verdict == ALIKE:
         return (
             f"The {len(reps)} reps are statistically indistinguishable: their {what} differ no more than chance "
-            "alone "
-            f"would make them ({test}); there is no ranking."
+            f"alone would make them (χ² {tested['chi2']:.1f} on {tested['df']} df, {chance}); there is no ranking."
         )
     level = float(reps["adjusted_rate"].mean())
     above, below = int((reps["low"] > level).sum()), int((reps["high"] < level).sum())
     typical = float((reps["adjusted_rate"] - level).abs().mean())
     return (
-        f"The {what} of {len(reps)} reps differ by more than chance ({test}): at the same mix a typical rep lies "
-        f"{100 * typical:.1f} points from the team's {rate:.0%}, {above} clearly above and {below} clearly "
-        "below it "
-        f"({interval:.0%} intervals)."
+        f"The {what} of {len(reps)} reps differ by more than chance ({chance}): at the same mix a typical rep is "
+        f"{100 * typical:.1f} points from the team's {number(rate, 'percent')}; {above or 'none'} surely above, "
+        f"{below or 'none'} surely below it ({number(interval, 'percent')} intervals)."
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.present import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,4 +108,6 @@ def simulate_contest(
         if not hopeless.any()
         else f"{int(hopeless.sum())} of {len(out)} reps have next to no chance"
     )
-    return Contest(f"{top['user_id']} would win {top['p_win']:.0%} of the time; {told}.", out, evenness)
+    return Contest(
+        f"{top['user_id']} would win {number(top['p_win'], 'percent')} of the time; {told}.", out, evenness
+    )

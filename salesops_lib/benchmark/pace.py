@@ -34,7 +34,8 @@ class Pace:
         Past periods.
     reps
         One row a rep with a quota: `user_id`, `booked`, `quota`, `attainment`, `on_pace` (booked over what the
-        curve asks by now), `linear` (booked over the share of days gone, which misleads).
+        curve asks by now) with `on_pace_low` and `on_pace_high` (by the fullest and the emptiest of past periods),
+        `linear` (booked over the share of days gone, which misleads).
     """
 
     elapsed: float
@@ -77,7 +78,8 @@ def measure_pace(book: Book, period: Period) -> Pace:
     booked, quota = (held[name].astype(float) for name in ("booked", "quota"))
     out = pd.DataFrame({"user_id": held.index, "booked": booked.to_numpy(), "quota": quota.to_numpy()})
     out["attainment"] = out["booked"] / out["quota"]
-    out["on_pace"] = out["attainment"] / usual if usual else np.nan
+    for name, then in (("", usual), ("_low", np.max(shares)), ("_high", np.min(shares))):
+        out[f"on_pace{name}"] = out["attainment"] / then if then else np.nan
     out["linear"] = out["attainment"] / gone if gone else np.nan
     return Pace(gone, usual, float(np.min(shares)), float(np.max(shares)), len(shares), out)
 

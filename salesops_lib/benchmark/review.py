@@ -2,81 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salesops_lib import facts, kpis, passages, stats
+from salesops_lib import facts, kpis, stats
 from salesops_lib.benchmark.analysis import Reps, summarize
-from salesops_lib.benchmark.compare import DIFFER, Benchmark, compare
+from salesops_lib.benchmark.compare import DIFFER, Benchmark
 from salesops_lib.benchmark.contest import Contest, Rule, simulate_contest
-from salesops_lib.benchmark.measures import compare_counts, compare_sizes, compare_strengths
-from salesops_lib.benchmark.pace import MONTH_DAYS, Pace, measure_pace, ramp_curve
-from salesops_lib.benchmark.skills import SkillProfile, profile_skills, transitions
+from salesops_lib.benchmark.evidence import QUARTER_DAYS, Evidence, closed_deals, gather
+from salesops_lib.benchmark.measures import compare_counts
+from salesops_lib.benchmark.pace import MONTH_DAYS, ramp_curve
+from salesops_lib.benchmark.skills import SkillProfile
 from salesops_lib.book import Book
-from salesops_lib.errors import InsufficientData, ParameterError, unknown
-from salesops_lib.facts import NOT_ASSIGNED, Facts
+from salesops_lib.errors import InsufficientData, attempt
+from salesops_lib.facts import Facts
 from salesops_lib.kpis.people_time import activities, sellers
 from salesops_lib.periods import Period
+from salesops_lib.present import number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Part = TypeVar("Part")
-MIX = ("segment", "type", "product", "source", "region", "tenure")
-FEW_MIX = ("segment", "type", "source", "tenure")  # of a stage, where deals are fewer
-TENURE_DAYS, TENURE = (183, 365), ("first half year", "second half year", "after a year")
-QUARTER_DAYS = 365.25 / 4
 KNOWN = 0.8  # chance from which on a rep is named
 RULES = {"meetings": Rule(5, cap=150), "wins": Rule(20)}
 
 
 @dataclass(frozen=True)
-class Review:
+class Review(Evidence):
     """One look at the reps; a part that the data cannot give holds the `InsufficientData` that says why.
 
     Attributes
     ----------
     headline
         Whether reps differ by more than chance, and how many have a stage worth coaching.
-    period, currency
-        Of which deals, in which currency.
     summary
         Attainment and raw win rates (`Reps`).
-    win_rate
-        Win rates at the same mix (`Benchmark`); `user_id` holds names here and in the frames below.
-    sizes, cycles, calls
-        Deal size, days to a win, and outbound calls a working day, pulled back: frames of `measures`.
-    profile
-        Skill by stage (`SkillProfile`).
-    strengths
-        Win rate by rep and segment, pulled back.
-    pace
-        Attainment against the booking curve of the current quarter (`Pace`).
     quota
         Reps at quota (K01), consistency (K41), ramp time (K35): rows of the KPI frame.
     ramp
         Productivity by month of tenure, leavers included.
     top, watch
-        Reps likely in the best, or in the last quarter: `user_id`, `n`, `chance`, `false_alarms` (share of such
-        names that will be wrong).
+        Reps likely in the best, or in the last fourth: `user_id`, `n`, `chance`.
     contest
         Chances in a contest for meetings and wins at today's paces (`Contest`).
     """
 
     headline: str
-    period: Period
-    currency: str
     summary: Reps | InsufficientData
-    win_rate: Benchmark | InsufficientData
-    sizes: pd.DataFrame | InsufficientData
-    cycles: pd.DataFrame | InsufficientData
-    calls: pd.DataFrame | InsufficientData
-    profile: SkillProfile | InsufficientData
-    strengths: pd.DataFrame | InsufficientData
-    pace: Pace | InsufficientData
     quota: pd.DataFrame | InsufficientData
     ramp: pd.DataFrame | InsufficientData
     top: pd.DataFrame | InsufficientData
@@ -88,11 +63,27 @@ class Review:
         """Win rates as a table: raw, by mix, pulled back; places only where reps can be told apart."""
         if isinstance(self.win_rate, InsufficientData):
             return self.win_rate
-        places = ["p_top_quartile", "p_bottom_quartile", "rank_low", "rank_high"]
-        columns = ["user_id", "n", "raw_rate", "expected_rate", "adjusted_rate", "low", "high"]
+        places = ["rank", "rank_low", "rank_high", "p_top_quartile", "p_bottom_quartile"]
+        columns = ["user_id", "n", "adjusted_rate", "low", "high", "raw_rate", "expected_rate"]
         if self.win_rate.verdict == DIFFER:
             columns += places
-        return self.win_rate.reps[[*columns, "note"]].sort_values("user_id", ignore_index=True)
+        rows = self.win_rate.reps[[*columns, "note"]].sort_values("user_id", ignore_index=True)
+        return rows if rows["note"].ne("").any() else rows.drop(columns="note")
+
+    @property
+    def measures(self) -> pd.DataFrame | InsufficientData:
+        """Typical deal size, days to a win and calls a working day by rep, each pulled back."""
+        import pandas as pd
+
+        parts = []
+        for name, frame, column in (("size", self.sizes, "adjusted"), ("days_to_win", self.cycles, "adjusted"),
+                                    ("calls", self.calls, "rate")):  # fmt: skip
+            if not isinstance(frame, InsufficientData):
+                names = {column: name, "low": f"{name}_low", "high": f"{name}_high"}
+                parts.append(frame.set_index("user_id")[list(names)].rename(columns=names))
+        if not parts:
+            return self.sizes
+        return pd.concat(parts, axis=1).sort_index().rename_axis("user_id").reset_index()
 
     @property
     def cannot_tell(self) -> str:
@@ -109,14 +100,14 @@ class Review:
         """Skill by rep and stage."""
         if isinstance(self.profile, InsufficientData):
             return self.profile
-        return self.profile.stages.drop(columns=["told", "gap_low", "gap_high", "low", "high"]).sort_values(
-            "user_id", kind="stable", ignore_index=True
-        )
+        return self.profile.stages
 
     @property
     def pacing(self) -> pd.DataFrame | InsufficientData:
         """Attainment of the current quarter against the booking curve."""
-        return self.pace if isinstance(self.pace, InsufficientData) else self.pace.reps
+        if isinstance(self.pace, InsufficientData):
+            return self.pace
+        return self.pace.reps.drop(columns="linear").sort_values("user_id", ignore_index=True)
 
     @property
     def pacing_caption(self) -> str:
@@ -124,10 +115,12 @@ class Review:
         if isinstance(self.pace, InsufficientData):
             return ""
         pace = self.pace
+        gone, usual, low, high = (
+            number(share, "percent") for share in (pace.elapsed, pace.usual, pace.usual_low, pace.usual_high)
+        )
         return (
-            f"This quarter: {pace.elapsed:.0%} of its working days are gone; {pace.n_periods} past quarters had "
-            "booked "
-            f"{pace.usual:.0%} by then ({pace.usual_low:.0%} to {pace.usual_high:.0%})."
+            f"{gone} of this quarter's working days are gone; {pace.n_periods} past quarters had booked {usual} "
+            f"by then ({low} to {high}). One rep's quarter rests on few deals."
         )
 
     @property
@@ -140,7 +133,20 @@ class Review:
     @property
     def chances(self) -> pd.DataFrame | InsufficientData:
         """Chances in the contest."""
-        return self.contest if isinstance(self.contest, InsufficientData) else self.contest.reps
+        if isinstance(self.contest, InsufficientData):
+            return self.contest
+        return self.contest.reps.sort_values("user_id", ignore_index=True)
+
+    @property
+    def contest_caption(self) -> str:
+        """The rules of the contest, and whether it is one to run."""
+        if isinstance(self.contest, InsufficientData):
+            return ""
+        rules = ", ".join(
+            f"{rule.points:g} a {name.removesuffix('s')}{f' up to {rule.cap:g}' if rule.cap else ''}"
+            for name, rule in RULES.items()
+        )
+        return f"A quarter's contest, points: {rules}. {self.contest.headline}"
 
 
 def review(book: Book, *, period: str = "4 quarters", mix: Iterable[str] = ()) -> Review:
@@ -163,106 +169,21 @@ def review(book: Book, *, period: str = "4 quarters", mix: Iterable[str] = ()) -
     ParameterError
         For an unknown period or mix column.
     """
-    window = facts.resolve_period(book, period)
-    closed = _closed(book, window)
-    mix = _mix(closed, mix)
-    summary = _or_refusal(lambda: summarize(book, period=period))
-    if isinstance(summary, InsufficientData) and closed.empty:
+    known = gather(book, period=period, mix=mix)
+    summary = attempt(lambda: summarize(book, period=period))
+    if isinstance(summary, InsufficientData) and not known.n:
         raise summary
-    skill = _or_refusal(lambda: compare(closed, mix=mix))
-    profile = _or_refusal(lambda: _profile(book, window))
-    won = closed[closed["is_won"]]
+    skill, window = known.win_rate, known.period
     return Review(
-        headline=_headline(skill, profile),
-        period=window,
-        currency=book.currency,
+        **vars(known),
+        headline=_headline(skill, known.profile),
         summary=summary,
-        win_rate=skill,
-        sizes=_or_refusal(lambda: compare_sizes(won, value="amount", mix=mix)),
-        cycles=_or_refusal(lambda: compare_sizes(won, value="cycle_days", mix=mix)),
-        calls=_or_refusal(lambda: _calls(book, window)),
-        profile=profile,
-        strengths=_or_refusal(lambda: compare_strengths(closed)),
-        pace=_or_refusal(lambda: _pace(book)),
-        quota=_or_refusal(lambda: _quota(book, window)),
-        ramp=_or_refusal(lambda: ramp_curve(_productivity(book))),
-        top=_or_refusal(lambda: _likely(skill, "p_top_quartile")),
-        watch=_or_refusal(lambda: _likely(skill, "p_bottom_quartile")),
-        contest=_or_refusal(lambda: _contest(book, window)),
+        quota=attempt(lambda: _quota(book, window)),
+        ramp=attempt(lambda: ramp_curve(_productivity(book))),
+        top=attempt(lambda: _likely(skill, "p_top_quartile")),
+        watch=attempt(lambda: _likely(skill, "p_bottom_quartile")),
+        contest=attempt(lambda: _contest(book, window)),
     )
-
-
-def _or_refusal(part: Callable[[], Part]) -> Part | InsufficientData:
-    try:
-        return part()
-    except InsufficientData as error:
-        return error
-
-
-def _closed(book: Book, window: Period | None) -> pd.DataFrame:
-    """Deals of new business with what they are compared by; `user_id` is the name of who gets the credit."""
-    import pandas as pd
-
-    rows = facts.deals(book)
-    rows = Facts(book, window, rows).closed() if window else rows[~rows["is_renewal"]]
-    rows = rows[rows["rep"].ne(NOT_ASSIGNED)]
-    start = book.users.drop_duplicates("user_id").set_index("user_id")["start_date"]
-    served = (rows["created_at"].dt.tz_localize(None) - pd.to_datetime(rows["rep"].map(start))).dt.days
-    tenure = np.select(
-        [served.isna(), *(served < days for days in TENURE_DAYS)], ["not known", *TENURE[:2]], TENURE[2]
-    )
-    return rows.assign(
-        user_id=facts.named(book, "rep", rows["rep"]).astype(object),
-        tenure=tenure,
-        type=rows["type"].astype(object).fillna("not known"),
-        amount=stats.to_float(rows["priced"].astype("float64").fillna(np.nan).to_numpy()),
-        cycle_days=(rows["closed_at"] - rows["created_at"]).dt.total_seconds() / 86400,
-    )
-
-
-def _mix(rows: pd.DataFrame, asked: Iterable[str], all_of: Iterable[str] = MIX) -> list[str]:
-    asked = [asked] if isinstance(asked, str) else list(asked)
-    for name in asked:
-        if name not in MIX:
-            raise ParameterError(unknown("mix column", name, MIX))
-    return asked or [name for name in all_of if rows[name].nunique() > 1]
-
-
-def _profile(book: Book, window: Period) -> SkillProfile:
-    """Skill by stage over the deals that left a stage in the window and the years before it."""
-    moves, stages = passages.from_book(book)
-    if len(stages) <= 3:
-        raise InsufficientData("Skill by stage", needed=2, got=len(stages) - 2, of="open stages in the history")
-    rows = _closed(book, None)
-    mix = _mix(rows, (), FEW_MIX)
-    steps = transitions(moves, stages, book.known_until, rows[["opportunity_id", "user_id", *mix]])
-    own = rows[window.contains(book.calendar.business_date(rows["created_at"]))]
-    days = (min(window.last_day, book.day) - window.start).days + 1
-    a_quarter = own.groupby("user_id").size() / days * QUARTER_DAYS
-    worth = float(np.nanmean(rows.loc[rows["is_won"], "amount"])) if rows["amount"].notna().any() else 0.0
-    return profile_skills(steps, mix=mix, worth=worth, per_quarter=a_quarter)
-
-
-def _calls(book: Book, window: Period) -> pd.DataFrame:
-    people = sellers(book, window).groupby("rep")["days"].sum()
-    rows = activities(book, window)
-    made = rows[
-        rows["type"].eq("call") & rows["direction"].eq("out") & ~rows["is_automated"].fillna(False).astype(bool)
-    ]
-    if made.empty:
-        raise InsufficientData("Calls by rep", needed=1, got=0, of="outbound calls")
-    count = made.groupby("rep").size()
-    callers = people[people.index.isin(count.index)]
-    frame = callers.rename("days").to_frame().assign(count=count.reindex(callers.index))
-    frame["user_id"] = facts.named(book, "rep", frame.index.to_series()).to_numpy()
-    return compare_counts(frame.reset_index(drop=True)).sort_values("user_id", ignore_index=True)
-
-
-def _pace(book: Book) -> Pace:
-    from dataclasses import replace
-
-    found = measure_pace(book, facts.resolve_period(book, "quarter"))
-    return replace(found, reps=found.reps.assign(user_id=facts.named(book, "rep", found.reps["user_id"])))
 
 
 def _quota(book: Book, window: Period) -> pd.DataFrame:
@@ -276,7 +197,7 @@ def _productivity(book: Book) -> pd.DataFrame:
     """Amount won in each whole month of tenure, of people whose start lies inside the records."""
     import pandas as pd
 
-    rows, users = _closed(book, None), book.users.drop_duplicates("user_id").set_index("user_id")
+    rows, users = closed_deals(book, None), book.users.drop_duplicates("user_id").set_index("user_id")
     users = users[users["is_quota_carrying"] & (users["start_date"] >= facts.records_begin(book))]
     last = users["end_date"].fillna(pd.Timestamp(book.day)).clip(upper=pd.Timestamp(book.day))
     whole = np.floor((last - users["start_date"]).dt.days / MONTH_DAYS).clip(lower=0).astype(int)
@@ -292,14 +213,13 @@ def _productivity(book: Book) -> pd.DataFrame:
 
 
 def _likely(skill: Benchmark | InsufficientData, column: str) -> pd.DataFrame:
-    """Name the reps that are likely in a quarter; an empty frame where nobody is."""
+    """Name the reps that are likely in a fourth of the team; an empty frame where nobody is."""
     if isinstance(skill, InsufficientData):
         raise skill
     if skill.verdict != DIFFER:
         raise InsufficientData(skill.headline.rstrip("."), needed=1, got=0, of="reps that can be told apart")
     rows = skill.reps[(skill.reps[column] >= KNOWN) & skill.reps["status"].eq("ok")]
-    out = rows[["user_id", "n", column]].rename(columns={column: "chance"})
-    return out.assign(false_alarms=float(1 - out["chance"].mean()) if len(out) else np.nan).reset_index(drop=True)
+    return rows[["user_id", "n", column]].rename(columns={column: "chance"}).reset_index(drop=True)
 
 
 def _contest(book: Book, window: Period) -> Contest:

@@ -10,11 +10,11 @@ import numpy as np
 from salesops_lib import facts
 from salesops_lib.ageing import stalled_deals
 from salesops_lib.benchmark.compare import DIFFER
-from salesops_lib.benchmark.review import Review, review
-from salesops_lib.benchmark.skills import NONE_STANDS_OUT
+from salesops_lib.benchmark.evidence import Evidence, gather
+from salesops_lib.benchmark.skills import NONE_STANDS_OUT, surely
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
-from salesops_lib.present import fitted, number
+from salesops_lib.present import fitted, interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +34,8 @@ class Sheet:
     name
         Of the rep.
     standing
-        One row a measure: `measure`, `own` with `low` and `high`, `team`, `n`, `verdict` (``above``, ``below``,
-        ``cannot be told``), written out.
+        One row a measure: `measure`, `own` with its `range`, `team`, `n`, `verdict` (``above``, ``below``,
+        ``cannot be told``; for the quarter's bookings only whether past quarters ran like it).
     stages
         Skill by stage: rows of `SkillProfile.stages`.
     strengths
@@ -44,7 +44,7 @@ class Sheet:
         Open deals to discuss, the largest first: `opportunity_id`, `name`, `stage`, `amount`,
         `expected_close_date`, `why`.
     result
-        The `Review` behind it.
+        The `Evidence` behind it.
     """
 
     headline: str
@@ -53,7 +53,7 @@ class Sheet:
     stages: pd.DataFrame | InsufficientData
     strengths: pd.DataFrame | InsufficientData
     deals: pd.DataFrame
-    result: Review
+    result: Evidence
 
 
 def rep_sheet(book: Book, *, who: str = "", period: str = "4 quarters") -> Sheet:
@@ -71,7 +71,9 @@ def rep_sheet(book: Book, *, who: str = "", period: str = "4 quarters") -> Sheet
     ParameterError
         For an unknown rep or period.
     """
-    result = review(book, period=period)
+    result = gather(book, period=period)
+    if not result.n:
+        raise InsufficientData(f"A sheet for {result.period}", needed=1, got=0, of="closed deals")
     rep = facts.find(book, "rep", who) if who else _first(result, book)
     name = facts.names(book, "rep")[rep]
     standing = _standing(result, name)
@@ -85,7 +87,7 @@ def rep_sheet(book: Book, *, who: str = "", period: str = "4 quarters") -> Sheet
     )
 
 
-def _first(result: Review, book: Book) -> str:
+def _first(result: Evidence, book: Book) -> str:
     if isinstance(result.win_rate, InsufficientData):
         raise result.win_rate
     return facts.find(book, "rep", sorted(result.win_rate.reps["user_id"])[0])
@@ -105,7 +107,7 @@ def _verdict(p_above: float) -> str:
     return "above" if p_above > SURE else "below" if p_above < 1 - SURE else "cannot be told"
 
 
-def _standing(result: Review, name: str) -> pd.DataFrame:
+def _standing(result: Evidence, name: str) -> pd.DataFrame:
     """Put each measure of the rep beside the team's, with what can be said of it."""
     import pandas as pd
 
@@ -130,12 +132,9 @@ def _standing(result: Review, name: str) -> pd.DataFrame:
     if not isinstance(result.pace, InsufficientData):
         own = result.pace.reps[result.pace.reps["user_id"].eq(name)]
         for row in own.itertuples():
-            rows.append(("attainment against the booking curve", row.on_pace,
-                        row.attainment / result.pace.usual_high,
-                         row.attainment / max(result.pace.usual_low, 1e-9), 1.0, np.nan,
-                         "above" if row.attainment > result.pace.usual_high else
-                         "below" if row.attainment < result.pace.usual_low else "cannot be told",
-                         "percent"))  # fmt: skip
+            said = "ahead" if row.on_pace_low > 1 else "behind" if row.on_pace_high < 1 else "within the usual"
+            rows.append(("booked this quarter, of the curve", row.on_pace, row.on_pace_low, row.on_pace_high,
+                         1.0, np.nan, said, "percent"))  # fmt: skip
     written = [
         (label, number(own, unit), f"[{number(low, unit)}; {number(high, unit)}]", number(team, unit), n, said)
         for label, own, low, high, team, n, said, unit in rows
@@ -173,7 +172,7 @@ def _deals(book: Book, rep: str) -> pd.DataFrame:
     return out.drop(columns="order").head(LARGEST).reset_index(drop=True)
 
 
-def _headline(result: Review, name: str, standing: pd.DataFrame, deals: pd.DataFrame, currency: str) -> str:
+def _headline(result: Evidence, name: str, standing: pd.DataFrame, deals: pd.DataFrame, currency: str) -> str:
     said = [f"{row.measure} {row.own}, {row.verdict} the team's {row.team}" for row in standing.itertuples()
             if row.verdict in ("above", "below")]  # fmt: skip
     first = f"{name}: {'; '.join(said)}" if said else f"{name}: nothing sets the results apart from the team's"
@@ -182,10 +181,9 @@ def _headline(result: Review, name: str, standing: pd.DataFrame, deals: pd.DataF
         own = result.profile.reps[result.profile.reps["user_id"].eq(name)]
         for row in own.itertuples():
             if row.coach != NONE_STANDS_OUT:
-                coach = (f" Work on {row.coach} ({row.p_below:.0%} sure to be below the team): closing that gap "
-                         "is worth "
-                         f"{number(row.worth, 'money')} {currency} a quarter [{number(row.worth_low, 'money')}; "
-                         f"{number(row.worth_high, 'money')}].")  # fmt: skip
+                coach = (f" Work on {row.coach} ({surely(row.p_below)} sure to be below the team): closing that "
+                         f"gap is worth {number(row.worth, 'money')} {currency} a quarter "
+                         f"{interval(row.worth_low, row.worth_high, 'money')}.")  # fmt: skip
             else:
                 coach = " No stage stands out."
     slow = int(deals["why"].ne("").sum())
@@ -199,21 +197,27 @@ def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
 
 UNITS = {
     **dict.fromkeys(("raw_rate", "expected_rate", "adjusted_rate", "rate", "team_rate", "p_below", "chance",
-                     "false_alarms", "p_top_quartile", "p_bottom_quartile", "p_win"), "percent"),
-    **dict.fromkeys(("gap", "over_team"), "points"), **dict.fromkeys(("n", "won", "points"), "count"),
-    **dict.fromkeys(("amount", "worth", "made", "survivors"), "money"), "expected_close_date": "date",
-    "attainment": "percent", "on_pace": "percent", "linear": "percent", "booked": "money", "quota": "money",
-    "rank_low": "count", "rank_high": "count", "is_hopeless": "flag",
+                     "p_top_quartile", "p_bottom_quartile", "p_win"), "percent"),
+    **dict.fromkeys(("gap", "over_team"), "points"), **dict.fromkeys(("n", "won", "points", "rank"), "count"),
+    **dict.fromkeys(("amount", "worth", "made", "survivors", "size"), "money"), "days_to_win": "days",
+    "expected_close_date": "date",
+    "attainment": "percent", "on_pace": "percent", "booked": "money", "quota": "money",
+    "calls": "per_day", "is_hopeless": "flag", "why": "long",
 }  # fmt: skip
-RANGES = {"adjusted_rate": ("low", "high"), "rate": ("low", "high"), "gap": ("gap_low", "gap_high"),
+RANGES = {"adjusted_rate": ("low", "high"), "rank": ("rank_low", "rank_high"),
+          "on_pace": ("on_pace_low", "on_pace_high"), "size": ("size_low", "size_high"),
+          "days_to_win": ("days_to_win_low", "days_to_win_high"), "calls": ("calls_low", "calls_high"),
+          "rate": ("low", "high"), "gap": ("gap_low", "gap_high"),
           "worth": ("worth_low", "worth_high"), "points": ("low", "high"), "made": ("low", "high")}  # fmt: skip
 LABELS = {
     "user_id": "rep", "n": "deals", "raw_rate": "raw", "expected_rate": "mix gives",
     "adjusted_rate": "at team mix [90 %]",
-    "rate": "rate", "team_rate": "team", "p_below": "surely below", "gap": "part of the gap",
-    "worth": "worth a quarter", "over_team": "over team", "p_top_quartile": "in best quarter",
-    "p_bottom_quartile": "in last quarter", "rank_low": "rank from", "rank_high": "to", "note": "", "verdict": "",
-    "on_pace": "against the curve", "linear": "against the calendar", "next_stage": "next",
-    "survivors": "survivors only",
-    "false_alarms": "wrong names", "is_hopeless": "no chance", "p_win": "wins", "coach": "work on", "range": "",
+    "rate": "rate", "team_rate": "team", "p_below": "chance below team", "gap": "against the team [90 %]",
+    "worth": "worth a quarter [90 %]", "over_team": "against the team", "p_top_quartile": "chance in best fourth",
+    "p_bottom_quartile": "in last fourth", "rank": "rank [90 %]", "note": "", "verdict": "",
+    "on_pace": "of the curve [past quarters]", "next_stage": "next", "calls": "calls [90 %]",
+    "size": "typical deal [90 %]", "days_to_win": "days to a win [90 %]",
+    "survivors": "survivors only", "points": "points [90 %]", "p_above": "chance above team",
+    "expected_close_date": "close date", "why": "why talk about it", "opportunity_id": "deal id",
+    "is_hopeless": "too small a chance", "p_win": "would win", "coach": "work on", "range": "[90 %]",
 }  # fmt: skip

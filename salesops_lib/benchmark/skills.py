@@ -12,6 +12,7 @@ import numpy as np
 from salesops_lib.benchmark.compare import DIFFER, Benchmark, compare
 from salesops_lib.errors import InsufficientData
 from salesops_lib.passages import reached
+from salesops_lib.present import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +35,9 @@ class SkillProfile:
         the whole way that this stage costs, below zero, or brings) with `gap_low` and `gap_high`, `worth` (what
         closing the gap would bring a quarter, in currency; 0 where there is none).
     reps
-        One row a rep: `user_id`, `rate` (whole way, the product of its stages), `team_rate`, `gap` (their sum,
-        exactly), `coach` (stage, or ``no stage stands out``), `p_below`, `worth` with `worth_low` and
-        `worth_high`.
+        One row a rep: `user_id`, `n` (deals that left the first stage), `rate` (whole way, the product of its
+        stages), `team_rate`, `gap` (their sum, exactly) with `gap_low` and `gap_high`, `coach` (stage, or ``no
+        stage stands out``), `p_below` (of the stage that costs most), `worth` with `worth_low` and `worth_high`.
     by_stage
         The `Benchmark` of each stage.
     """
@@ -186,9 +187,11 @@ def _rep_rows(stages, reps, parts, value, interval) -> pd.DataFrame:
         coach = row["p_below"] > SURE and row["told"] and row["gap"] < 0
         worth = np.maximum(-parts[worst][:, k], 0) * value[k] if np.ndim(value) else np.zeros(1)
         low, high = np.percentile(worth, tails)
+        gap_low, gap_high = np.percentile(parts[:, :, k].sum(axis=0), tails)
         out.append({
-            "user_id": rep, "rate": own["rate"].prod(), "team_rate": own["team_rate"].prod(),
-            "gap": own["gap"].sum(),
+            "user_id": rep, "n": own["n"].iloc[0], "rate": own["rate"].prod(),
+            "team_rate": own["team_rate"].prod(),
+            "gap": own["gap"].sum(), "gap_low": gap_low, "gap_high": gap_high,
             "coach": row["stage"] if coach else NONE_STANDS_OUT, "p_below": row["p_below"],
             "worth": row["worth"] if coach else np.nan, "worth_low": low if coach else np.nan,
             "worth_high": high if coach else np.nan,
@@ -205,8 +208,11 @@ def _headline(reps: pd.DataFrame) -> str:
     top = named.sort_values("worth", ascending=False).iloc[0]
     rest = len(reps) - len(named)
     return (
-        f"{len(named)} of {len(reps)} reps have one stage that costs them most and is surely below the team's; "
-        "for "
-        f"{top['user_id']} it is {top['coach']} ({top['p_below']:.0%} sure). For the other {rest} no stage "
-        "stands out."
+        f"{len(named)} of {len(reps)} reps have a stage to work on, most of all {top['user_id']}: {top['coach']} "
+        f"({surely(top['p_below'])} sure to be below the team). For the other {rest} no stage stands out."
     )
+
+
+def surely(chance: float) -> str:
+    """Write a chance in percent; draws never make it certain."""
+    return "over 99 %" if chance > 0.995 else number(chance, "percent")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,13 +12,13 @@ from salesops_lib import facts, kpis, passages
 from salesops_lib.ageing import stalled_deals
 from salesops_lib.book import Book
 from salesops_lib.decompose import mix_and_rate
-from salesops_lib.errors import InsufficientData
+from salesops_lib.errors import InsufficientData, attempt
 from salesops_lib.facts import Facts
 from salesops_lib.funnel.conversion import Conversion, measure_conversion
 from salesops_lib.funnel.leaks import loss_reasons, source_quality
 from salesops_lib.funnel.levers import Levers, rank_levers, velocity_change
 from salesops_lib.periods import Period
-from salesops_lib.present import fitted, number
+from salesops_lib.present import interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,42 +79,6 @@ class Review:
         return self.conversion if isinstance(self.conversion, InsufficientData) else self.conversion.cohorts
 
     @property
-    def velocity_shown(self) -> pd.DataFrame | InsufficientData:
-        """Velocity with each factor written in its own unit."""
-        if isinstance(self.velocity, InsufficientData):
-            return self.velocity
-        units = dict(
-            zip(self.velocity["factor"], ("count", "share", "money", "days", "money_per_day"), strict=True)
-        )
-        written = {
-            when: [number(value, units[factor]) for factor, value in zip(self.velocity["factor"],
-                          self.velocity[when],
-                                                                         strict=True)]
-            for when in ("before", "after")
-        }  # fmt: skip
-        return self.velocity.assign(**written)
-
-    @property
-    def change_shown(self) -> pd.DataFrame | InsufficientData:
-        """Change of the win rate with its parts named as such."""
-        if isinstance(self.change, InsufficientData):
-            return self.change
-        return self.change.rename(columns={"mix": "by_mix", "rate": "by_rate"})
-
-    @property
-    def worth_shown(self) -> pd.DataFrame | InsufficientData:
-        """Table of the levers with each lever's present level in its own unit."""
-        if isinstance(self.levers, InsufficientData):
-            return self.levers
-        rows = self.levers.table
-        units = (
-            rows["lever"]
-            .map({"deals created": "count", "deal size": "money", "sales cycle": "days"})
-            .fillna("share")
-        )
-        return rows.assign(now=[number(value, unit) for value, unit in zip(rows["now"], units, strict=True)])
-
-    @property
     def worth(self) -> pd.DataFrame | InsufficientData:
         """Table of the levers."""
         return self.levers if isinstance(self.levers, InsufficientData) else self.levers.table
@@ -146,30 +110,23 @@ def review(book: Book, *, period: str = "4 quarters", horizon_days: int = 0, by:
     window = facts.resolve_period(book, period)
     facts.members(book, by, window)  # an unknown dimension is refused
     horizon = horizon_days or _typical_horizon(book)
-    found = _or_refusal(lambda: _conversion(book, horizon))
-    levers = _or_refusal(lambda: _levers(book, window, found))
-    change = _or_refusal(lambda: _change(book, window, by))
+    found = attempt(lambda: _conversion(book, horizon))
+    levers = attempt(lambda: _levers(book, window, found))
+    change = attempt(lambda: _change(book, window, by))
     return Review(
         headline=_headline(found, levers, book.currency),
         period=window,
         currency=book.currency,
         conversion=found,
-        journey=_or_refusal(lambda: _conversion(book, horizon, "journey").steps),
+        journey=attempt(lambda: _conversion(book, horizon, "journey").steps),
         levers=levers,
         change=change,
-        velocity=_or_refusal(lambda: _velocity(book, window, found)),
-        reasons=_or_refusal(lambda: loss_reasons(book, window)),
-        competitors=_or_refusal(lambda: loss_reasons(book, window, column="competitor")),
-        sources=_or_refusal(lambda: source_quality(book, window)),
-        stalled=_or_refusal(lambda: stalled_deals(book).drop(columns="user_id")),
+        velocity=attempt(lambda: _velocity(book, window, found)),
+        reasons=attempt(lambda: loss_reasons(book, window)),
+        competitors=attempt(lambda: loss_reasons(book, window, column="competitor")),
+        sources=attempt(lambda: source_quality(book, window)),
+        stalled=attempt(lambda: stalled_deals(book)),
     )
-
-
-def _or_refusal(part: Callable[[], Part]) -> Part | InsufficientData:
-    try:
-        return part()
-    except InsufficientData as error:
-        return error
 
 
 def _needed(found: Part | InsufficientData) -> Part:
@@ -255,7 +212,7 @@ def _headline(found: Conversion | InsufficientData, levers: Levers | Insufficien
         return str(found)
     whole = found.whole.iloc[0]
     n = f"of {number(whole['n'], 'count')} deals that reach {whole['stage']}"
-    share = f"{whole['rate']:.0%} [{whole['low']:.0%}; {whole['high']:.0%}]"
+    share = f"{number(whole['rate'], 'percent')} {interval(whole['low'], whole['high'], 'percent')}"
     first = f"{share} {n} are won within {found.horizon_days:g} days."
     if whole["rate"] != whole["rate"]:
         first = found.headline
@@ -264,37 +221,9 @@ def _headline(found: Conversion | InsufficientData, levers: Levers | Insufficien
     stages = levers.table[levers.table["unit"].eq("1 point")]
     top = stages.iloc[0]
     return (
-        f"{first} The dearest point is {top['lever']}: {number(top['worth'], 'money')} {currency} a quarter "
-        f"[{number(top['low'], 'money')}; {number(top['high'], 'money')}]."
+        f"{first} One point more from {top['lever'].replace('→', 'to')} is worth most: "
+        f"{number(top['worth'], 'money')} {currency} a quarter {interval(top['low'], top['high'], 'money')}."
     )
-
-
-def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
-    """Say how a table of the page is shown: arguments of `present.table`."""
-    return fitted(frame, units=UNITS, labels=LABELS, ranges=RANGES)
-
-
-UNITS = {
-    **dict.fromkeys(("rate", "lost", "share", "lead_share", "qualified", "win_rate", "rate_before", "rate_after",
-                     "ultimate", "p_best"), "share"),
-    **dict.fromkeys(("by_mix", "by_rate", "total"), "points"),
-    **dict.fromkeys(("n", "reached", "at_risk", "deals", "leads", "n_won", "n_before", "n_after"), "count"),
-    **dict.fromkeys(("median_days", "p90_days", "cycle_days", "days", "limit_days", "age_days"), "days"),
-    **dict.fromkeys(("amount", "size", "won_amount", "worth", "effect"), "money"),
-    "cohort": "date", "before": "shown", "after": "shown", "now": "shown",
-}  # fmt: skip
-RANGES = {
-    "rate": ("low", "high"), "share": ("low", "high"), "worth": ("low", "high"),
-    "median_days": ("median_low", "median_high"), "ultimate": ("ultimate_low", "ultimate_high"),
-    "qualified": ("qualified_low", "qualified_high"), "win_rate": ("win_low", "win_high"),
-}  # fmt: skip
-LABELS = {
-    "next_stage": "next", "n": "deals", "rate": "rate [95 %]", "median_days": "half left by",
-    "p90_days": "9 in 10 by",
-    "at_risk": "still followed", "status": "", "p_best": "chance to be dearest", "ultimate": "will end at [95 %]",
-    "share": "share [95 %]", "n_won": "won", "limit_days": "9 in 10 won left by", "flag": "",
-    "is_young": "young", "age_days": "youngest", "qualified": "qualified K22", "win_rate": "win rate K03",
-}  # fmt: skip
 
 
 def decompose_change(

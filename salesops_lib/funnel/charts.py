@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.funnel.analysis import Review
+from salesops_lib.funnel.shown import whole_rate
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
 
 if TYPE_CHECKING:
@@ -201,19 +202,18 @@ def plot_change(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 1.2 * max(parts[0][1], parts[-1][1], 0.01))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.grid(axis="y", visible=False)
-    ax.set_title("Why the win rate changed")
+    ax.set_title(f"Win rate K03, {result.period} against the same span before", fontsize=10)
     return ax
 
 
 def _change_parts(result: Review) -> list[tuple[str, float, bool]]:
     rows = _needed(result.change)
     by = rows.columns[0]
-    before = float((rows["rate_before"].fillna(0) * rows["n_before"]).sum() / rows["n_before"].sum())
-    after = float((rows["rate_after"].fillna(0) * rows["n_after"]).sum() / rows["n_after"].sum())
+    (before, _), (after, _) = (whole_rate(rows, when) for when in ("before", "after"))
     rates = [(f"rate: {value}", float(rate), False) for value, rate in zip(rows[by], rows["rate"], strict=True)]
     return [
         ("before", before, True),
-        ("mix of segments", float(rows["mix"].sum()), False),
+        (f"mix of {by}s", float(rows["mix"].sum()), False),
         *rates,
         ("now", after, True),
     ]

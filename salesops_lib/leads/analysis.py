@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from salesops_lib import facts, kpis, pooling
 from salesops_lib.book import Book
 from salesops_lib.curves import Curve
-from salesops_lib.errors import InsufficientData
+from salesops_lib.errors import InsufficientData, attempt
 from salesops_lib.facts import Facts
 from salesops_lib.kpis.distribution import shares_of_leads
 from salesops_lib.kpis.lead_facts import cohort
@@ -25,13 +24,16 @@ from salesops_lib.stats import OK
 if TYPE_CHECKING:
     import pandas as pd
 
-Part = TypeVar("Part")
 QUICK_HOURS = 1  # by the business clock
 ACTIVITY = {
     "K15": "calls", "K16": "talk", "K18": "meetings", "K19": "observed",
 }  # fmt: skip
 FALSE_DISCOVERIES = 0.05
-SCORE_BANDS = {0: "lowest quarter", 1: "second quarter", 2: "third quarter", 3: "best quarter"}
+WAITS = ("median", "p90", "business")
+LONG_WAIT_H = 72  # from which on a wait is written in days
+SPREADS = {"leads": "spread of leads, times chance", "expected customers": "spread of their value, times chance",
+           "max ÷ min": "most ÷ least"}  # fmt: skip
+SCORE_BANDS = {0: "lowest fourth", 1: "third fourth", 2: "second fourth", 3: "best fourth"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,41 @@ class Review:
         return str(self.speed) if isinstance(self.speed, InsufficientData) else self.speed.headline
 
     @property
+    def response_shown(self) -> pd.DataFrame | InsufficientData:
+        """Response times written out: long ones in days, and said so where they are not reached yet."""
+        if isinstance(self.response, InsufficientData):
+            return self.response
+        rows = self.response
+        written = {
+            name: [_wait(*row) for row in rows[[name, f"{name}_low", f"{name}_high"]].to_numpy()] for name in WAITS
+        }
+        bounds = [f"{name}_{end}" for name in WAITS for end in ("low", "high")]
+        return rows.drop(columns=bounds).assign(**written)
+
+    @property
+    def fairness_shown(self) -> pd.DataFrame | InsufficientData:
+        """Who got what against their turn."""
+        if isinstance(self.fairness, InsufficientData):
+            return self.fairness
+        columns = ["rep", "leads", "due", "per_100_hours", "expected_customers", "due_customers"]
+        said = self.fairness["is_unfair"].map({True: "yes", False: "no"})
+        return self.fairness[columns].assign(beyond_chance=said)
+
+    @property
+    def tests_shown(self) -> pd.DataFrame | InsufficientData:
+        """K38 with its variants in words."""
+        if isinstance(self.tests, InsufficientData):
+            return self.tests
+        return self.tests.assign(variant=self.tests["variant"].replace(SPREADS))
+
+    @property
+    def activity_shown(self) -> pd.DataFrame | InsufficientData:
+        """What was seen of everybody's day."""
+        if isinstance(self.activity, InsufficientData):
+            return self.activity
+        return self.activity.drop(columns=["unobserved", "calls_typical"], errors="ignore")
+
+    @property
     def groups(self) -> pd.DataFrame | InsufficientData:
         """Groups of like leads, the largest first."""
         if isinstance(self.speed, InsufficientData):
@@ -125,27 +162,20 @@ def review(book: Book, *, period: str = "4 quarters", quick_hours: float = QUICK
     if not book.has("leads") and not book.has("activities"):
         raise InsufficientData("Leads and activity", needed=1, got=0, of="leads or activities in the source")
     own = Facts(book, window, facts.deals(book))
-    response, fairness = _or_refusal(lambda: _response(book, window)), _or_refusal(lambda: _fairness(own))
-    speed = _or_refusal(lambda: _speed(own, quick_hours))
+    response, fairness = attempt(lambda: _response(book, window)), attempt(lambda: _fairness(own))
+    speed = attempt(lambda: _speed(own, quick_hours))
     return Review(
         headline=_headline(response, speed, fairness),
         period=window,
-        waiting=_or_refusal(lambda: _waiting(own)),
+        waiting=attempt(lambda: _waiting(own)),
         response=response,
         speed=speed,
-        cohorts=_or_refusal(lambda: _cohorts(own)),
+        cohorts=attempt(lambda: _cohorts(own)),
         fairness=fairness,
-        tests=_or_refusal(lambda: _tests(book, window)),
-        score=_or_refusal(lambda: score_leads(book)),
-        activity=_or_refusal(lambda: _activity(book, window)),
+        tests=attempt(lambda: _tests(book, window)),
+        score=attempt(lambda: score_leads(book)),
+        activity=attempt(lambda: _activity(book, window)),
     )
-
-
-def _or_refusal(part: Callable[[], Part]) -> Part | InsufficientData:
-    try:
-        return part()
-    except InsufficientData as error:
-        return error
 
 
 def _timed(own: Facts) -> pd.DataFrame:
@@ -275,6 +305,15 @@ def _activity(book: Book, window: Period) -> pd.DataFrame:
     return out.assign(rep=facts.named(book, "rep", out["rep"])).sort_values("rep", ignore_index=True)
 
 
+def _wait(value: float, low: float, high: float) -> str:
+    """Write a wait with its interval, long ones in days."""
+    if np.isnan(value):
+        return "not reached"
+    unit, by = ("days", 24) if value >= LONG_WAIT_H else ("hours", 1)
+    ends = [number(end / by, unit) if end == end else "not reached" for end in (low, high)]
+    return f"{number(value / by, unit)} [{'; '.join(ends)}]"
+
+
 def _headline(response, speed, fairness) -> str:
     said = []
     if not isinstance(response, InsufficientData):
@@ -288,7 +327,7 @@ def _headline(response, speed, fairness) -> str:
         ratio = speed.ratio
         said.append(
             f"like for like, a quick answer goes with {ratio.value:.2f}× the qualification rate [{ratio.low:.2f}; "
-            f"{ratio.high:.2f}]"
+            f"{ratio.high:.2f}], the plain ratio is {speed.naive.value:.2f}×"
         )
     if not isinstance(fairness, InsufficientData):
         n = int(fairness["is_unfair"].sum())
@@ -307,25 +346,18 @@ def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
 UNITS = {
     **dict.fromkeys(("n", "leads", "quick", "later", "band", "due", "per_100_hours", "expected_customers",
                      "due_customers"), "count"),
-    **dict.fromkeys(("median", "p90", "business", "hours"), "hours"),
-    **dict.fromkeys(("in_time", "rate", "quick_rate", "later_rate", "chance", "observed", "unobserved"), "share"),
-    **dict.fromkeys(("value_share",), "times"),
-    **dict.fromkeys(("calls", "calls_typical"), "per_day"),
-    "value": "shown", "p_value": "percent",
-    "meetings": "per_week", "talk": "minutes", "cohort": "date", "is_unfair": "flag",
-    "is_young": "flag",
+    **dict.fromkeys(("median", "p90", "business", "value"), "shown"), "observed": "share",
+    **dict.fromkeys(("in_time", "quick_rate", "later_rate", "chance"), "percent"),
+    "calls": "per_day", "meetings": "per_week", "talk": "minutes",
 }  # fmt: skip
 RANGES = {
-    "median": ("median_low", "median_high"), "p90": ("p90_low", "p90_high"),
-    "business": ("business_low", "business_high"), "in_time": ("in_time_low", "in_time_high"),
-    "rate": ("low", "high"), "observed": ("observed_low", "observed_high"),
+    "in_time": ("in_time_low", "in_time_high"), "observed": ("observed_low", "observed_high"),
 }  # fmt: skip
 LABELS = {
-    "name": "", "median": "half by [95 %]", "p90": "9 in 10 by [95 %]",
+    "name": "source", "n": "leads", "median": "half by [95 %]", "p90": "9 in 10 by [95 %]",
     "business": "half by, business clock [95 %]",
-    "in_time": "within a day [95 %]", "rate": "qualified [95 %]", "due": "by turn", "value_share": "value ÷ due",
-    "is_unfair": "beyond chance",
-    "p_value": "chance alone", "value": "[95 %]", "calls": "calls K15", "calls_typical": "calls, pulled back",
-    "meetings": "meetings K18",
-    "talk": "talk K16", "observed": "observed K19 [95 %]", "is_young": "young",
+    "in_time": "within a day [95 %]", "due": "by turn", "due_customers": "by turn", "value": "value [95 %]",
+    "quick": "answered quickly", "quick_rate": "qualified", "later": "later or never", "later_rate": "qualified",
+    "chance": "chance to be won", "band": "fourth (1 is best)", "variant": "measure", "lead_id": "lead",
+    "calls": "calls K15", "meetings": "meetings K18", "talk": "talk a day K16", "observed": "observed K19 [95 %]",
 }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.leads.analysis import Review
@@ -117,8 +117,10 @@ def plot_fairness(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(rows.index, rows["rep"], fontsize=8)
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.grid(axis="y", visible=False)
-    ax.set_title("Leads got against one's turn", pad=22)
-    ax.set_xlabel("1 is the turn of those there that day")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * (value - 1):+.0f} %".replace("-", "−")))
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.set_title("Leads got, more or fewer than one's turn", pad=22)
+    ax.set_xlabel("")
     ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
@@ -146,11 +148,15 @@ def plot_reliability(result: Review, *, ax: Axes | None = None) -> Axes:
     top = 1.1 * float(max(rows["told"].max(), rows["high"].max()))
     ax.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--", label="kept to the word")
     ax.vlines(rows["told"], rows["low"], rows["high"], color=ACCENT, linewidth=1.4)
-    ax.plot(rows["told"], rows["came"], "o", color=ACCENT, markersize=5, label="tenth of the leads")
+    ax.plot(rows["told"], rows["came"], "o", color=ACCENT, markersize=5, label="a tenth of the leads each")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(
-        xlim=(0, top), ylim=(0, top), title="Lead score: told and come true", xlabel="chance told", ylabel="won"
+        xlim=(0, top),
+        ylim=(0, top),
+        title="Lead score: told and come true",
+        xlabel="chance told",
+        ylabel="came true",
     )
     ax.legend(frameon=False, fontsize=8)
     return ax
@@ -182,9 +188,8 @@ def plot_day(result: Review, *, ax: Axes | None = None) -> Axes:
     rows = rows.dropna(subset=["observed"]).iloc[::-1].reset_index(drop=True)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.1 + 0.22 * len(rows)))[1]
     ax.barh(rows.index, rows["observed"], color=ACCENT, height=0.66, zorder=2, label=OBSERVED)
-    ax.barh(rows.index, 1 - rows["observed"], left=rows["observed"], facecolor="white", edgecolor="#c9d2d9",
-            height=0.66,
-            hatch="...", zorder=1, label="not observed")  # fmt: skip
+    ax.barh(rows.index, 1 - rows["observed"], left=rows["observed"], facecolor="white", edgecolor="#dfe5ea",
+            height=0.66, zorder=1, label="not observed")  # fmt: skip
     ax.hlines(rows.index, rows["observed_low"], rows["observed_high"], color=INK, linewidth=1.2, zorder=3)
     ax.set_yticks(rows.index, rows["rep"], fontsize=8)
     ax.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from salesops_lib import facts
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.kpis.lead_facts import leads, typical_days
-from salesops_lib.stats import OK
+from salesops_lib.present import number
+from salesops_lib.stats import OK, Estimate
 from salesops_lib.win_probability import Calibration, WinModel, fit_win_probability
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ class LeadScore:
     headline
         What the best tenth is worth against all, and whether the chances are calibrated.
     leads
-        Open leads, the best first: `lead_id`, `rep`, `source`, `segment`, `chance` (won within `horizon_days`),
-        `band` (quarter of all open leads, 1 is best).
+        Open leads, the best first: `lead_id`, `rep` (name), `source`, `segment`, `chance` (won within
+        `horizon_days`), `band` (fourth of all open leads, 1 is best).
     calibration
         On the newest leads whose outcome is known (`Calibration`).
     horizon_days
@@ -69,7 +71,9 @@ def score_leads(book: Book) -> LeadScore:
     waiting = rows[rows["won"].isna() & rows["lost"].isna() & rows["disqualified"].isna()]
     if waiting.empty:
         raise InsufficientData("A lead score", needed=1, got=0, of="open leads")
-    out = waiting[["lead_id", "rep", "source", "segment"]].assign(chance=model.predict(waiting))
+    out = waiting[["lead_id", "rep", "source", "segment"]].assign(
+        rep=facts.named(book, "rep", waiting["rep"]), chance=model.predict(waiting)
+    )
     out["band"] = 4 - (4 * (out["chance"].rank(method="first") - 1) // len(out)).astype(int)
     out = out.sort_values("chance", ascending=False, ignore_index=True)
     found = model.calibration
@@ -77,8 +81,11 @@ def score_leads(book: Book) -> LeadScore:
     kept = "keep their word" if found.intercept.is_noise else "have drifted"
     headline = (
         f"The best tenth of leads become customers {best['came'] / rate:.1f}× as often as all "
-        f"({best['came']:.0%} against "
-        f"{rate:.0%} within {horizon} days); chances {kept} (slope {found.slope.value:.2f}, intercept "
-        f"{found.intercept.value:+.2f})."
+        f"({number(best['came'], 'percent')} against {number(rate, 'percent')} within {horizon} days); chances "
+        f"{kept} (slope {_with_range(found.slope)}, intercept {_with_range(found.intercept)})."
     )
     return LeadScore(headline, pd.DataFrame(out), found, horizon, model)
+
+
+def _with_range(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}; {estimate.high:.2f}]".replace("-", "−")
