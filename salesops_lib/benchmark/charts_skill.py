@@ -15,7 +15,7 @@ from salesops_lib.benchmark.limits import LEVELS, binomial_limit
 from salesops_lib.benchmark.review import Review
 from salesops_lib.benchmark.sheet import SURE, Sheet
 from salesops_lib.errors import InsufficientData
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def plot_funnel(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes
             ax.annotate(str(row.user_id), (row.n, row.raw_rate - row.expected_rate), xytext=(6, 0),
                         textcoords="offset points", fontsize=8, va="center")  # fmt: skip
     ax.axhline(0, color=INK, linewidth=1)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.0f}".replace("-", "−")))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(100 * value, "count", signed=True)))
     ax.set(title="Win rate against what the mix gives, points", xlabel="closed deals", ylabel="")
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax
@@ -134,8 +134,8 @@ def describe_caterpillar(result: Evidence | Benchmark) -> str:
         f"Intervals of the adjusted win rates of {len(reps)} reps with the raw rates as ticks: rates run from "
         f"{number(reps['adjusted_rate'].min(), 'percent')} to {number(reps['adjusted_rate'].max(), 'percent')} "
         "instead of "
-        f"{number(reps['raw_rate'].min(), 'percent')} to {number(reps['raw_rate'].max(), 'percent')} raw, {clear} "
-        "intervals miss the team's."
+        f"{number(reps['raw_rate'].min(), 'percent')} to {number(reps['raw_rate'].max(), 'percent')} raw; "
+        f"{counted(clear, 'interval')} without the team's."
     )
 
 

@@ -33,7 +33,7 @@ WAITS = ("median", "p90", "business")
 LONG_WAIT_H = 72  # from which on a wait is written in days
 SPREADS = {"leads": "spread of leads, times chance", "expected customers": "spread of their value, times chance",
            "max ÷ min": "most ÷ least"}  # fmt: skip
-SCORE_BANDS = {0: "lowest fourth", 1: "third fourth", 2: "second fourth", 3: "best fourth"}
+SCORE_BANDS = {0: "lowest", 1: "lower middle", 2: "upper middle", 3: "highest"}
 
 
 @dataclass(frozen=True)
@@ -354,7 +354,7 @@ RANGES = {
     "in_time": ("in_time_low", "in_time_high"), "observed": ("observed_low", "observed_high"),
 }  # fmt: skip
 LABELS = {
-    "name": "source", "n": "leads", "median": "half by [95 %]", "p90": "9 in 10 by [95 %]",
+    "name": "source", "n": "leads", "score": "CRM score", "median": "half by [95 %]", "p90": "9 in 10 by [95 %]",
     "business": "half by, business clock [95 %]",
     "in_time": "within a day [95 %]", "due": "by turn", "due_customers": "by turn", "value": "value [95 %]",
     "quick": "answered quickly", "quick_rate": "qualified", "later": "later or never", "later_rate": "qualified",
