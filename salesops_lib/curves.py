@@ -113,8 +113,8 @@ class Curve:
         return Estimate(value, float(low), float(high), self.n)
 
     def quantile(self, q: float, *, level: float = LEVEL, least: int = LEAST_ENDED) -> Estimate:
-        """Age by which a share `q` has ended in any way; where the curve never falls so far there is none, where
-        its upper limit does not the upper bound is empty.
+        """Age by which a share `q` has ended in any way; none where the curve does not fall so far while enough
+        cases are followed, and an empty upper bound where its upper limit does not.
 
         Interval of Brookmeyer and Crowley (1982) on the ``log(−log)`` scale.
         """
@@ -126,7 +126,7 @@ class Curve:
                 TOO_FEW, round(every.sum()), f"needs {least} cases that ended, has {every.sum():.0f}"
             )
         reached = np.flatnonzero(self.survival <= 1 - q + 1e-12)
-        if not len(reached):
+        if not len(reached) or self.at_risk[reached[0]] < min(least, (1 - q) * self.n / 2):
             return Estimate.none(TOO_FEW, self.n, f"{q:.0%} is not reached yet")
         with np.errstate(divide="ignore", invalid="ignore"):
             green = np.cumsum(every / (self.at_risk * (self.at_risk - every)))

@@ -172,7 +172,7 @@ def test_a_segment_of_one_rep_cannot_be_told_from_the_rep():
     reach = (found.reps["high"] - found.reps["low"]).set_axis(found.reps["user_id"])
     assert reach[7] > reach.drop(7).max()
     with pytest.raises(InsufficientData, match="cannot be separated from patch"):
-        compare(deals.assign(patch=deals["user_id"]), mix=["patch"])
+        compare(deals.assign(patch=deals["user_id"].astype(str)), mix=["patch"])
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def compare(
     ----------
     deals
         One row a closed deal: `user_id`, `is_won`, and the mix columns. Rows without a rep are left out and
-        counted. An empty mix value is a value of its own; numbers with many values are cut into fifths.
+        counted. An empty mix value is a value of its own; numbers with many values are cut into
+        fifths (so give codes of places as text).
     mix
         What differs from deal to deal and is known before it closes: segment, product, source, territory, tenure.
         Never the rep, never what comes after the outcome.
@@ -178,8 +179,8 @@ def _alone(cells: pooling.Cells) -> dict[int, str]:
 def _confounded(cells: pooling.Cells) -> bool:
     """Whether every deal of every rep is in a value that only this rep sells."""
     for name in cells.combos:
-        values = cells.combos[name].astype(str).to_numpy()[cells.combo]
-        pairs = np.unique(np.column_stack([values, cells.unit.astype(str)]), axis=0)
+        values = np.unique(cells.combos[name].astype(str).to_numpy(dtype=str), return_inverse=True)[1][cells.combo]
+        pairs = np.unique(values * len(cells.units) + cells.unit)
         if len(pairs) == len(np.unique(values)):
             return True
     return False
