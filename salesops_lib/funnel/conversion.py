@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,17 +51,24 @@ class Conversion:
         As asked.
     notes
         What the numbers leave out, each a sentence.
+    counts
+        Deals of the first stage by month, hours and outcome, behind `cohorts`.
     """
 
     headline: str
     steps: pd.DataFrame
     whole: pd.DataFrame
-    cohorts: pd.DataFrame
     curve: pd.DataFrame
     as_of: pd.Timestamp
     horizon_days: float
     interval: float
     notes: tuple[str, ...] = ()
+    counts: pd.DataFrame = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def cohorts(self) -> pd.DataFrame:
+        """Cohorts by month; made when they are asked for, as resampling them takes longest."""
+        return project_cohorts(self.counts, self.as_of, self.horizon_days, self.interval)
 
 
 def measure_conversion(
@@ -120,8 +128,7 @@ def measure_conversion(
     first = ways[ways["stage"].eq(0)]
     return Conversion(
         _headline(steps, whole, stages, horizon_days, bound), steps, whole,
-        project_cohorts(first, until, horizon_days, interval), _curve(first), until, horizon_days, interval,
-        _notes(facts, bound),
+        _curve(first), until, horizon_days, interval, _notes(facts, bound), first,
     )  # fmt: skip
 
 
