@@ -71,7 +71,7 @@ def plot_funnel(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes
             ax.annotate(str(row.user_id), (row.n, row.raw_rate - row.expected_rate), xytext=(6, 0),
                         textcoords="offset points", fontsize=8, va="center")  # fmt: skip
     ax.axhline(0, color=INK, linewidth=1)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(100 * value, "count", signed=True)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(round(100 * value), "count", signed=True)))
     ax.set(title="Win rate against what the mix gives, points", xlabel="closed deals", ylabel="")
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax

@@ -106,7 +106,7 @@ def simulate_contest(
     told = (
         f"every one of {len(out)} reps has a real chance"
         if not hopeless.any()
-        else f"{int(hopeless.sum())} of {len(out)} reps have next to no chance"
+        else f"{int(hopeless.sum())} of {len(out)} reps have next to no chance, so change its rules"
     )
     return Contest(
         f"{top['user_id']} would win {number(top['p_win'], 'percent')} of the time; {told}.", out, evenness

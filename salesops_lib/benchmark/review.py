@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from salesops_lib.benchmark.contest import Contest, Rule, simulate_contest
 from salesops_lib.benchmark.evidence import QUARTER_DAYS, Evidence, closed_deals, gather
 from salesops_lib.benchmark.measures import compare_counts
 from salesops_lib.benchmark.pace import MONTH_DAYS, ramp_curve
-from salesops_lib.benchmark.skills import SkillProfile
+from salesops_lib.benchmark.skills import NONE_STANDS_OUT, SkillProfile, surely
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, attempt
 from salesops_lib.facts import Facts
@@ -47,7 +47,8 @@ class Review(Evidence):
     top, watch
         Reps likely in the best, or in the last fourth: `user_id`, `n`, `chance`.
     contest
-        Chances in a contest for meetings and wins at today's paces (`Contest`).
+        Chances in a contest for meetings and wins at today's paces (`Contest`), with `p_win_handicap` where each
+        is scored against the own pace.
     """
 
     headline: str
@@ -68,6 +69,8 @@ class Review(Evidence):
         if self.win_rate.verdict == DIFFER:
             columns += places
         rows = self.win_rate.reps[[*columns, "note"]].sort_values("user_id", ignore_index=True)
+        if "rank" in rows:
+            rows["rank"] = rows["rank"].round()
         return rows if rows["note"].ne("").any() else rows.drop(columns="note")
 
     @property
@@ -83,7 +86,10 @@ class Review(Evidence):
                 parts.append(frame.set_index("user_id")[list(names)].rename(columns=names))
         if not parts:
             return self.sizes
-        return pd.concat(parts, axis=1).sort_index().rename_axis("user_id").reset_index()
+        shown = pd.concat(parts, axis=1).sort_index().rename_axis("user_id").reset_index()
+        if isinstance(self.win_rate, InsufficientData):
+            return shown
+        return shown[shown["user_id"].isin(self.win_rate.reps["user_id"])].reset_index(drop=True)
 
     @property
     def cannot_tell(self) -> str:
@@ -92,8 +98,22 @@ class Review(Evidence):
 
     @property
     def coaching(self) -> pd.DataFrame | InsufficientData:
-        """The stage to work on, by rep."""
-        return self.profile if isinstance(self.profile, InsufficientData) else self.profile.reps
+        """The stage to work on, by rep; how sure that is only where one is named."""
+        if isinstance(self.profile, InsufficientData):
+            return self.profile
+        rows = self.profile.reps.drop(columns="team_rate")
+        named = rows["coach"].ne(NONE_STANDS_OUT)
+        sure = [surely(chance) if told else "" for chance, told in zip(rows["p_below"], named, strict=True)]
+        rows.insert(rows.columns.get_loc("coach") + 1, "sure", sure)
+        return rows.drop(columns="p_below")
+
+    @property
+    def coaching_caption(self) -> str:
+        """What the table of stages to work on holds."""
+        if isinstance(self.profile, InsufficientData):
+            return ""
+        team = number(float(self.profile.reps["team_rate"].mean()), "percent")
+        return f"From the first stage to a win, the team's rate is {team}; worth in {self.currency}."
 
     @property
     def stages(self) -> pd.DataFrame | InsufficientData:
@@ -239,7 +259,8 @@ def _contest(book: Book, window: Period) -> Contest:
             frame[["user_id", "days"]].assign(count=counts.reindex(frame.index).fillna(0).to_numpy())
         )
         frame[name] = frame["user_id"].map(rates.set_index("user_id")["rate"]) * quarter
-    return simulate_contest(frame, RULES)
+    found, even = (simulate_contest(frame, RULES, handicap=handicap) for handicap in (False, True))
+    return replace(found, reps=found.reps.assign(p_win_handicap=even.reps["p_win"]))
 
 
 def _headline(skill: Benchmark | InsufficientData, profile: SkillProfile | InsufficientData) -> str:

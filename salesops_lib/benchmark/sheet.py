@@ -197,7 +197,7 @@ def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
 
 UNITS = {
     **dict.fromkeys(("raw_rate", "expected_rate", "adjusted_rate", "rate", "team_rate", "p_below", "chance",
-                     "p_top_quartile", "p_bottom_quartile", "p_win"), "percent"),
+                     "p_top_quartile", "p_bottom_quartile", "p_win", "p_win_handicap"), "percent"),
     **dict.fromkeys(("gap", "over_team"), "points"), **dict.fromkeys(("n", "won", "points", "rank"), "count"),
     **dict.fromkeys(("amount", "worth", "made", "survivors", "size"), "money"), "days_to_win": "days",
     "expected_close_date": "date",
@@ -219,5 +219,6 @@ LABELS = {
     "size": "typical deal [90 %]", "days_to_win": "days to a win [90 %]",
     "survivors": "survivors only", "points": "points [90 %]", "p_above": "chance above team",
     "expected_close_date": "close date", "why": "why talk about it", "opportunity_id": "deal id",
-    "is_hopeless": "too small a chance", "p_win": "would win", "coach": "work on", "range": "[90 %]",
+    "is_hopeless": "too small a chance", "p_win": "would win",
+    "p_win_handicap": "with handicap", "sure": "sure it is below", "coach": "work on", "range": "[90 %]",
 }  # fmt: skip

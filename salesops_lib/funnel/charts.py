@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.funnel.analysis import Review
-from salesops_lib.funnel.shown import whole_rate
+from salesops_lib.funnel.shown import MORE, whole_rate
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def plot_steps(result: Review, *, ax: Axes | None = None) -> Axes:
         ax.annotate(f"{told}, {row['n']:,} deals", (row["high"] if row["rate"] == row["rate"] else 0, y),
                     xytext=(5, 0),
                     textcoords="offset points", va="center", fontsize=8)  # fmt: skip
-    ax.set_yticks(rows.index, [f"{a} → {b}" for a, b in zip(rows["stage"], rows["next_stage"], strict=True)])
+    ax.set_yticks(rows.index, [f"{a} → {b}" for a, b in zip(rows["stage"], rows["next_stage"], strict=True)],
+                  fontsize=8)  # fmt: skip
     ax.set_xlim(0, 1.3)
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -163,11 +164,13 @@ def plot_levers(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.barh(rows.index, rows["worth"], color=colours, height=0.6, zorder=2)
     for y, row in rows.iterrows():
         ax.plot([row["low"], row["high"]], [y, y], color=INK, linewidth=1.3, zorder=3)
-    ax.set_yticks(rows.index, [f"{row.lever}, {row.unit}" for row in rows.itertuples()], fontsize=8)
+    ax.set_yticks(
+        rows.index, [f"{row.lever}, {MORE.get(row.unit, row.unit)}" for row in rows.itertuples()], fontsize=8
+    )
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, "money")))
     ax.set_xlim(0, None)
     ax.grid(axis="y", visible=False)
-    ax.set_title(f"Worth a quarter of one unit more, {result.currency}")
+    ax.set_title(f"What one unit brings a quarter, {result.currency}")
     return ax
 
 
@@ -202,7 +205,7 @@ def plot_change(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, 1.2 * max(parts[0][1], parts[-1][1], 0.01))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.grid(axis="y", visible=False)
-    ax.set_title(f"Win rate K03, {result.period} against the same span before", fontsize=10)
+    ax.set_title(f"Win rate K03, {result.period} against before", fontsize=10)
     return ax
 
 

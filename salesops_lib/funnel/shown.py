@@ -21,6 +21,7 @@ WORDS = {
     "size": "deal size",
     "cycle days": "days to a win",
 }
+MORE = {"1 point": "1 point more", "1 %": "1 % more", "1 day": "1 day less"}
 LEVERS = {"deals created": "count", "deal size": "money", "sales cycle": "days"}
 
 
@@ -38,7 +39,8 @@ def worth(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | Insufficient
     if isinstance(frame, InsufficientData):
         return frame
     units = frame["lever"].map(LEVERS).fillna("share")
-    return frame.assign(now=[number(value, unit) for value, unit in zip(frame["now"], units, strict=True)])
+    now = [number(value, unit) for value, unit in zip(frame["now"], units, strict=True)]
+    return frame.assign(unit=frame["unit"].replace(MORE), now=now)
 
 
 def change(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | InsufficientData:
@@ -140,7 +142,7 @@ RANGES = {
 }  # fmt: skip
 LABELS = {
     "next_stage": "next", "n": "deals", "rate": "rate [95 %]", "median_days": "half left by [95 %]",
-    "p90_days": "9 in 10 by", "worth": "worth [95 %]", "lever": "one more of", "n_before": "deals before",
+    "p90_days": "9 in 10 by", "worth": "worth [95 %]", "n_before": "deals before",
     "n_after": "deals now", "rate_after": "rate now", "after": "now", "cycle_days": "days to a win",
     "size": "deal size", "lead_share": "share of leads", "status": "",
     "p_best": "chance to be the best stage", "ultimate": "will end at [95 %]",
