@@ -213,6 +213,7 @@ class _Mode:
     log_posterior: float
 
     def draw(self, rng, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw effects and coefficients from the normal distribution around the mode."""
         root = np.linalg.cholesky(self.schur)
         off = np.linalg.solve(root.T, rng.standard_normal((len(root), count))).T
         effects = self.effects - off @ (self.cross / self.curvature[:, None]).T

@@ -263,6 +263,8 @@ def test_no_stage_stands_out_where_nobody_is_weak():
     assert found.headline.startswith("No stage stands out")
     with pytest.raises(InsufficientData, match="10 reps with 5 deals"):
         profile_skills(stage_rows(reps=8), mix=())
+    with pytest.raises(InsufficientData, match="there are 0"):
+        profile_skills(stage_rows().iloc[:0], mix=())
 
 
 def test_sizes_are_compared_at_the_same_mix():

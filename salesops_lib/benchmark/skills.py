@@ -107,6 +107,8 @@ def profile_skills(
     the stages could be closed one after the other (Das Gupta 1993), so that the parts add up. A stage is one to
     coach where its chance to be below the team is above 90 % and its part of the gap the largest.
     """
+    if rows.empty:
+        raise InsufficientData("Skill by stage", needed=10, got=0, of="reps with 5 deals or more")
     order = list(dict.fromkeys(rows["stage"]))
     follows = dict(zip(rows["stage"], rows["next_stage"], strict=True))
     of = "deals that left the stage"
@@ -121,6 +123,8 @@ def profile_skills(
         got = int(by_stage[refused[0]].reps["status"].eq("ok").sum())
         raise InsufficientData(f"Skill by stage: {refused[0]}", needed=10, got=got, of="reps with 5 deals or more")
     reps = sorted(set.intersection(*(set(found.reps["user_id"]) for found in by_stage.values())))
+    if not reps:
+        raise InsufficientData("Skill by stage", needed=1, got=0, of="reps with deals in every stage")
     drawn = np.stack([by_stage[stage].draws[reps].to_numpy() for stage in order])  # stages × draws × reps
     team = drawn.mean(axis=2, keepdims=True)
     parts = split_product(np.broadcast_to(team, drawn.shape), drawn)
