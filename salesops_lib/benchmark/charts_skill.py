@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from salesops_lib.benchmark import charts
-from salesops_lib.benchmark.compare import DIFFER, Benchmark
+from salesops_lib.benchmark.compare import DIFFER, Benchmark, no_ranking
 from salesops_lib.benchmark.evidence import Evidence
 from salesops_lib.benchmark.limits import LEVELS, binomial_limit
 from salesops_lib.benchmark.review import Review
@@ -102,7 +102,7 @@ def plot_caterpillar(result: Evidence | Benchmark, *, ax: Axes | None = None) ->
     found = _benchmark(result)
     reps = found.reps.dropna(subset=["adjusted_rate"])
     if reps.empty:
-        raise InsufficientData(found.headline.rstrip("."), needed=10, got=len(found.reps), of="reps")
+        raise no_ranking(found)
     reps = reps.sort_values("adjusted_rate" if found.verdict == DIFFER else "user_id",
                             ascending=found.verdict == DIFFER)  # fmt: skip
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.1 + ROW_IN * len(reps)))[1]
@@ -149,7 +149,7 @@ def plot_ranks(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes:
     """
     found = _benchmark(result)
     if found.verdict != DIFFER:
-        raise InsufficientData(found.headline.rstrip("."), needed=1, got=0, of="reps that can be told apart")
+        raise no_ranking(found)
     reps = found.reps.sort_values("rank", ascending=False)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.0 + ROW_IN * len(reps)))[1]
     at = np.arange(len(reps))
@@ -191,12 +191,16 @@ def plot_stages(result: Sheet, *, ax: Axes | None = None) -> Axes:
         ax.barh(y, row["gap"], height=0.6, zorder=2, **look)
         ax.plot([row["gap_low"], row["gap_high"]], [y, y], color=INK, linewidth=1.2, zorder=3)
     ax.axvline(0, color=INK, linewidth=1)
-    ax.set_yticks(range(len(rows)), [f"{a} → {b}" for a, b in zip(rows["stage"], rows["next_stage"], strict=True)])
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    ax.grid(axis="y", visible=False)
-    ax.set(
-        title=f"{result.name}: points of win rate by stage", xlabel="against the team; full: surely so", ylabel=""
+    ax.set_yticks(range(len(rows)), [f"{a} → {b}" for a, b in zip(rows["stage"], rows["next_stage"], strict=True)],
+                  fontsize=8)  # fmt: skip
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: number(round(100 * value, 1), "count", signed=True))
     )
+    ax.grid(axis="y", visible=False)
+    ax.set_title("Points of win rate by stage")
+    ax.set_xlabel("against the team; full where nine in ten sure", fontsize=8)
+    ax.set_ylabel("")
     return ax
 
 

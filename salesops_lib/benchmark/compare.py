@@ -130,6 +130,15 @@ def compare(
     )  # fmt: skip
 
 
+def no_ranking(found: Benchmark) -> InsufficientData:
+    """Make the refusal to rank reps who cannot be told apart, or are too few."""
+    if found.verdict == TOO_FEW:
+        got = int(found.reps["status"].eq("ok").sum())
+        return InsufficientData("Comparing reps", needed=LEAST_REPS, got=got, of=f"reps with {LEAST_DEALS} deals")
+    what = "No ranking, the reps are statistically indistinguishable"
+    return InsufficientData(what, needed=2, got=0, of="reps that can be told apart")
+
+
 def _checked(deals: pd.DataFrame, mix: list[str], interval: float, of: str) -> tuple[pd.DataFrame, list[str]]:
     """Take the columns that are needed; say how many rows have no rep."""
     for column in ("user_id", "is_won", *mix):

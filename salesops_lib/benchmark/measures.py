@@ -122,7 +122,7 @@ def compare_strengths(
     Raises
     ------
     InsufficientData
-        With fewer than 10 pairs of rep and segment.
+        With fewer than 10 pairs of rep and segment, or one segment.
     ParameterError
         For a missing column.
     """
@@ -134,6 +134,8 @@ def compare_strengths(
             raise ParameterError(unknown("column", column, deals.columns))
     rows = deals[deals["user_id"].notna()]
     keys = rows[["user_id", by]].astype(str)
+    if (got := keys[by].nunique()) < 2:
+        raise InsufficientData("Strengths of reps", needed=2, got=got, of=f"{by}s")
     pairs = keys.groupby(["user_id", by], sort=True).ngroup()
     if pairs.nunique() < LEAST_REPS:
         of = f"pairs of rep and {by}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from salesops_lib import facts, kpis, stats
 from salesops_lib.benchmark.analysis import Reps, summarize
-from salesops_lib.benchmark.compare import DIFFER, Benchmark
+from salesops_lib.benchmark.compare import DIFFER, Benchmark, no_ranking
 from salesops_lib.benchmark.contest import Contest, Rule, simulate_contest
 from salesops_lib.benchmark.evidence import QUARTER_DAYS, Evidence, closed_deals, gather
 from salesops_lib.benchmark.measures import compare_counts
@@ -95,6 +95,11 @@ class Review(Evidence):
     def cannot_tell(self) -> str:
         """What the win rates cannot tell, in sentences."""
         return "" if isinstance(self.win_rate, InsufficientData) else " ".join(self.win_rate.notes)
+
+    @property
+    def summary_said(self) -> str:
+        """Reps at quota, and whether raw win rates differ."""
+        return "" if isinstance(self.summary, InsufficientData) else self.summary.headline
 
     @property
     def coaching(self) -> pd.DataFrame | InsufficientData:
@@ -237,7 +242,7 @@ def _likely(skill: Benchmark | InsufficientData, column: str) -> pd.DataFrame:
     if isinstance(skill, InsufficientData):
         raise skill
     if skill.verdict != DIFFER:
-        raise InsufficientData(skill.headline.rstrip("."), needed=1, got=0, of="reps that can be told apart")
+        raise no_ranking(skill)
     rows = skill.reps[(skill.reps[column] >= KNOWN) & skill.reps["status"].eq("ok")]
     return rows[["user_id", "n", column]].rename(columns={column: "chance"}).reset_index(drop=True)
 

@@ -14,7 +14,7 @@ from salesops_lib.benchmark.evidence import Evidence, gather
 from salesops_lib.benchmark.skills import NONE_STANDS_OUT, surely
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
-from salesops_lib.present import fitted, interval, number
+from salesops_lib.present import counted, fitted, interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ class Sheet:
     name
         Of the rep.
     standing
-        One row a measure: `measure`, `own` with its `range`, `team`, `n`, `verdict` (``above``, ``below``,
+        One row a measure: `measure`, `own` with its range, `team`, `n`, `verdict` (``above``, ``below``,
         ``cannot be told``; for the quarter's bookings only whether past quarters ran like it).
     stages
         Skill by stage: rows of `SkillProfile.stages`.
@@ -54,6 +54,27 @@ class Sheet:
     strengths: pd.DataFrame | InsufficientData
     deals: pd.DataFrame
     result: Evidence
+
+    @property
+    def stages_shown(self) -> pd.DataFrame | InsufficientData:
+        """Skill by stage without what the picture shows."""
+        if isinstance(self.stages, InsufficientData):
+            return self.stages
+        return self.stages[["stage", "n", "rate", "low", "high", "team_rate", "p_below"]]
+
+    @property
+    def strengths_shown(self) -> pd.DataFrame | InsufficientData:
+        """Win rate by segment beside the team's."""
+        if isinstance(self.strengths, InsufficientData):
+            return self.strengths
+        return self.strengths[["segment", "n", "rate", "low", "high", "team_rate", "verdict"]]
+
+    @property
+    def deals_shown(self) -> pd.DataFrame:
+        """Deals by name; by id where the source gives none."""
+        return self.deals.assign(name=self.deals["name"].fillna(self.deals["opportunity_id"])).drop(
+            columns="opportunity_id"
+        )
 
 
 def rep_sheet(book: Book, *, who: str = "", period: str = "4 quarters") -> Sheet:
@@ -83,7 +104,13 @@ def rep_sheet(book: Book, *, who: str = "", period: str = "4 quarters") -> Sheet
         strengths = strengths.assign(verdict=[_verdict(p) for p in strengths["p_above"]])
     deals = _deals(book, rep)
     return Sheet(
-        _headline(result, name, standing, deals, book.currency), name, standing, stages, strengths, deals, result
+        _headline(result, name, standing, deals, book.currency),
+        name,
+        standing,
+        stages,
+        strengths,
+        deals.head(LARGEST),
+        result,
     )
 
 
@@ -122,7 +149,7 @@ def _standing(result: Evidence, name: str) -> pd.DataFrame:
     for label, frame, column, unit in (
         ("typical deal size", result.sizes, "adjusted", "money"),
         ("days to a win", result.cycles, "adjusted", "days"),
-        ("calls a working day", result.calls, "rate", "per_day"),
+        ("outbound calls", result.calls, "rate", "per_day"),
     ):
         if isinstance(frame, InsufficientData) or name not in set(frame["user_id"]):
             continue
@@ -136,14 +163,14 @@ def _standing(result: Evidence, name: str) -> pd.DataFrame:
             rows.append(("booked this quarter, of the curve", row.on_pace, row.on_pace_low, row.on_pace_high,
                          1.0, np.nan, said, "percent"))  # fmt: skip
     written = [
-        (label, number(own, unit), f"[{number(low, unit)}; {number(high, unit)}]", number(team, unit), n, said)
+        (label, f"{number(own, unit)} {interval(low, high, unit)}", number(team, unit), n, said)
         for label, own, low, high, team, n, said, unit in rows
     ]
-    return pd.DataFrame(written, columns=["measure", "own", "range", "team", "n", "verdict"])
+    return pd.DataFrame(written, columns=["measure", "own", "team", "n", "verdict"])
 
 
 def _deals(book: Book, rep: str) -> pd.DataFrame:
-    """Largest open deals, and why they are worth a word."""
+    """Open deals and why they are worth a word, those first, then by size."""
     import pandas as pd
 
     rows = facts.deals(book)
@@ -158,7 +185,7 @@ def _deals(book: Book, rep: str) -> pd.DataFrame:
     overdue = rows["expected_close_date"] < pd.Timestamp(book.day)
     why = [
         ", ".join(filter(None, (
-            f"{day:.0f} days in its stage, 9 in 10 won ones left it by {most:.0f}" if day == day else "",
+            f"{day:.0f} days in its stage (9 in 10 won ones: {most:.0f})" if day == day else "",
             "close date is past" if late is True or late == 1 else "",
         )))
         for day, most, late in zip(days, limit, overdue.fillna(False).astype(bool), strict=True)
@@ -169,7 +196,7 @@ def _deals(book: Book, rep: str) -> pd.DataFrame:
         "expected_close_date": rows["expected_close_date"], "why": why,
     })  # fmt: skip
     out = out.assign(order=out["why"].eq("")).sort_values(["order", "amount"], ascending=[True, False])
-    return out.drop(columns="order").head(LARGEST).reset_index(drop=True)
+    return out.drop(columns="order").reset_index(drop=True)
 
 
 def _headline(result: Evidence, name: str, standing: pd.DataFrame, deals: pd.DataFrame, currency: str) -> str:
@@ -187,7 +214,7 @@ def _headline(result: Evidence, name: str, standing: pd.DataFrame, deals: pd.Dat
             else:
                 coach = " No stage stands out."
     slow = int(deals["why"].ne("").sum())
-    return f"{first}.{coach} {slow} of the open deals shown need a word."
+    return f"{first}.{coach} {slow} of {counted(len(deals), 'open deal')} stand still or are late."
 
 
 def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
@@ -202,7 +229,7 @@ UNITS = {
     **dict.fromkeys(("amount", "worth", "made", "survivors", "size"), "money"), "days_to_win": "days",
     "expected_close_date": "date",
     "attainment": "percent", "on_pace": "percent", "booked": "money", "quota": "money",
-    "calls": "per_day", "is_hopeless": "flag", "why": "long",
+    "calls": "per_day", "own": "shown", "team": "shown", "is_hopeless": "flag", "why": "long",
 }  # fmt: skip
 RANGES = {"adjusted_rate": ("low", "high"), "rank": ("rank_low", "rank_high"),
           "on_pace": ("on_pace_low", "on_pace_high"), "size": ("size_low", "size_high"),
@@ -212,13 +239,13 @@ RANGES = {"adjusted_rate": ("low", "high"), "rank": ("rank_low", "rank_high"),
 LABELS = {
     "user_id": "rep", "n": "deals", "raw_rate": "raw", "expected_rate": "mix gives",
     "adjusted_rate": "at team mix [90 %]",
-    "rate": "rate", "team_rate": "team", "p_below": "chance below team", "gap": "against the team [90 %]",
+    "rate": "rate [90 %]", "team_rate": "team", "p_below": "chance below team", "gap": "against the team [90 %]",
     "worth": "worth a quarter [90 %]", "over_team": "against the team", "p_top_quartile": "chance in best fourth",
     "p_bottom_quartile": "in last fourth", "rank": "rank [90 %]", "note": "", "verdict": "",
     "on_pace": "of the curve [past quarters]", "next_stage": "next", "calls": "calls [90 %]",
     "size": "typical deal [90 %]", "days_to_win": "days to a win [90 %]",
     "survivors": "survivors only", "points": "points [90 %]", "p_above": "chance above team",
-    "expected_close_date": "close date", "why": "why talk about it", "opportunity_id": "deal id",
+    "expected_close_date": "close date", "why": "why talk about it", "name": "deal", "own": "own [90 %]",
     "is_hopeless": "too small a chance", "p_win": "would win",
-    "p_win_handicap": "with handicap", "sure": "sure it is below", "coach": "work on", "range": "[90 %]",
+    "p_win_handicap": "with handicap", "sure": "sure it is below", "coach": "work on",
 }  # fmt: skip

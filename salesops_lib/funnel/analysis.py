@@ -118,7 +118,7 @@ def review(book: Book, *, period: str = "4 quarters", horizon_days: int = 0, by:
         period=window,
         currency=book.currency,
         conversion=found,
-        journey=attempt(lambda: _conversion(book, horizon, "journey").steps),
+        journey=attempt(lambda: _journey(book, horizon)),
         levers=levers,
         change=change,
         velocity=attempt(lambda: _velocity(book, window, found)),
@@ -146,9 +146,16 @@ def _typical_horizon(book: Book) -> int:
     return int(np.ceil(2 * days.median() / STEP_DAYS) * STEP_DAYS)
 
 
-def _conversion(book: Book, horizon: int, model: str = "pipeline") -> Conversion:
-    moves, stages = passages.from_book(book, model)
+def _conversion(book: Book, horizon: int) -> Conversion:
+    moves, stages = passages.from_book(book)
     return measure_conversion(moves, stages, as_of=book.known_until, horizon_days=horizon)
+
+
+def _journey(book: Book, horizon: int) -> pd.DataFrame:
+    moves, stages = passages.from_book(book, "journey")
+    if stages[0] == passages.ONLY:
+        raise InsufficientData("The buyer's journey", needed=1, got=0, of="recorded stage changes")
+    return measure_conversion(moves, stages, as_of=book.known_until, horizon_days=horizon).steps
 
 
 def _levers(book: Book, window: Period, found: Conversion | InsufficientData) -> Levers:
@@ -167,6 +174,9 @@ def _levers(book: Book, window: Period, found: Conversion | InsufficientData) ->
 def _change(book: Book, window: Period, by: str) -> pd.DataFrame:
     rows = facts.deals(book)
     before = Facts(book, _before(book, window), rows).closed()
+    if before.empty:
+        of = f"deals closed in {_before(book, window)}"
+        raise InsufficientData("Why the win rate changed", needed=1, got=0, of=of)
     return decompose_change(before[[by, "is_won"]], Facts(book, window, rows).closed()[[by, "is_won"]], by=by)
 
 
@@ -219,9 +229,9 @@ def _headline(found: Conversion | InsufficientData, levers: Levers | Insufficien
     if isinstance(levers, InsufficientData):
         return first
     stages = levers.table[levers.table["unit"].eq("1 point")]
-    top = stages.iloc[0]
+    top, most = stages.iloc[0], " most" if len(stages) > 1 else ""
     return (
-        f"{first} One point more from {top['lever'].replace('→', 'to')} is worth most: "
+        f"{first} One point more from {top['lever'].replace('→', 'to')} is worth{most}: "
         f"{number(top['worth'], 'money')} {currency} a quarter {interval(top['low'], top['high'], 'money')}."
     )
 

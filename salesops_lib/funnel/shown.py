@@ -100,9 +100,10 @@ def say_stalled(result: Review) -> str:
     """Say how many open deals have stood still, and what they are worth."""
     if isinstance(result.stalled, InsufficientData):
         return ""
-    amount = number(float(result.stalled["amount"].astype("float64").sum()), "money")
+    whole = float(result.stalled["amount"].astype("float64").sum())
+    worth = f"worth {number(whole, 'money')} {result.currency}" if whole else "without an amount"
     return (
-        f"{counted(len(result.stalled), 'open deal')} worth {amount} {result.currency}, longer in the stage than "
+        f"{counted(len(result.stalled), 'open deal')} {worth}, longer in the stage than "
         "nine in ten won deals of the segment."
     )
 

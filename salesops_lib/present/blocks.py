@@ -87,7 +87,8 @@ def tiles(frame: pd.DataFrame) -> Shown:
 
 
 def stack(*blocks: Shown) -> Shown:
-    """Show blocks one below the other."""
+    """Show blocks one below the other; the same one only once, as two parts may lack the same thing."""
+    blocks = tuple({block.markup: block for block in blocks}.values())
     text = "\n".join(block.text for block in blocks if block.text)
     return Shown("".join(block.markup for block in blocks), text, behind(*blocks))
 
