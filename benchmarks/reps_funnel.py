@@ -36,20 +36,38 @@ def say(case: str, what: str, ours: str, today: str = "–") -> None:
     print(f"| {case} | {what} | {ours} | {today} |", flush=True)
 
 
-def sell(rng, reps: int, each: float, sd: float) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Closed deals of reps with a skill of their own, one territory a rep, mixes that differ, and a ramp."""
-    skill, n = rng.normal(0, sd, reps), rng.poisson(each, reps).clip(1)
+def sell(rng, reps: int, each: float, sd: float) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
+    """Closed deals of reps with a skill of their own, uneven numbers, mixes that differ, one territory and a ramp.
+
+    Effects of the mix are so large that raw rates and the best guess possible agree with skill about as published
+    for such teams (0.38 and 0.57 at 30 deals). The last array is that guess: the posterior mean where the effects
+    of the mix and the spread of skill are known.
+    """
+    skill, n = rng.normal(0, sd, reps), rng.poisson(each * rng.gamma(4, 1 / 4, reps)).clip(1)
     rep = np.repeat(np.arange(reps), n)
-    segment = (rng.random(len(rep))[:, None] > rng.dirichlet([2, 2, 2], reps)[rep].cumsum(1)).sum(1).clip(max=2)
-    product, territory = rng.integers(0, 3, len(rep)), rng.integers(0, 8, reps)[rep]
-    tenure = rng.integers(0, 4, reps)[rep]
-    logit = -1.1 + np.array([0.6, 0, -0.6])[segment] + np.array([0.3, 0, -0.3])[product]
-    logit += np.linspace(-0.4, 0.4, 8)[territory] + np.array([-0.5, -0.2, 0, 0])[tenure]
+    segment, product = (
+        (rng.random(len(rep))[:, None] > rng.dirichlet([2, 2, 2], reps)[rep].cumsum(1)).sum(1).clip(max=2)
+        for _ in range(2)
+    )
+    territory, tenure = rng.integers(0, 8, reps)[rep], rng.integers(0, 4, reps)[rep]
+    logit = -1.3 + np.array([0.9, 0, -0.9])[segment] + np.array([0.5, 0, -0.5])[product]
+    logit += np.linspace(-0.6, 0.6, 8)[territory] + np.array([-0.7, -0.28, 0, 0])[tenure]
     won = rng.random(len(rep)) < 1 / (1 + np.exp(-logit - skill[rep]))
     truth = np.array([(1 / (1 + np.exp(-logit - own))).mean() for own in skill])
     frame = pd.DataFrame({"user_id": rep, "is_won": won, "segment": segment, "product": product,
                           "territory": territory, "tenure": tenure})  # fmt: skip
-    return frame, skill, truth
+    return frame, skill, truth, oracle(rep, won, logit, sd or 1.0, reps)
+
+
+def oracle(rep: np.ndarray, won: np.ndarray, logit: np.ndarray, sd: float, reps: int) -> np.ndarray:
+    """Mean of each rep's skill given its deals, with the effects of the mix and the spread of skill known."""
+    grid = np.linspace(-4 * sd, 4 * sd, 81)
+    level = np.array([
+        np.bincount(rep, -np.logaddexp(0, np.where(won, -1, 1) * (logit + at)), reps) - (at / sd) ** 2 / 2
+        for at in grid
+    ])  # fmt: skip
+    weight = np.exp(level - level.max(axis=0))
+    return grid @ weight / weight.sum(axis=0)
 
 
 def accuracy(each: int, runs: int = 40) -> None:
@@ -60,7 +78,7 @@ def accuracy(each: int, runs: int = 40) -> None:
 
     rows = []
     for run in range(runs):
-        deals, skill, truth = sell(np.random.default_rng(1000 + run), 200, each, 0.35)
+        deals, skill, truth, best = sell(np.random.default_rng(1000 + run), 200, each, 0.35)
         reps = compare(deals, mix=MIX).reps
         low, high = proportion_confint(reps["won"], reps["n"], alpha=0.1, method="wilson")
         rows.append([
@@ -68,11 +86,13 @@ def accuracy(each: int, runs: int = 40) -> None:
             np.sqrt(((reps["adjusted_rate"] - truth) ** 2).mean()),
             np.sqrt(((reps["raw_rate"] - truth) ** 2).mean()),
             ((reps["low"] <= truth) & (truth <= reps["high"])).mean(), ((low <= truth) & (truth <= high)).mean(),
+            spearmanr(best, skill)[0],
         ])  # fmt: skip
     found, error = np.mean(rows, axis=0), np.std(rows, axis=0) / np.sqrt(runs)
     for k, what in enumerate(("Spearman with skill", "RMSE of the adjusted rate", "90 % intervals hold")):
         ours = f"{found[2 * k]:.3f} ± {error[2 * k]:.3f}"
-        say(f"200 reps × {each} deals, {runs} runs", what, ours, f"raw {found[2 * k + 1]:.3f}")
+        most = f", the best possible {found[6]:.3f}" if k == 0 else ""
+        say(f"200 reps × {each} deals, {runs} runs", what, ours, f"raw {found[2 * k + 1]:.3f}{most}")
 
 
 def alike(each: int, runs: int = 40) -> None:
@@ -82,7 +102,7 @@ def alike(each: int, runs: int = 40) -> None:
 
     rows = []
     for run in range(runs):
-        deals, _, _ = sell(np.random.default_rng(2000 + run), 200, each, 0.0)
+        deals = sell(np.random.default_rng(2000 + run), 200, each, 0.0)[0]
         found = compare(deals, mix=MIX)
         reps, level = found.reps, found.reps["adjusted_rate"].mean()
         low, high = proportion_confint(reps["won"], reps["n"], alpha=0.05)
@@ -91,9 +111,9 @@ def alike(each: int, runs: int = 40) -> None:
                      found.verdict != "indistinguishable"])  # fmt: skip
     found = np.mean(rows, axis=0)
     case = f"nobody differs, 200 reps × {each}, {runs} runs"
-    say(case, "reps said to differ", f"{found[0]:.1%}", f"95 % limits on raw rates {found[1]:.1%}")
-    say(case, "reps outside the funnel limits", f"{found[2]:.1%}")
-    say(case, "companies said to have differences", f"{found[3]:.1%}")
+    say(case, "reps said to differ", f"{100 * found[0]:.1f} %", f"95 % limits on raw rates {100 * found[1]:.1f} %")
+    say(case, "reps outside the funnel limits", f"{100 * found[2]:.1f} %")
+    say(case, "companies said to have differences", f"{100 * found[3]:.1f} %")
 
 
 def months(rng, each: int, n: int = 24) -> tuple[pd.DataFrame, pd.Timestamp, np.ndarray, np.ndarray, np.ndarray]:
@@ -126,7 +146,7 @@ def cohorts(each: int, runs: int = 30) -> None:
     case = f"last three cohorts of {each} deals, {runs} runs"
     today = f"won ÷ created {100 * found[2]:+.1f}, won ÷ closed {100 * found[3]:+.1f}"
     say(case, "bias in points", f"{100 * found[0]:+.2f} ± {100 * error[0]:.2f}", today)
-    say(case, "90 % intervals hold", f"{found[1]:.1%} ± {100 * error[1]:.1f}")
+    say(case, "90 % intervals hold", f"{100 * found[1]:.1f} % ± {100 * error[1]:.1f}")
 
 
 def stage(each: int, runs: int = 40) -> None:
