@@ -7,6 +7,7 @@ hours, so that twenty million moves are never held as a frame.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -27,18 +28,24 @@ WON, LOST, ONLY = "won", "lost", "open"
 MODELS = ("pipeline", "journey")
 HOURS = 24
 COLUMNS = ("opportunity_id", "stage", "entered_at")
+FACTS = ("deals", "lost", "won", "disordered", "never")
+ROWS_AT_ONCE = 4_000_000  # moves; of more, deals are taken in parts, so that memory does not grow with the file
 MOST_DISORDER = 0.01
 LAST_INSTANT = 24 * 3600 * 1_000_000 - 1  # of a day, in microseconds
 
+# Instant and place are one number in the aggregates: half the memory of arg_max, and no ties.
 PASSED = """
-    create temp table passed as
-    select opportunity_id, {reached},
-        arg_max(place, (entered_at, place)) as last_place, max(entered_at) as last_at,
-        arg_min(place, (entered_at, place)) as first_place, min(entered_at) as first_at,
-        max(entered_at) filter (where place < {won}) as last_open_at,
-        min(entered_at) filter (where place = {won}) as won_at
-    from moves join places using (stage) where entered_at <= {until}
-    group by opportunity_id
+    create or replace temp table passed as
+    select *, (last_key & 1023)::int as last_place, make_timestamp(last_key >> 10) as last_at,
+        (first_key & 1023)::int as first_place, make_timestamp(first_key >> 10) as first_at
+    from (
+        select opportunity_id, {reached}, max(key) as last_key, min(key) as first_key,
+            max(entered_at) filter (where place < {won}) as last_open_at,
+            min(entered_at) filter (where place = {won}) as won_at
+        from (select *, (epoch_us(entered_at) << 10) + place as key from moves join places using (stage))
+        where entered_at <= {until} and hash(opportunity_id) % {parts} = {part}
+        group by opportunity_id
+    )
 """
 STEPS = """
     select stage, cohort, hours, outcome, count(*) as n from (
@@ -83,18 +90,24 @@ def count_steps(
     """
     stages = checked_order(stages)
     won, lost, until = len(stages) - 2, len(stages) - 1, _written(as_of)
-    with _passed(moves, stages, until) as db:
-        facts = _checked_order_of_events(db, won, lost)
-        ways = [
-            " union all ".join(
-                STEPS.format(place=place, after=place + 1 if step else won, lost=lost, until=until)
-                for place in range(won)
-            )
-            for step in (True, False)
-        ]
-        steps, whole = (db.sql(way).df().astype({"cohort": "datetime64[ns]"}) for way in ways)
-    by = ["stage", "cohort", "hours", "outcome"]
-    return steps.sort_values(by, ignore_index=True), whole.sort_values(by, ignore_index=True), facts
+    ways = [
+        " union all ".join(
+            STEPS.format(place=place, after=place + 1 if step else won, lost=lost, until=until)
+            for place in range(won)
+        )
+        for step in (True, False)
+    ]
+    facts, found = Counter(), ([], [])
+    with _connected(moves) as db:
+        _check_moves(db, stages)
+        parts = 1 + db.sql("select count(*) from moves").fetchall()[0][0] // ROWS_AT_ONCE
+        for part in range(parts):
+            _make_passed(db, stages, until, parts, part)
+            facts.update(_order_of_events(db, won, lost))
+            for way, kept in zip(ways, found, strict=True):
+                kept.append(db.sql(way).df())
+    _check_order(facts)
+    return *(_added(kept) for kept in found), {name: facts[name] for name in FACTS}
 
 
 def reached(moves: pd.DataFrame | Path | str, stages: Sequence[str], as_of: object) -> pd.DataFrame:
@@ -111,7 +124,9 @@ def reached(moves: pd.DataFrame | Path | str, stages: Sequence[str], as_of: obje
         By `opportunity_id`: a column a stage up to won (empty where never reached), `stage` it is in, `since`.
     """
     stages = checked_order(stages)
-    with _passed(moves, stages, _written(as_of)) as db:
+    with _connected(moves) as db:
+        _check_moves(db, stages)
+        _make_passed(db, stages, _written(as_of))
         found = db.sql("select * from passed order by opportunity_id").df().set_index("opportunity_id")
     out = found[[f"at_{place}" for place in range(len(stages) - 1)]].set_axis(stages[:-1], axis=1)
     return out.assign(stage=found["last_place"].map(dict(enumerate(stages))), since=found["last_at"])
@@ -121,20 +136,25 @@ def _written(as_of: object) -> str:
     return f"timestamp '{instant(as_of):%Y-%m-%d %H:%M:%S.%f}'"
 
 
-@contextmanager
-def _passed(moves: pd.DataFrame | Path | str, stages: list[str], until: str):
-    """Open a database with the table `passed`, one row a deal."""
+def _make_passed(db, stages: list[str], until: str, parts: int = 1, part: int = 0) -> None:
+    """Make the table `passed`, one row a deal of this part."""
     import pandas as pd
 
     won = len(stages) - 2
     firsts = ", ".join(
         f"min(entered_at) filter (where place between {place} and {won}) as at_{place}" for place in range(won + 1)
     )
-    with _connected(moves) as db:
-        _check_moves(db, stages)
-        db.register("places", pd.DataFrame({"stage": stages, "place": range(len(stages))}))
-        db.execute(PASSED.format(reached=firsts, won=won, until=until))
-        yield db
+    db.register("places", pd.DataFrame({"stage": stages, "place": range(len(stages))}))
+    db.execute(PASSED.format(reached=firsts, won=won, until=until, parts=parts, part=part))
+
+
+def _added(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Add up the counts of all parts."""
+    import pandas as pd
+
+    by = ["stage", "cohort", "hours", "outcome"]
+    whole = pd.concat(parts).astype({"cohort": "datetime64[ns]"})
+    return whole.groupby(by, sort=True, as_index=False)["n"].sum()
 
 
 def checked_order(stages: Sequence[str]) -> list[str]:
@@ -233,8 +253,8 @@ def _check_moves(db: duckdb.DuckDBPyConnection, stages: list[str]) -> None:
         )
 
 
-def _checked_order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int) -> dict[str, int]:
-    """Count deals by how they went; refuse where the order of events cannot be right."""
+def _order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int) -> dict[str, int]:
+    """Count deals by how they went; refuse where durations would be negative."""
     row = db.sql(f"""
         select count(*) as deals, count(*) filter (where last_place = {lost}) as lost,
             count(*) filter (where won_at is not null) as won,
@@ -243,22 +263,25 @@ def _checked_order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int)
             count(*) filter (where at_0 is null) as never
         from passed
     """).df().iloc[0].astype(int).to_dict()  # fmt: skip
-    if not row["deals"]:
-        raise InsufficientData("Stage conversion", needed=1, got=0, of="moves known by then")
     if row["early"]:
         ids = db.sql(f"select opportunity_id from passed where first_place >= {won} and last_open_at > first_at "
                      "order by 1 limit 5").fetchall()  # fmt: skip
         raise DataContractError(
             f"{row['early']} of {row['deals']} deals were closed before they entered an open stage, which gives "
-            "negative "
-            f"durations, for example {listed(key[0] for key in ids)}; mend their dates or leave them out."
+            f"negative durations, for example {listed(key[0] for key in ids)}; mend their dates or leave them out."
         )
-    if row["disordered"] > MOST_DISORDER * row["deals"]:
+    return row
+
+
+def _check_order(facts: Counter) -> None:
+    """Refuse where there is nothing, or where the order of events cannot be right."""
+    if not facts["deals"]:
+        raise InsufficientData("Stage conversion", needed=1, got=0, of="moves known by then")
+    if facts["disordered"] > MOST_DISORDER * facts["deals"]:
         raise DataContractError(
-            f"{row['disordered']} of {row['deals']} deals enter an open stage after they were won: more than "
+            f"{facts['disordered']} of {facts['deals']} deals enter an open stage after they were won: more than "
             f"{MOST_DISORDER:.0%} out of order, so the dates cannot be trusted."
         )
-    return {name: row[name] for name in ("deals", "lost", "won", "disordered", "never")}
 
 
 @lru_cache(maxsize=16)
