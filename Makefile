@@ -44,6 +44,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/factory.py
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/pipeline_forecast.py
+	$(BIN)/python benchmarks/reps_funnel.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

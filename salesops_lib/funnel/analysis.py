@@ -1,14 +1,239 @@
-"""What moved a rate of the funnel from one period to the next."""
+"""The funnel on one page: what goes on from each stage, what a point is worth, where it leaks, what moved it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
+from salesops_lib import facts, kpis, passages
+from salesops_lib.ageing import stalled_deals
+from salesops_lib.book import Book
 from salesops_lib.decompose import mix_and_rate
+from salesops_lib.errors import InsufficientData, attempt
+from salesops_lib.facts import Facts
+from salesops_lib.funnel.conversion import Conversion, measure_conversion
+from salesops_lib.funnel.leaks import loss_reasons, source_quality
+from salesops_lib.funnel.levers import Levers, rank_levers, velocity_change
+from salesops_lib.periods import Period
+from salesops_lib.present import interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Part = TypeVar("Part")
+QUARTER_DAYS = 365.25 / 4
+LEAST_CYCLES = 30
+STEP_DAYS = 30  # to which a horizon that nobody set is rounded up
+
+
+@dataclass(frozen=True)
+class Review:
+    """One look at the funnel; a part that the data cannot give holds the `InsufficientData` that says why.
+
+    Attributes
+    ----------
+    headline
+        Two sentences at most, computed from the frames below.
+    period, currency
+        Window of what has a period, in which currency.
+    conversion
+        From stage to stage, over all deals known (`Conversion`).
+    journey
+        The same along the buyer's journey: `steps` of the stages mapped to it.
+    levers
+        What one point of each stage is worth (`Levers`).
+    change
+        Win rate now against the period before, by segment: the frame of `decompose_change`.
+    velocity
+        `factor`, `before`, `after`, `effect` (currency a day); the effects add up to the change of velocity.
+    reasons, competitors, sources
+        Frames of `leaks`.
+    stalled
+        Open deals that have stood still (`ageing.stalled_deals`).
+    """
+
+    headline: str
+    period: Period
+    currency: str
+    conversion: Conversion | InsufficientData
+    journey: pd.DataFrame | InsufficientData
+    levers: Levers | InsufficientData
+    change: pd.DataFrame | InsufficientData
+    velocity: pd.DataFrame | InsufficientData
+    reasons: pd.DataFrame | InsufficientData
+    competitors: pd.DataFrame | InsufficientData
+    sources: pd.DataFrame | InsufficientData
+    stalled: pd.DataFrame | InsufficientData
+
+    @property
+    def steps(self) -> pd.DataFrame | InsufficientData:
+        """Steps of the conversion."""
+        return self.conversion if isinstance(self.conversion, InsufficientData) else self.conversion.steps
+
+    @property
+    def cohorts(self) -> pd.DataFrame | InsufficientData:
+        """Cohorts of the conversion."""
+        return self.conversion if isinstance(self.conversion, InsufficientData) else self.conversion.cohorts
+
+    @property
+    def worth(self) -> pd.DataFrame | InsufficientData:
+        """Table of the levers."""
+        return self.levers if isinstance(self.levers, InsufficientData) else self.levers.table
+
+
+def review(book: Book, *, period: str = "4 quarters", horizon_days: int = 0, by: str = "segment") -> Review:
+    """Look at the whole funnel of new business.
+
+    Parameters
+    ----------
+    book
+        The company at the as-of instant.
+    period
+        ``month``, ``quarter``, ``year`` or a number of them: of what is compared with the period before.
+    horizon_days
+        Age at which conversion is read; 0 for twice the typical days to a win.
+    by
+        Dimension that changes are split by.
+
+    Raises
+    ------
+    InsufficientData
+        Where no deal was known at the as-of instant.
+    ParameterError
+        For an unknown period or dimension.
+    """
+    if facts.deals(book).empty:
+        raise InsufficientData(f"Funnel as of {book.day}", needed=1, got=0, of="deals known by then")
+    window = facts.resolve_period(book, period)
+    facts.members(book, by, window)  # an unknown dimension is refused
+    horizon = horizon_days or _typical_horizon(book)
+    found = attempt(lambda: _conversion(book, horizon))
+    levers = attempt(lambda: _levers(book, window, found))
+    change = attempt(lambda: _change(book, window, by))
+    return Review(
+        headline=_headline(found, levers, book.currency),
+        period=window,
+        currency=book.currency,
+        conversion=found,
+        journey=attempt(lambda: _journey(book, horizon)),
+        levers=levers,
+        change=change,
+        velocity=attempt(lambda: _velocity(book, window, found)),
+        reasons=attempt(lambda: loss_reasons(book, window)),
+        competitors=attempt(lambda: loss_reasons(book, window, column="competitor")),
+        sources=attempt(lambda: source_quality(book, window)),
+        stalled=attempt(lambda: stalled_deals(book)),
+    )
+
+
+def _needed(found: Part | InsufficientData) -> Part:
+    """Pass a part on, or the refusal that it is."""
+    if isinstance(found, InsufficientData):
+        raise found
+    return found
+
+
+def _typical_horizon(book: Book) -> int:
+    """Twice the median days from creation to a win, rounded up to whole months of 30 days."""
+    rows = facts.deals(book)
+    won = rows[rows["is_won"] & ~rows["is_renewal"]]
+    days = (won["closed_at"] - won["created_at"]).dt.total_seconds() / 86400
+    if len(days) < LEAST_CYCLES:
+        raise InsufficientData("A horizon for conversion", needed=LEAST_CYCLES, got=len(days), of="won deals")
+    return int(np.ceil(2 * days.median() / STEP_DAYS) * STEP_DAYS)
+
+
+def _conversion(book: Book, horizon: int) -> Conversion:
+    moves, stages = passages.from_book(book)
+    return measure_conversion(moves, stages, as_of=book.known_until, horizon_days=horizon)
+
+
+def _journey(book: Book, horizon: int) -> pd.DataFrame:
+    moves, stages = passages.from_book(book, "journey")
+    if stages[0] == passages.ONLY:
+        raise InsufficientData("The buyer's journey", needed=1, got=0, of="recorded stage changes")
+    return measure_conversion(moves, stages, as_of=book.known_until, horizon_days=horizon).steps
+
+
+def _levers(book: Book, window: Period, found: Conversion | InsufficientData) -> Levers:
+    import pandas as pd
+
+    found, here = _needed(found), Facts(book, window, facts.deals(book))
+    days = (min(window.last_day, book.day) - window.start).days + 1
+    entered = found.cohorts[found.cohorts["cohort"].ge(pd.Timestamp(window.start).replace(day=1))]
+    won = here.won()
+    cycle = (won["closed_at"] - won["created_at"]).dt.total_seconds().median() / 86400
+    return rank_levers(
+        found, won["priced"], per_quarter=entered["n"].sum() / days * QUARTER_DAYS, cycle_days=float(cycle)
+    )
+
+
+def _change(book: Book, window: Period, by: str) -> pd.DataFrame:
+    rows = facts.deals(book)
+    before = Facts(book, _before(book, window), rows).closed()
+    if before.empty:
+        of = f"deals closed in {_before(book, window)}"
+        raise InsufficientData("Why the win rate changed", needed=1, got=0, of=of)
+    return decompose_change(before[[by, "is_won"]], Facts(book, window, rows).closed()[[by, "is_won"]], by=by)
+
+
+def _before(book: Book, window: Period) -> Period:
+    """Return the window of the same length before this one."""
+    n, _, kind = window.kind.rpartition(" ")
+    parts = book.calendar.last(kind.removesuffix("s"), 2 * int(n or 1), window.last_day)
+    label = f"{parts[0]} to {parts[int(n or 1) - 1]}" if n else str(parts[0])
+    return Period(parts[0].start, window.start, window.kind, label)
+
+
+def _velocity(book: Book, window: Period, found: Conversion | InsufficientData) -> pd.DataFrame:
+    """Split the change of velocity between this window and the one before it."""
+    import pandas as pd
+
+    cohorts, factors = _needed(found).cohorts.dropna(subset=["ultimate"]), []
+    for span in (_before(book, window), window):
+        then = book if span is window else book.at(span.last_day)
+        own = cohorts[span.contains(cohorts["cohort"])]
+        open_now = Facts(then, span, facts.deals(then)).open()
+        size = kpis.compute(then, "K06", span, variants="default").iloc[0]
+        cycle = kpis.compute(then, "K05", span)
+        cycle = cycle[cycle["variant"].eq("Kaplan–Meier")].iloc[0]
+        if own.empty or not (size["value"] > 0 and cycle["value"] > 0):
+            raise InsufficientData(
+                f"Velocity of {span}", needed=1, got=0, of="factors of it: deals, wins and days known"
+            )
+        factors.append({
+            "deals": float(open_now["is_qualified"].sum()),
+            "win_rate": float(np.average(own["ultimate"], weights=own["n"])),
+            "size": float(size["value"]), "cycle_days": float(cycle["value"]),
+        })  # fmt: skip
+    effects = velocity_change(*factors)
+    rows = [{"factor": name.replace("_", " "), "before": factors[0][name], "after": factors[1][name],
+             "effect": effects[name]} for name in effects]  # fmt: skip
+    speed = [f["deals"] * f["win_rate"] * f["size"] / f["cycle_days"] for f in factors]
+    whole = {"factor": "velocity a day", "before": speed[0], "after": speed[1], "effect": sum(effects.values())}
+    return pd.DataFrame([*rows, whole])
+
+
+def _headline(found: Conversion | InsufficientData, levers: Levers | InsufficientData, currency: str) -> str:
+    if isinstance(found, InsufficientData):
+        return str(found)
+    whole = found.whole.iloc[0]
+    n = f"of {number(whole['n'], 'count')} deals that reach {whole['stage']}"
+    share = f"{number(whole['rate'], 'percent')} {interval(whole['low'], whole['high'], 'percent')}"
+    first = f"{share} {n} are won within {found.horizon_days:g} days."
+    if whole["rate"] != whole["rate"]:
+        first = found.headline
+    if isinstance(levers, InsufficientData):
+        return first
+    stages = levers.table[levers.table["unit"].eq("1 point")]
+    top, most = stages.iloc[0], " most" if len(stages) > 1 else ""
+    return (
+        f"{first} One point more from {top['lever'].replace('→', 'to')} is worth{most}: "
+        f"{number(top['worth'], 'money')} {currency} a quarter {interval(top['low'], top['high'], 'money')}."
+    )
 
 
 def decompose_change(

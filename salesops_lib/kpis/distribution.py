@@ -194,8 +194,9 @@ def _mean_rate(rates: BaseRates, rows: pd.DataFrame) -> Estimate:
 
 @dataclass(frozen=True)
 class Lots:
-    """Who got which lead: `owner` and `chance` (a column a person) go by lead, `counts` and `hours` by person."""
+    """Who got which lead: `owner` and `chance` (a column a person) go by lead, the rest by person."""
 
+    people: np.ndarray
     rows: pd.DataFrame
     owner: np.ndarray
     chance: np.ndarray
@@ -210,6 +211,40 @@ class Lots:
         if n < EACH * people:
             return Estimate.none(TOO_FEW, n, f"needs {EACH * people} leads for {people} people, has {n}")
         return None
+
+
+def shares_of_leads(facts: Facts) -> pd.DataFrame:
+    """Say what each person got of the leads, and what chance would have given.
+
+    Returns
+    -------
+    DataFrame
+        One row a person: `rep`, `leads`, `due` (leads that fall to them at random, by the days they were there),
+        `hours` (available), `p_value` (two-sided, exact but for leads of unlike chance), `expected_customers` and
+        `due_customers` (each lead counting its expected win rate; empty where that is not known). No row where
+        fewer than two people share the leads, or these are too few.
+    """
+    import pandas as pd
+    from scipy.stats import binom
+
+    lots, _ = _lots(facts)
+    names = ["rep", "leads", "due", "hours", "p_value", "expected_customers", "due_customers"]
+    if lots.refusal():
+        return pd.DataFrame(columns=names)
+    n, due, rates = len(lots.owner), lots.chance.sum(axis=0), base_rates(facts.book, facts.period)
+    lower = binom.cdf(lots.counts, n, due / n) - binom.pmf(lots.counts, n, due / n) / 2
+    weight = np.full(n, np.nan) if isinstance(rates, Estimate) else rates.of(lots.rows)[0]
+    got = np.bincount(lots.owner, weight, len(lots.hours))
+    columns = (
+        lots.people,
+        lots.counts,
+        due,
+        lots.hours,
+        2 * np.minimum(lower, 1 - lower),
+        got,
+        weight @ lots.chance,
+    )
+    return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
 
 def _lots(facts: Facts) -> tuple[Lots, str]:
@@ -229,7 +264,9 @@ def _lots(facts: Facts) -> tuple[Lots, str]:
     said = "; ".join(filter(None, (said, unsure(facts.book, facts.period))))
     chance = there[kept] / there[kept].sum(axis=1, keepdims=True)
     counts = np.bincount(owner[kept], minlength=len(people))
-    return Lots(rows[kept], owner[kept], chance, counts, HOURS * people["days"].to_numpy()), said
+    return Lots(
+        people["rep"].to_numpy(), rows[kept], owner[kept], chance, counts, HOURS * people["days"].to_numpy()
+    ), said
 
 
 def _beyond_chance(lots: Lots, weight: np.ndarray) -> Estimate:

@@ -12,6 +12,7 @@ from salesops_lib.book import Book
 from salesops_lib.facts import NOT_ASSIGNED, Facts, deals
 from salesops_lib.kpis.registry import Variants, kpi, refuse
 from salesops_lib.periods import Period
+from salesops_lib.pooling import pool_means
 from salesops_lib.stats import NOT_DEFINED, TOO_FEW, Estimate
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 LEAST_DEALS, LEAST_REPS = 5, 10
 DRAWS = 4_000
-Z = 1.959964  # 95 % of a normal
 
 
 @kpi(
@@ -94,28 +94,14 @@ def shrunken(raw: pd.Series, variance: pd.Series) -> pd.DataFrame | Estimate:
 
     Notes
     -----
-    Spread between units by Paule and Mandel (1982); the posterior variance with Morris' (1983) allowance for not
-    knowing it.
+    `pooling.pool_means`; places from draws of its normal posterior.
     """
-    import pandas as pd
-    from statsmodels.stats.meta_analysis import combine_effects
-
     k = len(raw)
-    spread = float(combine_effects(raw.to_numpy(), variance.to_numpy(), method_re="iterated").tau2)
-    if spread <= 0:
+    pooled, spread = pool_means(raw, variance)
+    if not spread:
         return Estimate.none(TOO_FEW, k, "the reps are statistically indistinguishable")
-    shrunk = (k - 3) / (k - 1) * variance / (variance + spread)
-    effect = (1 - shrunk) * raw
-    error = np.sqrt(variance * (1 - (k - 1) / k * shrunk) + 2 / (k - 3) * shrunk**2 * raw**2)
-    drawn = np.random.default_rng(stats.SEED).normal(effect, error, (DRAWS, k)).argsort(axis=1).argsort(axis=1)
+    rng = np.random.default_rng(stats.SEED)
+    drawn = rng.normal(pooled["effect"], pooled["error"], (DRAWS, k)).argsort(axis=1).argsort(axis=1)
     quarter = max(round(k / 4), 1)
-    return pd.DataFrame(
-        {
-            "effect": effect,
-            "low": effect - Z * error,
-            "high": effect + Z * error,
-            "shrunk": shrunk,
-            "top": (drawn >= k - quarter).sum(axis=0),
-            "bottom": (drawn < quarter).sum(axis=0),
-        }
-    )
+    top, bottom = (drawn >= k - quarter).sum(axis=0), (drawn < quarter).sum(axis=0)
+    return pooled.drop(columns="error").assign(top=top, bottom=bottom)

@@ -95,7 +95,8 @@ def _kpi_mark(kpi_id: str) -> str:
 
 
 def stack(*blocks: Shown) -> Shown:
-    """Show blocks one below the other."""
+    """Show blocks one below the other; the same one only once, as two parts may lack the same thing."""
+    blocks = tuple({block.markup: block for block in blocks}.values())
     text = "\n".join(block.text for block in blocks if block.text)
     return Shown("".join(block.markup for block in blocks), text, behind(*blocks))
 

@@ -1,0 +1,276 @@
+"""Pictures of the funnel; each takes a review and returns the Axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from salesops_lib.errors import InsufficientData
+from salesops_lib.funnel.analysis import Review
+from salesops_lib.funnel.shown import MORE, whole_rate
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OPEN_GREY = "#d7dee4"
+FLOW_IN = 0.28  # of the width, the bar of a stage in the flow
+
+
+def _needed(part):
+    if isinstance(part, InsufficientData):
+        raise part
+    return part
+
+
+def plot_incidence(result: Review, *, ax: Axes | None = None) -> Axes:
+    """Draw what became of deals by age: won, still open, lost, stacked to 100 %.
+
+    Raises
+    ------
+    InsufficientData
+        Where conversion cannot be told.
+    """
+    found = _needed(result.conversion)
+    rows = found.curve[found.curve["days"].le(2 * found.horizon_days)]
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    won, still = rows["won"].to_numpy(), rows["open"].to_numpy()
+    days = rows["days"].to_numpy()
+    ax.fill_between(days, 0, won, step="post", color=ACCENT, linewidth=0, label="won")
+    ax.fill_between(days, won, won + still, step="post", color=OPEN_GREY, linewidth=0, label="still open")
+    ax.fill_between(days, won + still, 1, step="post", facecolor="white", edgecolor=SECOND, hatch="////",
+                    linewidth=0,
+                    label="lost")  # fmt: skip
+    ax.axvline(found.horizon_days, color=INK, linewidth=1, linestyle="--")
+    at = int(np.searchsorted(days, found.horizon_days, side="right")) - 1
+    said = f"{won[at]:.0%} won by day {found.horizon_days:g}"
+    ax.annotate(said, (found.horizon_days, won[at]), xytext=(5, 5), textcoords="offset points", fontsize=9)
+    ax.set(xlim=(0, days[-1]), ylim=(0, 1), xlabel="days since the first stage",
+           ylabel="")  # fmt: skip
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_title("What became of deals by age", pad=22)
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    return ax
+
+
+def describe_incidence(result: Review) -> str:
+    """Say in one sentence what `plot_incidence` shows."""
+    found = _needed(result.conversion)
+    row = found.curve[found.curve["days"].le(found.horizon_days)].iloc[-1]
+    return (
+        f"Stacked curves of {found.whole['n'].iloc[0]:,} deals by age: after {found.horizon_days:g} days "
+        f"{number(row['won'], 'percent')} are won, {number(row['lost'], 'percent')} lost and "
+        f"{number(row['open'], 'percent')} still open."
+    )
+
+
+def plot_steps(result: Review, *, ax: Axes | None = None) -> Axes:
+    """Draw the share that goes on from each stage, with its interval.
+
+    Raises
+    ------
+    InsufficientData
+        Where no step can be told.
+    """
+    rows = _needed(result.steps).iloc[::-1].reset_index(drop=True)
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.0 + 0.4 * len(rows)))[1]
+    ax.barh(rows.index, rows["rate"].fillna(0), color=ACCENT, height=0.6, zorder=2)
+    for y, row in rows.iterrows():
+        if row["rate"] == row["rate"]:
+            ax.plot([row["low"], row["high"]], [y, y], color=INK, linewidth=1.5, zorder=3)
+        told = number(row["rate"], "percent") if row["status"] == "ok" else row["status"]
+        ax.annotate(f"{told}, {row['n']:,} deals", (row["high"] if row["rate"] == row["rate"] else 0, y),
+                    xytext=(5, 0),
+                    textcoords="offset points", va="center", fontsize=8)  # fmt: skip
+    ax.set_yticks(rows.index, [f"{a} → {b}" for a, b in zip(rows["stage"], rows["next_stage"], strict=True)],
+                  fontsize=8)  # fmt: skip
+    ax.set_xlim(0, 1.3)
+    ax.set_xticks(np.linspace(0, 1, 6))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.grid(axis="y", visible=False)
+    ax.set_title(f"Share that goes on within {result.conversion.horizon_days:g} days")
+    return ax
+
+
+def describe_steps(result: Review) -> str:
+    """Say in one sentence what `plot_steps` shows."""
+    told = ", ".join(
+        f"{row.stage} to {row.next_stage} {number(row.rate, 'percent')}"
+        for row in _needed(result.steps).itertuples()
+    )
+    return f"Bars of the share of deals that goes on from each stage: {told}."
+
+
+def plot_cohorts(result: Review, *, ax: Axes | None = None) -> Axes:
+    """Draw the projected win rate by month of entry, young cohorts dashed and hollow.
+
+    Raises
+    ------
+    InsufficientData
+        Where conversion, or every cohort, is too small.
+    """
+    rows = _needed(result.cohorts).dropna(subset=["ultimate"])
+    if rows.empty:
+        raise InsufficientData("Cohorts", needed=30, got=0, of="deals in one month")
+    rows = rows.tail(24).reset_index(drop=True)
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.8))[1]
+    at, young = np.arange(len(rows)), rows["is_young"].to_numpy(dtype=bool)
+    for mask, fill, style, label in (
+        (~young, ACCENT, "-", "seen to the horizon"),
+        (young, "white", "--", "projected"),
+    ):
+        part = rows[mask]
+        if part.empty:
+            continue
+        ax.vlines(at[mask], part["ultimate_low"], part["ultimate_high"], color=ACCENT if fill == ACCENT else MUTED,
+                  linestyle=style, linewidth=1.5)  # fmt: skip
+        ax.plot(at[mask], part["ultimate"], "o", markerfacecolor=fill, color=ACCENT if fill == ACCENT else MUTED,
+                markersize=5, label=label)  # fmt: skip
+    step = max(1, len(rows) // 8)
+    ax.set_xticks(at[::step], [f"{day:%b\n%Y}" for day in rows["cohort"][::step]], fontsize=8)
+    ax.set_ylim(0, None)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
+    ax.set(title="Share of each month's deals that will be won", xlabel="month of the first stage", ylabel="")
+    return ax
+
+
+def describe_cohorts(result: Review) -> str:
+    """Say in one sentence what `plot_cohorts` shows."""
+    rows = _needed(result.cohorts).dropna(subset=["ultimate"]).tail(24)
+    young = int(rows["is_young"].sum())
+    return (
+        f"Projected win rate of {len(rows)} monthly cohorts with intervals, from "
+        f"{number(rows['ultimate'].min(), 'percent')}"
+        f" to {number(rows['ultimate'].max(), 'percent')}; the {young} youngest are dashed, for most of it is "
+        "projection."
+    )
+
+
+def plot_levers(result: Review, *, ax: Axes | None = None) -> Axes:
+    """Draw what one unit of each lever brings a quarter, with its interval.
+
+    Raises
+    ------
+    InsufficientData
+        Where levers cannot be told.
+    """
+    rows = _needed(result.worth).iloc[::-1].reset_index(drop=True)
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.0 + 0.34 * len(rows)))[1]
+    colours = [ACCENT if unit == "1 point" else MUTED for unit in rows["unit"]]
+    ax.barh(rows.index, rows["worth"], color=colours, height=0.6, zorder=2)
+    for y, row in rows.iterrows():
+        ax.plot([row["low"], row["high"]], [y, y], color=INK, linewidth=1.3, zorder=3)
+    ax.set_yticks(
+        rows.index, [f"{row.lever}, {MORE.get(row.unit, row.unit)}" for row in rows.itertuples()], fontsize=8
+    )
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, "money")))
+    ax.set_xlim(0, None)
+    ax.grid(axis="y", visible=False)
+    ax.set_title(f"What one unit brings a quarter, {result.currency}")
+    return ax
+
+
+def describe_levers(result: Review) -> str:
+    """Say in one sentence what `plot_levers` shows."""
+    rows = _needed(result.worth)
+    told = ", ".join(f"{row.lever} ({row.unit}) {number(row.worth, 'money')}" for row in rows.itertuples())
+    return f"Bars of what one unit of each lever brings a quarter in {result.currency}: {told}."
+
+
+def plot_change(result: Review, *, ax: Axes | None = None) -> Axes:
+    """Draw the win rate before and now as bars from zero, mix and rate of the segments between them.
+
+    Raises
+    ------
+    InsufficientData
+        Where the periods cannot be compared.
+    """
+    parts = _change_parts(result)
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.0 + 0.32 * len(parts)))[1]
+    at, level = np.arange(len(parts))[::-1], 0.0
+    for y, (label, value, whole) in zip(at, parts, strict=True):
+        begin = 0.0 if whole else level
+        look = {"color": INK} if whole else {"color": ACCENT} if value >= 0 else {
+            "facecolor": "white", "edgecolor": SECOND, "hatch": "////"}  # fmt: skip
+        ax.barh(y, value, left=begin, height=0.62, zorder=2, **look)
+        said = number(value, "share" if whole else "points", signed=not whole)
+        ax.annotate(said, (max(begin, begin + value), y), xytext=(4, 0), textcoords="offset points", va="center",
+                    fontsize=8)  # fmt: skip
+        level = value if whole and label == parts[0][0] else level + (0 if whole else value)
+    ax.set_yticks(at, [label for label, *_ in parts], fontsize=8)
+    ax.set_xlim(0, 1.2 * max(parts[0][1], parts[-1][1], 0.01))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.grid(axis="y", visible=False)
+    ax.set_title(f"Win rate K03, {result.period} against before", fontsize=10)
+    return ax
+
+
+def _change_parts(result: Review) -> list[tuple[str, float, bool]]:
+    rows = _needed(result.change)
+    by = rows.columns[0]
+    (before, _), (after, _) = (whole_rate(rows, when) for when in ("before", "after"))
+    rates = [(f"rate: {value}", float(rate), False) for value, rate in zip(rows[by], rows["rate"], strict=True)]
+    return [
+        ("before", before, True),
+        (f"mix of {by}s", float(rows["mix"].sum()), False),
+        *rates,
+        ("now", after, True),
+    ]
+
+
+def describe_change(result: Review) -> str:
+    """Say in one sentence what `plot_change` shows."""
+    first, *middle, last = _change_parts(result)
+    told = ", ".join(f"{label} {number(value, 'points', signed=True)}" for label, value, _ in middle)
+    return (
+        f"Waterfall of the win rate from {number(first[1], 'share')} to {number(last[1], 'share')}: {told}; the "
+        "parts add "
+        "up exactly."
+    )
+
+
+def plot_flow(result: Review, *, ax: Axes | None = None) -> Axes:
+    """Draw deals flowing from stage to stage, and out where they are lost or still open; heights are deals.
+
+    Raises
+    ------
+    InsufficientData
+        Where conversion cannot be told.
+    """
+    rows = _needed(result.steps)
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    n = [*rows["n"], _won(result)]
+    labels = [*rows["stage"], "won"]
+    top = max(n)
+    for k, (count, label) in enumerate(zip(n, labels, strict=True)):
+        ax.bar(k, count, width=FLOW_IN, color=ACCENT if label != "won" else INK, zorder=3)
+        ax.annotate(f"{count:,}", (k, count), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=8)
+        if k + 1 < len(n):
+            x = np.linspace(k + FLOW_IN / 2, k + 1 - FLOW_IN / 2, 30)
+            passed = np.full(30, float(n[k + 1]))
+            ax.fill_between(x, 0, passed, color=ACCENT, alpha=0.35, linewidth=0)
+            fade = np.linspace(1, 0, 30) ** 1.5
+            ax.fill_between(x, passed, passed + (count - n[k + 1]) * fade, color=SECOND, alpha=0.25, linewidth=0)
+    ax.set_xticks(range(len(n)), labels, fontsize=8)
+    ax.set_ylim(0, 1.12 * top)
+    ax.grid(axis="x", visible=False)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.set_title("Deals that reached each stage")
+    ax.set_xlabel("fading: lost, or still there")
+    return ax
+
+
+def _won(result: Review) -> int:
+    """Deals that went on from the last stage within the horizon."""
+    return int(result.conversion.steps["reached"].iloc[-1])
+
+
+def describe_flow(result: Review) -> str:
+    """Say in one sentence what `plot_flow` shows."""
+    rows = _needed(result.steps)
+    told = ", ".join(f"{row.stage} {row.n:,}" for row in rows.itertuples())
+    return f"Flow of deals through the stages: {told}, won {_won(result):,}."
