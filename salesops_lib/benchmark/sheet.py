@@ -60,7 +60,8 @@ class Sheet:
         """Skill by stage without what the picture shows."""
         if isinstance(self.stages, InsufficientData):
             return self.stages
-        return self.stages[["stage", "n", "rate", "low", "high", "team_rate", "p_below"]]
+        rows = self.stages[["stage", "n", "rate", "low", "high", "team_rate"]]
+        return rows.assign(chance_below=[surely(chance) for chance in self.stages["p_below"]])
 
     @property
     def strengths_shown(self) -> pd.DataFrame | InsufficientData:
@@ -229,7 +230,8 @@ UNITS = {
     **dict.fromkeys(("amount", "worth", "made", "survivors", "size"), "money"), "days_to_win": "days",
     "expected_close_date": "date",
     "attainment": "percent", "on_pace": "percent", "booked": "money", "quota": "money",
-    "calls": "per_day", "own": "shown", "team": "shown", "is_hopeless": "flag", "why": "long",
+    "calls": "per_day", "chance_below": "shown", "own": "shown", "team": "shown", "is_hopeless": "flag",
+    "why": "long",
 }  # fmt: skip
 RANGES = {"adjusted_rate": ("low", "high"), "rank": ("rank_low", "rank_high"),
           "on_pace": ("on_pace_low", "on_pace_high"), "size": ("size_low", "size_high"),
@@ -239,7 +241,8 @@ RANGES = {"adjusted_rate": ("low", "high"), "rank": ("rank_low", "rank_high"),
 LABELS = {
     "user_id": "rep", "n": "deals", "raw_rate": "raw", "expected_rate": "mix gives",
     "adjusted_rate": "at team mix [90 %]",
-    "rate": "rate [90 %]", "team_rate": "team", "p_below": "chance below team", "gap": "against the team [90 %]",
+    "rate": "rate [90 %]", "team_rate": "team", "chance_below": "chance below team",
+    "gap": "against the team [90 %]",
     "worth": "worth a quarter [90 %]", "over_team": "against the team", "p_top_quartile": "chance in best fourth",
     "p_bottom_quartile": "in last fourth", "rank": "rank [90 %]", "note": "", "verdict": "",
     "on_pace": "of the curve [past quarters]", "next_stage": "next", "calls": "calls [90 %]",
