@@ -12,6 +12,7 @@ from numba import njit
 
 SAMPLE = 3_000  # accounts that first prices are found on, with all reps
 ARCS = 16  # reps an account may go to in later steps
+SEEN = 0.01  # share of an account from which on it counts in the curvature
 LONGEST = 30.0  # step of a price, in widths of the smoothing
 SMOOTH = (1.0, 0.25, 0.06, 0.015, 0.004, 0.001)  # smoothing, in mean costs of an account
 
@@ -82,6 +83,12 @@ def _smooth(cost, weight, arcs, price, eps, scale, load, bend):
             for m in range(measures):
                 load[active[x], m] += scale * weight[i, m] * share[x]
         if wanted and count > 1:
+            kept = 0  # small shares hardly bend anything, and there are many pairs of them
+            for x in range(count):
+                if share[x] > SEEN:
+                    share[kept], active[kept] = share[x], active[x]
+                    kept += 1
+            count = kept
             for m in range(measures):
                 for o in range(measures):
                     both = scale * weight[i, m] * weight[i, o] / eps

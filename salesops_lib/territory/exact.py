@@ -1,0 +1,81 @@
+"""Small cases by mixed-integer programming (HiGHS): the best plan, with proof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from salesops_lib.territory.solve import Task
+
+
+def solve_exactly(task: Task, limit_s: float) -> tuple[np.ndarray, float] | None:
+    """Return the best plan and a proven bound; None where none was found in time, or none exists."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    n, reps = task.cost.shape
+    allowed = np.isfinite(task.cost).ravel()
+    rows = [_once(n, reps), *_loads(task)]
+    found = milp(
+        np.where(allowed, task.cost.ravel(), 0.0),
+        integrality=np.ones(n * reps),
+        bounds=Bounds(0, allowed.astype(float)),
+        constraints=[LinearConstraint(*row) for row in rows],
+        options={"time_limit": limit_s, "mip_rel_gap": 0.0},
+    )
+    if found.x is None:
+        return None
+    bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else -np.inf
+    return _taken(found.x, n, reps), bound - 1e-9 * (1 + abs(bound))
+
+
+def closest_balance(task: Task, limit_s: float) -> tuple[np.ndarray, float, bool] | None:
+    """Return the plan of the least largest deviation from the targets, that deviation, and whether it is proven."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_matrix, hstack
+
+    n, reps = task.cost.shape
+    allowed = np.isfinite(task.cost).ravel()
+    target = (task.low + task.high) / 2
+    matrix, low, high = _once(n, reps)
+    rows = [LinearConstraint(hstack([matrix, csr_matrix((n, 1))]), low, high)]
+    for m in range(task.weight.shape[1]):
+        matrix = _load_matrix(task.weight[:, m], n, reps)
+        size = csr_matrix(target[:, [m]])
+        rows.append(LinearConstraint(hstack([matrix, -size]), -np.inf, target[:, m]))
+        rows.append(LinearConstraint(hstack([matrix, size]), target[:, m], np.inf))
+    found = milp(
+        np.r_[np.zeros(n * reps), 1.0],
+        integrality=np.r_[np.ones(n * reps), 0],
+        bounds=Bounds(0, np.r_[allowed.astype(float), np.inf]),
+        constraints=rows,
+        options={"time_limit": limit_s},
+    )
+    if found.x is None:
+        return None
+    return _taken(found.x[:-1], n, reps), float(found.x[-1]), bool(found.status == 0)
+
+
+def _taken(x: np.ndarray, n: int, reps: int) -> np.ndarray:
+    return x.reshape(n, reps).argmax(axis=1).astype(np.int64)
+
+
+def _once(n: int, reps: int):
+    from scipy.sparse import csr_matrix
+
+    at = np.arange(n * reps)
+    return csr_matrix((np.ones(n * reps), (at // reps, at)), shape=(n, n * reps)), 1.0, 1.0
+
+
+def _load_matrix(weight: np.ndarray, n: int, reps: int):
+    from scipy.sparse import csr_matrix
+
+    at = np.arange(n * reps)
+    return csr_matrix((np.repeat(weight, reps), (at % reps, at)), shape=(reps, n * reps))
+
+
+def _loads(task: Task):
+    n, reps = task.cost.shape
+    for m in range(task.weight.shape[1]):
+        yield _load_matrix(task.weight[:, m], n, reps), task.low[:, m], task.high[:, m]

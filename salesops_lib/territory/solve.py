@@ -1,0 +1,161 @@
+"""From costs, weights and limits to a plan: prices, rounding, annealing, repair; exact where a case is small."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+SMALL = 600  # pairs of account and rep up to which a case is solved exactly
+EXACT_S = 20.0  # seconds for that at most
+HOT, COLD = 1.0, 0.01  # temperature, in median distances between an account's best and second best rep
+STIFF = 10.0  # how much the price of imbalance rises over a search
+MOVES = (5_000, 200_000, 8_000_000, 20_000_000)  # an account; least; most; most where reps have few accounts
+FEW = 40
+INSIDE = 1e-9
+GOOD = 1e-5  # gap at which the search ends
+
+
+@dataclass(frozen=True)
+class Task:
+    """An assignment problem in numbers: `cost` of every unit with every rep, `weight` of every unit and measure.
+
+    `low` and `high` are the loads wanted of every rep and measure; `held` is the rep a unit must stay with, or −1.
+    Weights are scaled so that loads lie near 1.
+    """
+
+    cost: np.ndarray
+    weight: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    held: np.ndarray
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plan in numbers: rep of every unit, its cost, the bound, the prices behind it, and what lies outside."""
+
+    assign: np.ndarray
+    cost: float
+    bound: float
+    price: np.ndarray
+    outside: float
+
+
+def solve(task: Task, *, until: float, seed: int = 0, start=None, price=None, budget: float = 1.0) -> Found:
+    """Solve an assignment problem.
+
+    Parameters
+    ----------
+    until
+        Reading of `time.monotonic` after which the best so far is returned.
+    start, price
+        A plan and prices to start from, where there are any.
+    budget
+        Share of the usual number of moves.
+    """
+    from salesops_lib.territory import prices
+
+    cost = _with_held(task)
+    price, bound = prices.balance_prices(cost, task.weight, task.low, task.high, start=price, seed=seed)
+    task = Task(cost, task.weight, task.low, task.high, task.held)
+    if cost.size <= SMALL:
+        from salesops_lib.territory.exact import solve_exactly
+
+        exact = solve_exactly(task, min(EXACT_S, max(until - time.monotonic(), 1.0)))
+        if exact is not None:
+            assign, proven = exact
+            total, out = _scored(task, assign)
+            return Found(assign, total, min(max(bound, proven), total), price, out)
+    assign = _searched(task, price, bound, until, seed, start, budget)
+    total, out = _scored(task, assign)
+    return Found(assign, total, min(bound, total) if out <= INSIDE else bound, price, out)
+
+
+def _with_held(task: Task) -> np.ndarray:
+    held = task.held >= 0
+    if not held.any():
+        return task.cost
+    cost = task.cost.copy()
+    cost[held] = np.inf
+    cost[held, task.held[held]] = task.cost[held, task.held[held]]
+    return cost
+
+
+def _scored(task: Task, assign: np.ndarray) -> tuple[float, float]:
+    from salesops_lib.territory import plan_search
+
+    load = np.empty_like(task.low)
+    total = plan_search.tallied(task.cost, task.weight, assign, load)
+    return float(total), float(plan_search.outside(load, task.low - INSIDE, task.high + INSIDE))
+
+
+def moves_for(n: int, reps: int) -> int:
+    """Number of moves that a case of this size is worth."""
+    each, least, most, most_few = MOVES
+    few = n / reps < FEW
+    return int(min(max(each * n * max(1.0, 80 * reps / n), least), most_few if few and n <= 2_000 else 1.5 * most if few else most))
+
+
+def _searched(task, price, bound, until, seed, start, budget) -> np.ndarray:
+    """Anneal from the rounded prices, repair what is out of balance, and keep the best plan within."""
+    from salesops_lib.territory import chance, plan_search, prices
+
+    n, reps = task.cost.shape
+    arcs, _ = prices.cheapest(task.cost, task.weight, price, min(12, reps))
+    unit, rho = _scales(task, price, arcs)
+    held = task.held >= 0
+    free, load = np.flatnonzero(~held), np.empty_like(task.low)
+    assign = arcs[:, 0].astype(np.int64) if start is None else start.astype(np.int64).copy()
+    fixed = (task.cost, task.weight, task.low, task.high, arcs, free, held)
+    state, best, best_key = chance.start(seed), assign.copy(), (np.inf, np.inf)
+    steps = int(budget * moves_for(n, reps)) if reps > 1 and len(free) else 0
+    began, hot = time.monotonic(), HOT
+    for turn in range(6 if steps else 1):
+        tally = plan_search.tallied(task.cost, task.weight, assign, load)
+        if steps:
+            parts = 10
+            for k in range(parts):
+                if k and time.monotonic() - began > 0.8 * (until - began) and turn == 0:
+                    break
+                fall = (COLD / hot) ** (1 / parts)
+                at = hot * fall**k
+                rho = plan_search.anneal(
+                    *fixed, assign, load, state, max(steps // parts, 1), unit * at, unit * at * fall, rho, STIFF ** (1 / parts)
+                )  # fmt: skip
+            plan_search.tallied(task.cost, task.weight, assign, load)
+            plan_search.descend(*fixed, assign, load, rho, 8 if n <= 20_000 else 2)
+        total = plan_search.tallied(task.cost, task.weight, assign, load)
+        key = (plan_search.outside(load, task.low, task.high), total)
+        key = (key[0] if key[0] > INSIDE else 0.0, total)
+        if key < best_key:
+            best, best_key = assign.copy(), key
+        if best_key[0] == 0 or time.monotonic() > until:
+            break
+        assign, hot, steps, rho = best.copy(), 0.05 * 2**turn, max(steps // 3, 1), rho * 2
+    return best
+
+
+def _scales(task: Task, price, arcs) -> tuple[float, float]:
+    """Return the scale of a choice between two reps, and of the price of imbalance."""
+    i = np.arange(len(arcs))
+    first, second = (
+        task.cost[i, arcs[:, x]] + (task.weight * price[arcs[:, x]]).sum(axis=1) for x in (0, min(1, arcs.shape[1] - 1))
+    )
+    apart = second - first
+    apart = apart[np.isfinite(apart) & (apart > 0)]
+    unit = float(np.median(apart)) if len(apart) else 1.0
+    return max(unit, 1e-9), float(np.abs(price).max()) + unit * len(i) / task.low.shape[0] / 10 + 1e-9
+
+
+@cache
+def warm() -> None:
+    """Compile, or read what was compiled before, ahead of the clock: else a first call would search less."""
+    rng = np.random.default_rng(0)
+    for kind in (np.float64, np.float32):
+        cost = rng.random((400, 3)).astype(kind)
+        one = np.ones((3, 1))
+        task = Task(cost, np.full((400, 1), 3 / 400), 0.9 * one, 1.1 * one, np.full(400, -1))
+        solve(task, until=time.monotonic() + 60, budget=1e-3)
