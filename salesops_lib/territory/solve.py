@@ -10,8 +10,8 @@ import numpy as np
 
 SMALL = 600  # pairs of account and rep up to which a case is solved exactly
 EXACT_S = 20.0  # seconds for that at most
-HOT, COLD = 1.0, 0.01  # temperature, in median distances between an account's best and second best rep
-STIFF = 10.0  # how much the price of imbalance rises over a search
+HOT, COLD = 2.0, 0.01  # temperature, in median distances between an account's best and second best rep
+STIFF = 30.0  # how much the price of imbalance rises over a search
 MOVES = (5_000, 200_000, 8_000_000, 20_000_000)  # an account; least; most; most where reps have few accounts
 FEW = 40
 INSIDE = 1e-9
@@ -58,10 +58,9 @@ def solve(task: Task, *, until: float, seed: int = 0, start=None, price=None, bu
     """
     from salesops_lib.territory import prices
 
-    cost = _with_held(task)
-    price, bound = prices.balance_prices(cost, task.weight, task.low, task.high, start=price, seed=seed)
-    task = Task(cost, task.weight, task.low, task.high, task.held)
-    if cost.size <= SMALL:
+    task = with_held(task)
+    price, bound = prices.balance_prices(task.cost, task.weight, task.low, task.high, start=price, seed=seed)
+    if task.cost.size <= SMALL:
         from salesops_lib.territory.exact import solve_exactly
 
         exact = solve_exactly(task, min(EXACT_S, max(until - time.monotonic(), 1.0)))
@@ -74,14 +73,24 @@ def solve(task: Task, *, until: float, seed: int = 0, start=None, price=None, bu
     return Found(assign, total, min(bound, total) if out <= INSIDE else bound, price, out)
 
 
-def _with_held(task: Task) -> np.ndarray:
+def with_held(task: Task) -> Task:
+    """Make every rep but its own infinitely dear to a unit that must stay."""
     held = task.held >= 0
     if not held.any():
-        return task.cost
+        return task
     cost = task.cost.copy()
     cost[held] = np.inf
     cost[held, task.held[held]] = task.cost[held, task.held[held]]
-    return cost
+    return Task(cost, task.weight, task.low, task.high, task.held)
+
+
+def judged(task: Task, assign: np.ndarray, price: np.ndarray) -> Found:
+    """Score a plan found elsewhere, with the bound that prices prove."""
+    from salesops_lib.territory import prices
+
+    bound = prices.proven(with_held(task).cost, task.weight, task.low, task.high, price)
+    total, out = _scored(task, assign)
+    return Found(assign, total, min(bound, total) if out <= INSIDE else bound, price, out)
 
 
 def _scored(task: Task, assign: np.ndarray) -> tuple[float, float]:
@@ -134,7 +143,7 @@ def _searched(task, price, bound, until, seed, start, budget) -> np.ndarray:
             best, best_key = assign.copy(), key
         if best_key[0] == 0 or time.monotonic() > until:
             break
-        assign, hot, steps, rho = best.copy(), 0.05 * 2**turn, max(steps // 3, 1), rho * 2
+        assign, hot, steps, rho = best.copy(), 0.1, max(steps // 3, 1), rho / STIFF * 2 ** (turn + 1)
     return best
 
 
