@@ -114,7 +114,7 @@ def _searched(task, price, bound, until, seed, start, budget) -> np.ndarray:
 
     n, reps = task.cost.shape
     arcs, _ = prices.cheapest(task.cost, task.weight, price, min(12, reps))
-    unit, rho = _scales(task, price, arcs)
+    unit, rho = scales(task, price, arcs)
     held = task.held >= 0
     free, load = np.flatnonzero(~held), np.empty_like(task.low)
     assign = arcs[:, 0].astype(np.int64) if start is None else start.astype(np.int64).copy()
@@ -147,7 +147,7 @@ def _searched(task, price, bound, until, seed, start, budget) -> np.ndarray:
     return best
 
 
-def _scales(task: Task, price, arcs) -> tuple[float, float]:
+def scales(task: Task, price, arcs) -> tuple[float, float]:
     """Return the scale of a choice between two reps, and of the price of imbalance."""
     i = np.arange(len(arcs))
     first, second = (
