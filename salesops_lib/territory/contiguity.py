@@ -42,7 +42,7 @@ def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bri
     steps = int(min(max(MOVES * n, LEAST), MOST))
     assign, load, size = _seeded(task, price, first, neighbour)
     free, seen = np.flatnonzero(task.held < 0), np.zeros(n, np.int64)
-    began, hot, dear = time.monotonic(), HOT, rho
+    began, hot, dear = time.monotonic(), HOT, 10 * rho
     for turn in range(TURNS):
         for k in range(10):
             fall = (0.01 / hot) ** 0.1
@@ -59,7 +59,7 @@ def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bri
             best, key = assign.copy(), (max(out - 1e-9, 0), total)
         if time.monotonic() > until or (turn >= 1 and key[0] == 0):
             break
-        assign, hot, dear = best.copy(), HOT / 2, rho * 2 ** (turn + 1)
+        assign, hot, dear = best.copy(), HOT / 2, 30 * rho * 2**turn
         plan_search.tallied(task.cost, task.weight, assign, load)
         size = np.bincount(assign, minlength=count)
     broken = [j for j in range(count) if pieces(first, neighbour, np.flatnonzero(best == j)) > 1]
