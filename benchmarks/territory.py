@@ -1,6 +1,7 @@
 """Score territories beside their peers: published bases, synthetic companies, counties; and print the table.
 
-Each case runs in a process of its own: so are CPU and memory. Name cases (`bases`, `1000x10`, `counties`, …) to run
+Each case runs in a process of its own: so are CPU and memory. Name cases (`bases`, `1000x10`, `counties`, …)
+to run
 only those; --peers adds HiGHS, OR-Tools' min-cost flow, k-means-constrained and the nearest rep on the same data.
 """
 
@@ -77,11 +78,11 @@ def peer(case: str, name: str) -> dict:
     return {"gap": float(total / bound - 1), "off": float(np.abs(load - 1).max()), "cpu": cpu() - began}
 
 
-def nearest(accounts, cost, weight):
+def nearest(_accounts, cost, _weight):
     return cost.argmin(axis=1)
 
 
-def flow(accounts, cost, weight):
+def flow(_accounts, cost, weight):
     """Min-cost flow on the twelve nearest reps, then the largest part of every account."""
     from ortools.graph.python import min_cost_flow
 
@@ -105,7 +106,7 @@ def flow(accounts, cost, weight):
     return near[np.arange(n), sent.argmax(axis=1)]
 
 
-def milp(accounts, cost, weight):
+def milp(_accounts, cost, weight):
     from salesops_lib.territory import exact
 
     one = np.ones((cost.shape[1], 1))
@@ -114,7 +115,7 @@ def milp(accounts, cost, weight):
     return None if found is None else found[0]
 
 
-def kmeans(accounts, cost, weight):
+def kmeans(accounts, cost, _weight):
     from k_means_constrained import KMeansConstrained
 
     n, reps = cost.shape
@@ -208,8 +209,8 @@ def show(case: str, who: str, found) -> None:
                   f"{'met' if row['met'] else 'missed'} | {row['cpu']:.1f} | – |", flush=True)  # fmt: skip
         return
     numbers = ["none found", "–"] if found["gap"] is None else [f"{found['gap']:.2%}", f"{found['off']:.1%}"]
-    print(f"| {case} | {who} | {GOALS[case]} | {' | '.join(numbers)} | {found['cpu']:.1f} | {found['peak']:,.0f} |",
-          flush=True)  # fmt: skip
+    said = " | ".join([*numbers, f"{found['cpu']:.1f}", f"{found['peak']:,.0f}"])
+    print(f"| {case} | {who} | {GOALS[case]} | {said} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,16 @@ def company(n=60, reps=4, seed=0):
             "segment": rng.choice(["SMB", "Enterprise"], n),
         }
     )  # fmt: skip
-    homes = pd.DataFrame({"user_id": people, "home_lat": rng.normal(50, 1, reps), "home_lon": rng.normal(10, 1.5, reps)})
+    homes = pd.DataFrame(
+        {"user_id": people, "home_lat": rng.normal(50, 1, reps), "home_lon": rng.normal(10, 1.5, reps)}
+    )
     return accounts, homes
 
 
 def one_place(weights, reps):
-    accounts = pd.DataFrame({"account_id": range(len(weights)), "lat": 50.0, "lon": 10.0, "potential_amount": weights})
+    accounts = pd.DataFrame(
+        {"account_id": range(len(weights)), "lat": 50.0, "lon": 10.0, "potential_amount": weights}
+    )
     return accounts, pd.DataFrame({"user_id": range(reps), "home_lat": 50.0, "home_lon": 10.0})
 
 
@@ -71,7 +75,7 @@ def test_the_bound_lies_under_the_best_plan_and_ours_is_no_better(seed, n, reps,
     task = solve.Task(cost, weight, one * (1 - tolerance), one * (1 + tolerance), np.full(n, -1))
     best = brute_force(task)
     _, bound = prices.balance_prices(cost, weight, task.low, task.high)
-    searched = solve._searched(task, np.zeros_like(one), 0.0, np.inf, 0, None, 1e-2)
+    searched = solve._searched(task, np.zeros_like(one), np.inf, 0, None, 1e-2)
     total, out = solve._scored(task, searched)
     assert bound <= best + 1e-7
     if out == 0:
@@ -113,8 +117,10 @@ def test_a_plan_keeps_what_was_asked():
         assert np.abs(load / (share * accounts[name].sum()) - 1).max() <= 0.15 + 1e-9
     assert plan.lower_bound <= plan.cost
     assert plan.gap < 0.1
-    again = territory.design(accounts, reps, balance=("potential_amount", "hours"), tolerance=0.15, forbidden=barred,
-                             locked=["a020", ("a021", "u3")])  # fmt: skip
+    again = territory.design(
+        accounts, reps, balance=("potential_amount", "hours"), tolerance=0.15, forbidden=barred,
+        locked=["a020", ("a021", "u3")],
+    )  # fmt: skip
     pd.testing.assert_frame_equal(plan.assignments, again.assignments)
 
 
@@ -146,7 +152,10 @@ def test_segments_without_places_follow_fit():
     fit = pd.DataFrame({"user_id": ["u0", "u1"], "segment": ["SMB", "Enterprise"], "fit": [0.1, 0.1]})
     plan = territory.design(accounts, reps[["user_id"]], tolerance=0.5, fit=fit)
     joined = plan.assignments.merge(accounts[["account_id", "segment"]], on="account_id")
-    assert pd.crosstab(joined["segment"], joined["user_id"]).loc["SMB", "u0"] > 0.8 * joined["segment"].eq("SMB").sum()
+    assert (
+        pd.crosstab(joined["segment"], joined["user_id"]).loc["SMB", "u0"]
+        > 0.8 * joined["segment"].eq("SMB").sum()
+    )
     assert plan.assignments["distance_km"].eq(0).all()
 
 
@@ -160,7 +169,9 @@ def grid(side=8):
 
 def test_territories_are_in_one_piece_on_a_graph():
     accounts, pairs = grid()
-    reps = pd.DataFrame({"user_id": list("abcd"), "home_lat": [50, 50.1, 50.6, 50.7], "home_lon": [10, 10.6, 10.1, 10.7]})
+    reps = pd.DataFrame(
+        {"user_id": list("abcd"), "home_lat": [50, 50.1, 50.6, 50.7], "home_lon": [10, 10.6, 10.1, 10.7]}
+    )
     plan = territory.design(accounts, reps, adjacency=pairs, tolerance=0.05)
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -168,7 +179,9 @@ def test_territories_are_in_one_piece_on_a_graph():
     who = plan.assignments["user_id"].to_numpy()
     same = pairs[who[pairs["account_id"]] == who[pairs["neighbour_id"]]]
     ones = np.ones(len(same))
-    k, _ = connected_components(coo_matrix((ones, (same["account_id"], same["neighbour_id"])), shape=(64, 64)), False)
+    k, _ = connected_components(
+        coo_matrix((ones, (same["account_id"], same["neighbour_id"])), shape=(64, 64)), False
+    )
     assert k == 4
     assert plan.reps["share"].between(0.95, 1.05).all()
     assert plan.lower_bound <= plan.cost

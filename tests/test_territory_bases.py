@@ -45,7 +45,9 @@ def test_bound_and_cost_embrace_the_optimum(seed, n, whole):
     points = pd.DataFrame({"point_id": range(n), "x": rng.random(n) * 10, "y": rng.random(n) * 10})
     points["demand"] = rng.integers(1, 5, n).astype(float) * (1.0 if whole else 0.37)
     capacity = float(np.ceil(points["demand"].sum() * 0.7 * (1 if whole else 10)) / (1 if whole else 10))
-    d = np.hypot(*(points[["x", "y"]].to_numpy()[:, None] - points[["x", "y"]].to_numpy()[None]).transpose(2, 0, 1))
+    d = np.hypot(
+        *(points[["x", "y"]].to_numpy()[:, None] - points[["x", "y"]].to_numpy()[None]).transpose(2, 0, 1)
+    )
     demand, best = points["demand"].to_numpy(), np.inf
     for centres in itertools.combinations(range(n), 2):
         for who in itertools.product((0, 1), repeat=n):

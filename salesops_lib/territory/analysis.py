@@ -33,7 +33,8 @@ class Plan:
         One row an account: `account_id`, `user_id`, `previous_user_id` (empty where nobody had it), `distance_km`
         (one way, great circle; 0 without coordinates), `is_moved`, `is_locked`.
     reps
-        One row a rep: `user_id`, `accounts`, `load`, `target`, `share` (load ÷ target) of the first balance measure,
+        One row a rep: `user_id`, `accounts`, `load`, `target`, `share` (load ÷ target) of the first balance
+        measure,
         `travel_km` (distance × visits), `gained`, `lost` (accounts); and `load_…`, `share_…` of every measure.
     metrics
         One row a measure of the whole: `metric`, `unit`, `before` (today's owners; empty where there are none),
@@ -42,7 +43,8 @@ class Plan:
         What was minimised, in kilometres a year; no plan within the tolerance costs less than `lower_bound`; and
         ``(cost − lower_bound) ÷ lower_bound``.
     findings
-        What a planner should know, in sentences: accounts larger than a rep's share, owners who left, and the like.
+        What a planner should know, in sentences: accounts larger than a rep's share, owners who left, and the
+        like.
     balance, tolerance
         As asked.
     prices
@@ -101,7 +103,8 @@ def design(
     locked
         Accounts that stay with their owner, or pairs of account and rep (also a mapping or a frame).
     fit
-        `user_id`, `fit` (such as points of win rate above the average, shrunken), and columns of `accounts` to match
+        `user_id`, `fit` (such as points of win rate above the average, shrunken), and columns of `accounts` to
+        match
         on (`segment`, `industry`, `account_id`); pairs not named have 0.
     adjacency
         `account_id`, `neighbour_id`: every territory becomes one connected piece.
@@ -141,13 +144,15 @@ def design(
         found, more = connected_plan(task, unit, accounts, reps, adjacency, until, seed, bridge_islands)
         findings += more
     else:
-        found = _found(task, until, seed, *_warm_start(start, given, unit))
+        found = _found(task, until, seed, *_warm_start(start, given))
     if found.outside > 0:
-        raise ParameterError(_refused(task, found, tolerance, given, until, adjacency is not None))
+        raise ParameterError(_refused(task, found, tolerance, given, adjacency is not None))
     return _plan(given, found, unit, balance, tolerance, findings)
 
 
-def to_task(given: Inputs, tolerance: float, disruption: float, misfit: float) -> tuple[Task, np.ndarray, list[str]]:
+def to_task(
+    given: Inputs, tolerance: float, disruption: float, misfit: float
+) -> tuple[Task, np.ndarray, list[str]]:
     """Turn checked inputs into an assignment problem of units (accounts that stay together)."""
     from salesops_lib.territory.solve import Task
 
@@ -220,7 +225,11 @@ def _giants(cost, weight, target, tolerance, held, unit, given: Inputs):
         if not large.any():
             break
         i = int(np.argmax(np.where(large, weight.max(axis=1), -1)))
-        j = int(held[i]) if held[i] >= 0 else int(np.argmin(np.where(free & np.isfinite(cost[i]), cost[i], np.inf)))
+        j = (
+            int(held[i])
+            if held[i] >= 0
+            else int(np.argmin(np.where(free & np.isfinite(cost[i]), cost[i], np.inf)))
+        )
         owner = given.owner[unit == i]
         if held[i] < 0 and owner[0] >= 0 and free[owner[0]] and np.isfinite(cost[i, owner[0]]):
             j = int(owner[0])
@@ -229,7 +238,9 @@ def _giants(cost, weight, target, tolerance, held, unit, given: Inputs):
         if alone.all():
             break
         mine = held == j
-        taken = np.array([weight[alone[np.maximum(held, 0)] & (held >= 0), m].sum() for m in range(weight.shape[1])])
+        taken = np.array(
+            [weight[alone[np.maximum(held, 0)] & (held >= 0), m].sum() for m in range(weight.shape[1])]
+        )
         rest = target * ((weight.sum(axis=0) - taken) / target[~alone].sum(axis=0))
         low, high = rest * (1 - tolerance), rest * (1 + tolerance)
         low[alone] = 0.0
@@ -242,7 +253,7 @@ def _giants(cost, weight, target, tolerance, held, unit, given: Inputs):
     return low, high, held, [f"{said}{listed(names, most=SHOWN)}."]
 
 
-def _warm_start(start: Plan | None, given: Inputs, unit) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _warm_start(start: Plan | None, given: Inputs) -> tuple[np.ndarray | None, np.ndarray | None]:
     if start is None:
         return None, None
     prices = start.prices.set_index("user_id").reindex(given.user)
@@ -267,7 +278,7 @@ def _found(task: Task, until, seed, start, price) -> Found:
     return solve.judged(task, solve.solve(tight, until=until, seed=seed).assign, np.zeros_like(target))
 
 
-def _refused(task: Task, found: Found, tolerance, given: Inputs, until, connected: bool) -> str:
+def _refused(task: Task, found: Found, tolerance, given: Inputs, connected: bool) -> str:
     """Say that the tolerance cannot be met, and the smallest that can."""
     from salesops_lib.territory import exact, solve
 

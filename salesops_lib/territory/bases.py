@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salesops_lib.errors import DataContractError, ParameterError, unknown
+from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.territory.rows import bad_rows, coordinates, numbers
 
 if TYPE_CHECKING:
@@ -218,7 +218,9 @@ def _anneal(kernel, plan, fixed, state, steps, deadline) -> None:
     began, chunk, done = time.monotonic(), max(20, min(500, steps // 50)), 0
     while done < steps and time.monotonic() < deadline:
         gone = max(done / steps, (time.monotonic() - began) / max(deadline - began, 1e-9) * 0.999)
-        share = done / steps if gone < 1.3 * done / steps + 0.02 else gone  # cool by the clock only where it presses
+        share = (
+            done / steps if gone < 1.3 * done / steps + 0.02 else gone
+        )  # cool by the clock only where it presses
         kernel.iterate(
             d, demand, cap, near, plan["centre"], plan["assign"], plan["load"], plan["best_centre"],
             plan["best_assign"], plan["tally"], state, chunk, hot * CHILL**share, min(REGION, p),

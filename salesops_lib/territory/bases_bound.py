@@ -1,6 +1,7 @@
 """What no choice of bases can undercut: the Lagrangian of “every point is served once”.
 
-Without that constraint each base fills its own knapsack, and the best `p` are taken; prices of the points are moved
+Without that constraint each base fills its own knapsack, and the best `p` are taken; prices of the points are
+moved
 along the subgradient (Held, Wolfe and Crowder 1974). Every pair of point and base takes part, so every value found
 is a valid bound. With whole demands the knapsacks are solved exactly, which makes the bound the stronger one.
 """

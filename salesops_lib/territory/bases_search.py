@@ -1,7 +1,8 @@
 """Compiled local search for bases: regions of neighbouring territories are broken up and built again.
 
 Iterated local search with threshold acceptance on the capacitated p-median problem: shift, swap, recentre and
-relocate (Stefanello, de Araújo and Müller 2015 survey the moves). An overload costs `rho` a unit of demand, so that
+relocate (Stefanello, de Araújo and Müller 2015 survey the moves). An overload costs `rho` a unit of demand, so
+that
 the way to a better plan may lead through one that does not fit.
 """
 
@@ -171,13 +172,11 @@ def _gather(d, centre, assign, k, wanted, region, pts, inside):
 
 
 @njit(cache=True)
-def _shake(d, centre, region, nr, pts, npts, near, rng):
+def _shake(centre, region, nr, pts, npts, near, rng):
     """Move a base of the region: anywhere in it, or to a near point."""
     k = region[below(rng, nr)]
-    if npts > 0 and uniform(rng) < 0.6:
-        j = pts[below(rng, npts)]
-    else:
-        j = near[centre[k], below(rng, near.shape[1])]
+    anywhere = npts > 0 and uniform(rng) < 0.6
+    j = pts[below(rng, npts)] if anywhere else near[centre[k], below(rng, near.shape[1])]
     for c in range(centre.shape[0]):
         if centre[c] == j:
             return
@@ -203,7 +202,7 @@ def iterate(d, demand, cap, near, centre, assign, load, best_centre, best_assign
             old_assign[x] = assign[pts[x]]
         for c in range(nr):
             old_centre[c], old_load[c] = centre[region[c]], load[region[c]]
-        _shake(d, centre, region, nr, pts, npts, near, rng)
+        _shake(centre, region, nr, pts, npts, near, rng)
         _place(d, demand, cap, centre, assign, load, region, nr, pts, npts, rho)
         descend(d, demand, cap, centre, assign, load, region, nr, pts, npts, near, rho)
         new_cost, new_over = worth(d, cap, centre, assign, load, region, nr, pts, npts)

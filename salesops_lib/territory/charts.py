@@ -99,7 +99,8 @@ def describe_map(result: Review) -> str:
     rows = result.plan.metrics.set_index("metric").loc["travel"]
     today = f"{rows['before']:,.0f}" if rows["before"] == rows["before"] else "an unknown number of"
     return (
-        f"Two maps of {len(result.accounts):,} accounts by rep, with the reps' homes: today with {today} km of travel "
+        f"Two maps of {len(result.accounts):,} accounts by rep, with the reps' homes: today with {today} km "
+        f"of travel "
         f"a year, and the plan with {rows['after']:,.0f}; the tables say who has what."
     )
 
@@ -127,7 +128,8 @@ def describe_balance(result: Review) -> str:
     rows = result.fairness
     return (
         f"Shares of target of {len(rows)} reps: today from {rows['share_today'].min():.0%} to "
-        f"{rows['share_today'].max():.0%}, in the plan from {rows['share'].min():.0%} to {rows['share'].max():.0%}."
+        f"{rows['share_today'].max():.0%}, in the plan from {rows['share'].min():.0%} to "
+        f"{rows['share'].max():.0%}."
     )
 
 

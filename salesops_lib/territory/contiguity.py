@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from salesops_lib.territory.solve import Found, Task
 
-HOT, TURNS, MOVES, LEAST, MOST = 10.0, 6, 5_000, 100_000, 16_000_000  # runs; moves a unit, and limits of a run's moves
+HOT, TURNS, MOVES, LEAST, MOST = (
+    10.0,
+    6,
+    5_000,
+    100_000,
+    16_000_000,
+)  # runs; moves a unit, and limits of a run's moves
 
 
 def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bridge) -> tuple[Found, list[str]]:
@@ -40,7 +46,7 @@ def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bri
     unit_cost, rho = solve.scales(task, price, arcs)
     state, best, key = chance.start(seed), None, (np.inf, np.inf)
     steps = int(min(max(MOVES * n, LEAST), MOST))
-    assign, load, size = _seeded(task, price, first, neighbour)
+    assign, load, size = _seeded(task, first, neighbour)
     free, seen = np.flatnonzero(task.held < 0), np.zeros(n, np.int64)
     began, hot, dear = time.monotonic(), HOT, 10 * rho
     for turn in range(TURNS):
@@ -48,7 +54,8 @@ def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bri
             fall = (0.01 / hot) ** 0.1
             at = unit_cost * hot * fall**k
             dear = contiguity_search.anneal(
-                task.cost, task.weight, task.low, task.high, first, neighbour, free, assign, load, size, seen, state,
+                task.cost, task.weight, task.low, task.high, first, neighbour, free, assign, load, size, seen,
+                state,
                 steps // 10, at, at * fall, dear, 30**0.1,
             )  # fmt: skip
             if time.monotonic() - began > 0.9 * (until - began):
@@ -70,7 +77,9 @@ def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bri
     return solve.Found(best, total, min(bound, total) if out == 0 else bound, price, out), findings
 
 
-def graph(accounts: pd.DataFrame, adjacency: pd.DataFrame, unit, bridge) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def graph(
+    accounts: pd.DataFrame, adjacency: pd.DataFrame, unit, bridge
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Turn neighbours into lists by unit: where each begins, and the neighbours."""
     import pandas as pd
 
@@ -103,14 +112,18 @@ def _joined(accounts, unit, a, b, bridge):
     sizes = np.bincount(piece)
     main = int(sizes.argmax())
     apart = ids[np.isin(piece[unit], np.flatnonzero(np.arange(k) != main))]
-    said = f"adjacency is in {k} pieces; {len(apart)} accounts do not touch the largest: {listed(apart, most=200)}."
+    said = (
+        f"adjacency is in {k} pieces; {len(apart)} accounts do not touch the largest: {listed(apart, most=200)}."
+    )
     if not bridge:
         raise DataContractError(
             f"{said} Add pairs of neighbours that join them, leave them out, or design with bridge_islands=True, "
             "which joins each piece by its nearest account."
         )
     if "lat" not in accounts:
-        raise DataContractError(f"{said} Without coordinates nothing tells what is nearest; add pairs that join them.")
+        raise DataContractError(
+            f"{said} Without coordinates nothing tells what is nearest; add pairs that join them."
+        )
     return *_bridges(accounts, unit, piece, main, a, b), [f"{said} Each was joined by its nearest account."]
 
 
@@ -149,11 +162,11 @@ def pieces(first: np.ndarray, neighbour: np.ndarray, units: np.ndarray) -> int:
     return count
 
 
-def _seeded(task: Task, price, first, neighbour):
+def _seeded(task: Task, first, neighbour):
     """Start every territory at its locked units, else at its cheapest free one, and let it grow."""
     from salesops_lib.territory import contiguity_search
 
-    n, reps = task.cost.shape
+    reps = task.cost.shape[1]
     assign = task.held.astype(np.int64).copy()
     for j in np.argsort(task.cost.min(axis=0)):
         if not (assign == j).any():
@@ -162,9 +175,9 @@ def _seeded(task: Task, price, first, neighbour):
     load = np.zeros_like(task.low)
     np.add.at(load, assign[assign >= 0], task.weight[assign >= 0])
     size = np.bincount(assign[assign >= 0], minlength=reps)
-    left = contiguity_search.grow(
-        task.cost, task.weight, task.low, task.high, first, neighbour, assign, load, size
-    )
+    left = contiguity_search.grow(task.cost, task.weight, task.high, first, neighbour, assign, load, size)
     if left:
-        raise ParameterError(f"{left} accounts can be reached by no territory: locks or forbidden pairs wall them in.")
+        raise ParameterError(
+            f"{left} accounts can be reached by no territory: locks or forbidden pairs wall them in."
+        )
     return assign, load, size

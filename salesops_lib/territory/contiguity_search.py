@@ -28,7 +28,7 @@ def _change(weight, load, low, high, i, a, b):
 
 
 @njit(cache=True)
-def grow(cost, weight, low, high, first, neighbour, assign, load, count):
+def grow(cost, weight, high, first, neighbour, assign, load, count):
     """Let every territory grow from its seeds: the one that lacks most takes its cheapest free neighbour."""
     n, reps = cost.shape
     left = 0
@@ -96,7 +96,9 @@ def stays_whole(first, neighbour, assign, i, size, seen, mark, queue):
 
 
 @njit(cache=True)
-def anneal(cost, weight, low, high, first, neighbour, free, assign, load, count, seen, rng, steps, hot, cold, rho, stiff):
+def anneal(
+    cost, weight, low, high, first, neighbour, free, assign, load, count, seen, rng, steps, hot, cold, rho, stiff
+):
     """Move units over borders at falling temperature and rising price of imbalance; return that price."""
     queue = np.empty(assign.shape[0], np.int64)
     fall, rise, heat = (cold / hot) ** (1.0 / steps), stiff ** (1.0 / steps), hot

@@ -31,7 +31,7 @@ def solve_exactly(task: Task, limit_s: float) -> tuple[np.ndarray, float] | None
 
 
 def closest_balance(task: Task, limit_s: float) -> tuple[np.ndarray, float, bool] | None:
-    """Return the plan of the least largest deviation from the targets, that deviation, and whether it is proven."""
+    """Return the plan nearest to its targets, its largest deviation, and whether that is proven."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_matrix, hstack
 

@@ -1,4 +1,4 @@
-"""What changes for whom: accounts out and in, open deals with them, the file for the CRM, and routing of new ones."""
+"""What changes for whom: accounts out and in with open deals, the file for the CRM, and routing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def hand_over(plan: Plan, deals: pd.DataFrame | None = None) -> pd.DataFrame:
     out["open_deals"], out["open_amount"] = 0, 0.0
     if deals is not None and len(deals):
         need(deals, ("account_id", "amount"), "deals")
-        sums = deals.assign(amount=deals["amount"].astype(float)).groupby("account_id")["amount"].agg(["size", "sum"])
+        sums = (
+            deals.assign(amount=deals["amount"].astype(float)).groupby("account_id")["amount"].agg(["size", "sum"])
+        )
         out["open_deals"] = out["account_id"].map(sums["size"]).fillna(0).astype(int)
         out["open_amount"] = out["account_id"].map(sums["sum"]).fillna(0.0).astype(float)
     return out.sort_values(["open_amount", "account_id"], ascending=[False, True], ignore_index=True)
@@ -62,7 +64,9 @@ def sum_hand_over(moves: pd.DataFrame, reps: pd.DataFrame) -> pd.DataFrame:
             accounts=("account_id", "size"), open_deals=("open_deals", "sum"), open_amount=("open_amount", "sum")
         )
         parts[side] = sums.reindex(reps["user_id"]).fillna(0)
-    out = {f"{name}_{side}": parts[side][name] for name in ("accounts", "open_deals", "open_amount") for side in parts}
+    out = {
+        f"{name}_{side}": parts[side][name] for name in ("accounts", "open_deals", "open_amount") for side in parts
+    }
     whole = {name: int for name in out if not name.startswith("open_amount")}
     return pd.DataFrame(out).astype(whole).rename_axis("user_id").reset_index()
 

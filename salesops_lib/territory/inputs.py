@@ -74,19 +74,27 @@ def read(accounts, reps, balance, locked, forbidden, fit, together) -> Inputs:
     """
     need(accounts, ("account_id",), "accounts")
     need(reps, ("user_id",), "reps")
-    bad_rows(accounts, "account_id", accounts["account_id"].duplicated(keep=False), "stand more than once", "Keep one.")
+    bad_rows(
+        accounts, "account_id", accounts["account_id"].duplicated(keep=False), "stand more than once", "Keep one."
+    )
     bad_rows(reps, "user_id", reps["user_id"].duplicated(keep=False), "stand more than once", "Keep one.")
     n, count = len(accounts), len(reps)
     if not count or count > n:
-        raise ParameterError(f"{count} reps for {n} accounts: at least one rep, and an account for each, is needed.")
+        raise ParameterError(
+            f"{count} reps for {n} accounts: at least one rep, and an account for each, is needed."
+        )
     if n * count > MOST_PAIRS:
-        raise ParameterError(f"{n:,} accounts × {count:,} reps are too many for one plan; design region by region.")
+        raise ParameterError(
+            f"{n:,} accounts × {count:,} reps are too many for one plan; design region by region."
+        )
     account, user = accounts["account_id"].to_numpy(), reps["user_id"].to_numpy()
     weight = np.column_stack([_measure(accounts, name) for name in balance])
     share = numbers(reps, "capacity_share", "user_id", least=0) if "capacity_share" in reps else np.ones(count)
-    bad_rows(reps, "user_id", share <= 0, "have no capacity_share above 0", "Leave them out, or give them a share.")
+    bad_rows(
+        reps, "user_id", share <= 0, "have no capacity_share above 0", "Leave them out, or give them a share."
+    )
     owner, found = _owners(accounts, user)
-    held = _held(locked, account, user, owner, accounts)
+    held = _held(locked, account, user, owner)
     barred = _barred(forbidden, account, user)
     if barred is not None:
         both = (held >= 0) & barred[np.arange(n), held]
@@ -129,10 +137,12 @@ def _owners(accounts: pd.DataFrame, user: np.ndarray) -> tuple[np.ndarray, list[
     if gone.empty:
         return owner, []
     names = listed(gone.drop_duplicates().tolist(), most=120)
-    return owner, [f"{len(gone)} accounts belong to {gone.nunique()} owners who are no reps of this plan: {names}."]
+    return owner, [
+        f"{len(gone)} accounts belong to {gone.nunique()} owners who are no reps of this plan: {names}."
+    ]
 
 
-def _held(locked, account, user, owner, accounts) -> np.ndarray:
+def _held(locked, account, user, owner) -> np.ndarray:
     """Turn locks, accounts alone (to today's owner) or pairs of account and rep, into rep numbers."""
     import pandas as pd
 
@@ -156,7 +166,9 @@ def _held(locked, account, user, owner, accounts) -> np.ndarray:
                 f"locked: account {name} has no owner among the reps to stay with; name one: ({name!r}, user_id)."
             )
         if held[at] not in (-1, to):
-            raise ParameterError(f"locked: account {name} is locked to {user[held[at]]} and to {user[to]}; keep one.")
+            raise ParameterError(
+                f"locked: account {name} is locked to {user[held[at]]} and to {user[to]}; keep one."
+            )
         held[at] = to
     return held
 

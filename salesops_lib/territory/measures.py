@@ -53,7 +53,12 @@ def compare(given: Inputs, assign: np.ndarray, balance: tuple[str, ...]) -> tupl
     revenue = given.revenue.sum() or 1.0
     metrics += [
         ("accounts moved", "count", 0.0 if before is not None else np.nan, float(moved.sum())),
-        ("revenue moved", "share", 0.0 if before is not None else np.nan, float(given.revenue[moved].sum() / revenue)),
+        (
+            "revenue moved",
+            "share",
+            0.0 if before is not None else np.nan,
+            float(given.revenue[moved].sum() / revenue),
+        ),
     ]
     return pd.DataFrame(metrics, columns=["metric", "unit", "before", "after"]), _reps(given, assign, balance)
 
@@ -98,7 +103,9 @@ def told(metrics: pd.DataFrame, gap: float, reps: int, accounts: int, measure: s
     rows = metrics.set_index("metric")
     even = rows.loc[f"{measure}: max deviation"]
     word = measure.replace("_amount", "").replace("_", " ")
-    said = f"{accounts:,} accounts on {reps} reps: no rep is more than {number(even['after'], 'share')} off in {word}"
+    said = (
+        f"{accounts:,} accounts on {reps} reps: no rep is more than {number(even['after'], 'share')} off in {word}"
+    )
     if even["before"] == even["before"]:
         said += f" (today {number(even['before'], 'share')})"
     if rows.loc["travel", "after"] > 0:

@@ -1,6 +1,7 @@
 """Compiled search for plans within the tolerance: simulated annealing on the arcs that matter, then descent.
 
-Kirkpatrick, Gelatt and Vecchi (1983). A load outside its limits costs `rho` a unit, so that a chain of moves may pass
+Kirkpatrick, Gelatt and Vecchi (1983). A load outside its limits costs `rho` a unit, so that a chain of moves
+may pass
 through plans that are out of balance; at the end only those within count.
 """
 

@@ -1,7 +1,9 @@
 """Prices of balance, and the bound they prove.
 
-Balance is relaxed: each rep and measure gets a price, every account goes where distance plus price is least, and what
-that costs less the prices' worth is a bound on every plan within the tolerance (Lagrangian duality). The prices are
+Balance is relaxed: each rep and measure gets a price, every account goes where distance plus price is least,
+and what
+that costs less the prices' worth is a bound on every plan within the tolerance (Lagrangian duality). The
+prices are
 found by Newton's method on a smoothed dual, on the arcs that matter; the bound itself is taken over all reps.
 """
 
@@ -53,7 +55,7 @@ def proven(cost, weight, low, high, price) -> float:
 
 @njit(cache=True)
 def _smooth(cost, weight, arcs, price, eps, scale, load, bend):
-    """Return the smoothed least cost of all accounts; loads and, where `bend` is not empty, curvature on the way."""
+    """Return the smoothed least cost of all accounts; fill loads and, where it has room, curvature."""
     n, k = arcs.shape
     measures, wanted = weight.shape[1], bend.shape[0] > 0
     load[:] = 0.0
@@ -101,7 +103,7 @@ def _smooth(cost, weight, arcs, price, eps, scale, load, bend):
 
 
 def _worth(price, low, high, give):
-    """Return the worth of prices, the loads they ask for, and how these change; `give` rounds the corner at zero."""
+    """Return the worth of prices, loads they ask for, and their change; `give` rounds the corner at 0."""
     middle, half = (low + high) / 2, (high - low) / 2
     asked = np.clip(middle + half * price / give, low, high)
     inside = np.abs(price) < give
@@ -128,7 +130,9 @@ def _newton(cost, weight, low, high, arcs, price, eps, give, scale, rounds, leas
         length = min(1.0, LONGEST * give / max(np.abs(step).max(), 1e-300))
         while True:
             tried = price + length * step
-            new = _smooth(cost, weight, arcs, tried, eps, scale, load, bend[:0]) - _worth(tried, low, high, give)[0]
+            new = (
+                _smooth(cost, weight, arcs, tried, eps, scale, load, bend[:0]) - _worth(tried, low, high, give)[0]
+            )
             if new >= now + 1e-4 * length * rise or length < 1e-3:
                 break
             length /= 2.5
@@ -173,7 +177,8 @@ def balance_prices(cost, weight, low, high, *, start=None, seed=0):
     stages = SMOOTH if start is None or small else ()
     for share in stages if small else stages[:4]:
         eps = share * unit
-        price = _newton(some, part, low, high, np.ascontiguousarray(every), price, eps, eps * give, n / len(picked),
+        price = _newton(some, part, low, high, np.ascontiguousarray(every), price, eps, eps * give,
+        n / len(picked),
                         30, 1e-6)  # fmt: skip
     bound, best = proven(cost, weight, low, high, price), price
     for share in () if small else (*SMOOTH[2:], SMOOTH[-1]):

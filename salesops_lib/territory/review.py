@@ -233,8 +233,10 @@ def _fairness(plan: Plan, accounts: pd.DataFrame, reps: pd.DataFrame, hours: pd.
     out = pd.DataFrame(
         {
             "name": rows["name"], "accounts_today": count, "accounts": rows["accounts"], "share_today": share,
-            "share": rows["share"], "change": np.where(load > 0, rows["load"] / np.where(load > 0, load, 1) - 1, np.nan),
-            "expected": sums * yields.value, "expected_low": sums * yields.low, "expected_high": sums * yields.high,
+            "share": rows["share"], "change": np.where(load > 0, rows["load"] / np.where(load > 0, load, 1) -
+            1, np.nan),
+            "expected": sums * yields.value, "expected_low": sums * yields.low, "expected_high": sums *
+            yields.high,
             "hours": rows["hours"], "used": rows["used"], "travel_km": rows["travel_km"],
         }
     )  # fmt: skip
@@ -243,7 +245,8 @@ def _fairness(plan: Plan, accounts: pd.DataFrame, reps: pd.DataFrame, hours: pd.
 
 # how frames are shown; arguments of `present.table`
 UNITS = {
-    "accounts_today": "count", "accounts": "count", "share_today": "percent", "share": "percent", "change": "percent",
+    "accounts_today": "count", "accounts": "count", "share_today": "percent", "share": "percent",
+    "change": "percent",
     "expected": "money", "hours": "count", "used": "percent", "travel_km": "count", "open_deals": "count",
     "open_amount": "money", "distance_km": "count", "accounts_out": "count", "accounts_in": "count",
     "open_deals_out": "count", "open_deals_in": "count", "open_amount_out": "money", "open_amount_in": "money",
@@ -253,7 +256,8 @@ UNITS = {
 LABELS = {
     "share_today": "share of target today", "share": "share of target", "expected": "expected revenue [95 %]",
     "used": "hours used", "travel_km": "km a year", "out_of": "from", "into": "to", "distance_km": "km away",
-    "disruption": "price, km an account", "accounts_moved_share": "of accounts", "revenue_moved_share": "of revenue",
+    "disruption": "price, km an account", "accounts_moved_share": "of accounts", "revenue_moved_share": "of "
+    "revenue",
     "max_deviation": "furthest off balance", "gap": "above the bound, at most",
 }  # fmt: skip
 RANGES = {"expected": ("expected_low", "expected_high")}
@@ -283,9 +287,7 @@ def certificate(result: Review) -> str:
         f"Travel and disruption of the plan come to {plan.cost:,.0f} km a year; no plan within "
         f"±{plan.tolerance:.0%} comes to less than {plan.lower_bound:,.0f} (gap {plan.gap:.2%})."
     )
-    staff = result.staffing
-    people = (
-        f"Visits and the way to them take {staff['needed']:.1f} full-time people of the {staff['there']:.1f} there are."
-    )
+    needed, there = (f"{result.staffing[name]:.1f}" for name in ("needed", "there"))
+    people = f"Visits and the way to them take {needed} full-time people; there are {there}."
     left = [f"{row.accounts} accounts left out: {row.reason}." for row in result.left_out.itertuples()]
     return " ".join([proof, people, *plan.findings, *left])

@@ -39,7 +39,9 @@ def bad_rows(frame: pd.DataFrame, key: str, mask, says: str, mend: str = "") -> 
     mask = np.asarray(mask, dtype=bool)
     if mask.any():
         keys = listed(dict.fromkeys(frame.loc[mask, key].tolist()), most=200)
-        raise DataContractError(f"{int(mask.sum())} of {len(frame)} rows {says}: {key} {keys}.{mend and f' {mend}'}")
+        raise DataContractError(
+            f"{int(mask.sum())} of {len(frame)} rows {says}: {key} {keys}.{mend and f' {mend}'}"
+        )
 
 
 def numbers(frame: pd.DataFrame, column: str, key: str, *, least: float | None = None) -> np.ndarray:
@@ -76,7 +78,9 @@ def coordinates(frame: pd.DataFrame, lat: str, lon: str, key: str) -> tuple[np.n
     )
     absent = ~(np.isfinite(north) & np.isfinite(east))
     bad_rows(frame, key, absent, f"have no {lat} or {lon}", "Geocode them, or leave them out.")
-    bad_rows(frame, key, (north == 0) & (east == 0), f"stand at {lat} 0, {lon} 0", "That is the sea: geocode them.")
+    bad_rows(
+        frame, key, (north == 0) & (east == 0), f"stand at {lat} 0, {lon} 0", "That is the sea: geocode them."
+    )
     wide = (np.abs(north) > 90) | (np.abs(east) > 180)
     swapped = wide & (np.abs(north) <= 180) & (np.abs(east) <= 90)
     bad_rows(frame, key, swapped, f"have {lat} beyond ±90", f"{lat} and {lon} look swapped: exchange them.")

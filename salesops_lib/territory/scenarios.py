@@ -32,7 +32,8 @@ def price_disruption(
     Returns
     -------
     DataFrame
-        One row a price: `disruption`, `accounts_moved`, `accounts_moved_share`, `revenue_moved_share`, `travel_km`,
+        One row a price: `disruption`, `accounts_moved`, `accounts_moved_share`, `revenue_moved_share`,
+        `travel_km`,
         `max_deviation`, `gap`.
     """
     import pandas as pd
@@ -127,8 +128,9 @@ def match(values: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0) -> pd.Data
     grid = values.pivot_table(index="territory_id", columns="user_id", values="value")
     pairs = grid.shape[0] * grid.shape[1]
     if grid.shape[1] < grid.shape[0] or grid.isna().any().any():
-        raise InsufficientData("Matching territories to reps", needed=max(pairs, grid.shape[0] ** 2),
-                               got=int(grid.notna().sum().sum()), of="values, one for each territory and rep")  # fmt: skip
+        needed, got = max(pairs, grid.shape[0] ** 2), int(grid.notna().sum().sum())
+        of = "values, one for each territory and rep"
+        raise InsufficientData("Matching territories to reps", needed=needed, got=got, of=of)
     error = np.zeros(grid.shape)
     if "error" in values:
         error = values.pivot_table(index="territory_id", columns="user_id", values="error").fillna(0.0).to_numpy()
@@ -147,7 +149,8 @@ def match(values: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0) -> pd.Data
     low, high = np.percentile(gains, [5, 95])
     return pd.DataFrame(
         {
-            "territory_id": grid.index, "user_id": names[chosen], "value": value[i, chosen], "p_best": same / draws,
+            "territory_id": grid.index, "user_id": names[chosen], "value": value[i, chosen], "p_best": same /
+            draws,
             "today_user_id": names[today] if today is not None else None, "gain": gain, "gain_low": low,
             "gain_high": high, "regret": regrets.mean(),
         }
@@ -157,5 +160,9 @@ def match(values: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0) -> pd.Data
 def _today(values: pd.DataFrame, grid: pd.DataFrame) -> np.ndarray | None:
     if "is_today" not in values:
         return None
-    now = values[values["is_today"].astype(bool)].drop_duplicates("territory_id").set_index("territory_id")["user_id"]
+    now = (
+        values[values["is_today"].astype(bool)]
+        .drop_duplicates("territory_id")
+        .set_index("territory_id")["user_id"]
+    )
     return grid.columns.get_indexer(now.reindex(grid.index)) if now.reindex(grid.index).notna().all() else None

@@ -10,12 +10,12 @@ import numpy as np
 
 SMALL = 600  # pairs of account and rep up to which a case is solved exactly
 EXACT_S = 20.0  # seconds for that at most
-HOT, COLD = 2.0, 0.01  # temperature, in median distances between an account's best and second best rep
+HOT, WARM, COLD = 2.0, 0.1, 0.01  # temperature, in median distances between an account's best and second rep
 STIFF = 30.0  # how much the price of imbalance rises over a search
 MOVES = (5_000, 200_000, 8_000_000, 20_000_000)  # an account; least; most; most where reps have few accounts
 FEW = 40
 INSIDE = 1e-9
-GOOD = 1e-5  # gap at which the search ends
+TURNS, PARTS = 8, 10  # runs of the search at most; parts of a run, between which it looks at the clock
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def solve(task: Task, *, until: float, seed: int = 0, start=None, price=None, bu
             assign, proven = exact
             total, out = _scored(task, assign)
             return Found(assign, total, min(max(bound, proven), total), price, out)
-    assign = _searched(task, price, bound, until, seed, start, budget)
+    assign = _searched(task, price, until, seed, start, budget)
     total, out = _scored(task, assign)
     return Found(assign, total, min(bound, total) if out <= INSIDE else bound, price, out)
 
@@ -105,10 +105,11 @@ def moves_for(n: int, reps: int) -> int:
     """Number of moves that a case of this size is worth."""
     each, least, most, most_few = MOVES
     few = n / reps < FEW
-    return int(min(max(each * n * max(1.0, 80 * reps / n), least), most_few if few and n <= 2_000 else 1.5 * most if few else most))
+    most = most_few if few and n <= 2_000 else 1.5 * most if few else most
+    return int(min(max(each * n * max(1.0, 80 * reps / n), least), most))
 
 
-def _searched(task, price, bound, until, seed, start, budget) -> np.ndarray:
+def _searched(task, price, until, seed, start, budget) -> np.ndarray:
     """Anneal from the rounded prices, repair what is out of balance, and keep the best plan within."""
     from salesops_lib.territory import chance, plan_search, prices
 
@@ -121,29 +122,28 @@ def _searched(task, price, bound, until, seed, start, budget) -> np.ndarray:
     fixed = (task.cost, task.weight, task.low, task.high, arcs, free, held)
     state, best, best_key = chance.start(seed), assign.copy(), (np.inf, np.inf)
     steps = int(budget * moves_for(n, reps)) if reps > 1 and len(free) else 0
-    began, hot = time.monotonic(), HOT
-    for turn in range(6 if steps else 1):
-        tally = plan_search.tallied(task.cost, task.weight, assign, load)
+    began, limit, whole = time.monotonic(), 0.8 * (until - time.monotonic()), steps
+    hot = HOT
+    for turn in range(TURNS if steps else 1):
+        plan_search.tallied(task.cost, task.weight, assign, load)
+        for k in range(PARTS if steps else 0):
+            if k and turn == 0 and time.monotonic() - began > limit:
+                break
+            fall = (COLD / hot) ** (1 / PARTS)
+            at = unit * hot * fall**k
+            rise, part = STIFF ** (1 / PARTS), max(steps // PARTS, 1)
+            rho = plan_search.anneal(*fixed, assign, load, state, part, at, at * fall, rho, rise)
         if steps:
-            parts = 10
-            for k in range(parts):
-                if k and time.monotonic() - began > 0.8 * (until - began) and turn == 0:
-                    break
-                fall = (COLD / hot) ** (1 / parts)
-                at = hot * fall**k
-                rho = plan_search.anneal(
-                    *fixed, assign, load, state, max(steps // parts, 1), unit * at, unit * at * fall, rho, STIFF ** (1 / parts)
-                )  # fmt: skip
-            plan_search.tallied(task.cost, task.weight, assign, load)
             plan_search.descend(*fixed, assign, load, rho, 8 if n <= 20_000 else 2)
         total = plan_search.tallied(task.cost, task.weight, assign, load)
-        key = (plan_search.outside(load, task.low, task.high), total)
-        key = (key[0] if key[0] > INSIDE else 0.0, total)
+        out = plan_search.outside(load, task.low, task.high)
+        key = (out if out > INSIDE else 0.0, total)
         if key < best_key:
             best, best_key = assign.copy(), key
         if best_key[0] == 0 or time.monotonic() > until:
             break
-        assign, hot, steps, rho = best.copy(), 0.1, max(steps // 3, 1), rho / STIFF * 2 ** (turn + 1)
+        # a little out of balance: warm it up a little, and let balance be dearer than before
+        assign, hot, steps, rho = best.copy(), WARM, whole // 3 + 1, rho / STIFF * 6
     return best
 
 
@@ -151,7 +151,8 @@ def scales(task: Task, price, arcs) -> tuple[float, float]:
     """Return the scale of a choice between two reps, and of the price of imbalance."""
     i = np.arange(len(arcs))
     first, second = (
-        task.cost[i, arcs[:, x]] + (task.weight * price[arcs[:, x]]).sum(axis=1) for x in (0, min(1, arcs.shape[1] - 1))
+        task.cost[i, arcs[:, x]] + (task.weight * price[arcs[:, x]]).sum(axis=1)
+        for x in (0, min(1, arcs.shape[1] - 1))
     )
     apart = second - first
     apart = apart[np.isfinite(apart) & (apart > 0)]

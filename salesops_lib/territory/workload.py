@@ -41,7 +41,8 @@ def workload(
     Returns
     -------
     DataFrame
-        One row a rep: `user_id`, `visits`, `visit_hours`, `travel_hours`, `hours`, `available_hours`, `used` (share).
+        One row a rep: `user_id`, `visits`, `visit_hours`, `travel_hours`, `hours`, `available_hours`, `used`
+        (share).
 
     Raises
     ------
@@ -58,7 +59,12 @@ def workload(
     rows = _with_visits(plan, accounts)
     rows["visit_hours"] = rows["visits"] * visit_hours
     rows["travel_hours"] = rows["visits"] * 2 * rows["distance_km"] * DETOUR / speed_kmh / stops
-    out = rows.groupby("user_id")[["visits", "visit_hours", "travel_hours"]].sum().reindex(reps["user_id"]).fillna(0.0)
+    out = (
+        rows.groupby("user_id")[["visits", "visit_hours", "travel_hours"]]
+        .sum()
+        .reindex(reps["user_id"])
+        .fillna(0.0)
+    )
     out["hours"] = out["visit_hours"] + out["travel_hours"]
     share = pd.Series(1.0, index=out.index)
     if "capacity_share" in reps:
