@@ -38,7 +38,7 @@ def test_a_rep_leaves_and_few_others_move():
 
 
 def test_the_hand_over_adds_up(case):
-    accounts, reps, plan = case
+    _, reps, plan = case
     deals = pd.DataFrame({"account_id": ["a000", "a000", "a001"], "amount": [100.0, 50.0, 7.0]})
     moves = territory.hand_over(plan, deals)
     assert len(moves) == plan.assignments["is_moved"].sum()
