@@ -216,41 +216,37 @@ def _by_unit(cost, weight, given: Inputs, unit) -> tuple[np.ndarray, ...]:
 
 def _giants(cost, weight, target, tolerance, held, unit, given: Inputs):
     """Give accounts larger than any share a rep of their own, and share the rest out among the others."""
-    target, held, alone = target.copy(), held.copy(), np.zeros(len(target), dtype=bool)
-    low, high, names = target * (1 - tolerance), target * (1 + tolerance), []
+    held, alone, names = held.copy(), np.zeros(len(target), dtype=bool), []
+    low, high = target * (1 - tolerance), target * (1 + tolerance)
     while not alone.all():
-        free = ~alone
-        large = (weight > high[free].max(axis=0) * (1 + 1e-9) + 1e-12).any(axis=1)
-        large &= ~((held >= 0) & alone[held])
+        settled = (held >= 0) & alone[held]
+        large = (weight > high[~alone].max(axis=0) * (1 + 1e-9)).any(axis=1) & ~settled
         if not large.any():
             break
         i = int(np.argmax(np.where(large, weight.max(axis=1), -1)))
-        j = (
-            int(held[i])
-            if held[i] >= 0
-            else int(np.argmin(np.where(free & np.isfinite(cost[i]), cost[i], np.inf)))
-        )
-        owner = given.owner[unit == i]
-        if held[i] < 0 and owner[0] >= 0 and free[owner[0]] and np.isfinite(cost[i, owner[0]]):
-            j = int(owner[0])
+        j = _holder(i, cost, held, alone, given.owner[unit == i][0])
         held[i], alone[j] = j, True
         names.append(listed(given.account[unit == i], most=80))
-        if alone.all():
-            break
-        mine = held == j
-        taken = np.array(
-            [weight[alone[np.maximum(held, 0)] & (held >= 0), m].sum() for m in range(weight.shape[1])]
-        )
-        rest = target * ((weight.sum(axis=0) - taken) / target[~alone].sum(axis=0))
-        low, high = rest * (1 - tolerance), rest * (1 + tolerance)
+        full = (held >= 0) & alone[held]
+        rest = weight[~full].sum(axis=0) / np.maximum(target[~alone].sum(axis=0), 1e-12)
+        low, high = target * rest * (1 - tolerance), target * rest * (1 + tolerance)
         low[alone] = 0.0
         for k in np.flatnonzero(alone):
             high[k] = weight[held == k].sum(axis=0) * (1 + 1e-9)
-        del mine
     if not names:
         return low, high, held, []
     said = f"{len(names)} accounts are larger than a whole share and fill a rep alone; the rest is balanced: "
     return low, high, held, [f"{said}{listed(names, most=SHOWN)}."]
+
+
+def _holder(i: int, cost, held, alone, owner: int) -> int:
+    """Choose the rep of a giant: the one it is locked to, its owner where free, else the cheapest free one."""
+    if held[i] >= 0:
+        return int(held[i])
+    open_ = ~alone & np.isfinite(cost[i])
+    if owner >= 0 and open_[owner]:
+        return int(owner)
+    return int(np.argmin(np.where(open_, cost[i], np.inf)))
 
 
 def _warm_start(start: Plan | None, given: Inputs) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -269,7 +265,7 @@ def _found(task: Task, until, seed, start, price) -> Found:
     alike = float(np.nanmax(np.nanmax(finite, axis=1) - np.nanmin(finite, axis=1))) <= 0
     if not alike:
         return solve.solve(task, until=until, seed=seed, start=start, price=price)
-    target = (task.low + task.high) / 2
+    target = exact.middle(task)
     if task.cost.size <= solve.SMALL:
         closest = exact.closest_balance(solve.with_held(task), solve.EXACT_S)
         if closest is not None:
@@ -282,12 +278,9 @@ def _refused(task: Task, found: Found, tolerance, given: Inputs, connected: bool
     """Say that the tolerance cannot be met, and the smallest that can."""
     from salesops_lib.territory import exact, solve
 
-    target = (task.low + task.high) / 2
-    best, proven = np.inf, False
-    for assign in (found.assign,):
-        load = np.zeros_like(target)
-        np.add.at(load, assign, task.weight)
-        best = float(np.abs(load / target - 1)[task.low[:, 0] > 0].max())
+    target, load, proven = exact.middle(task), np.zeros_like(task.low), False
+    np.add.at(load, found.assign, task.weight)
+    best = float(np.abs(load / target - 1).max())
     if task.cost.size <= solve.SMALL and not connected:
         closest = exact.closest_balance(solve.with_held(task), solve.EXACT_S)
         if closest is not None and closest[1] <= best + 1e-9:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from salesops_lib.territory.solve import Task
 
 
-def solve_exactly(task: Task, limit_s: float) -> tuple[np.ndarray, float] | None:
-    """Return the best plan and a proven bound; None where none was found in time, or none exists."""
+def solve_exactly(task: Task, limit_s: float) -> tuple[np.ndarray, float, bool] | None:
+    """Return a plan, a proven bound, and whether the plan is the best; None where none was found, or exists."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     n, reps = task.cost.shape
@@ -27,7 +27,12 @@ def solve_exactly(task: Task, limit_s: float) -> tuple[np.ndarray, float] | None
     if found.x is None:
         return None
     bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else -np.inf
-    return _taken(found.x, n, reps), bound - 1e-9 * (1 + abs(bound))
+    return _taken(found.x, n, reps), bound - 1e-9 * (1 + abs(bound)), bool(found.status == 0)
+
+
+def middle(task: Task) -> np.ndarray:
+    """Loads that are neither too high nor too low; of a rep whom one account fills, that account."""
+    return np.where(task.low > 0, (task.low + task.high) / 2, task.high)
 
 
 def closest_balance(task: Task, limit_s: float) -> tuple[np.ndarray, float, bool] | None:
@@ -37,7 +42,7 @@ def closest_balance(task: Task, limit_s: float) -> tuple[np.ndarray, float, bool
 
     n, reps = task.cost.shape
     allowed = np.isfinite(task.cost).ravel()
-    target = (task.low + task.high) / 2
+    target = middle(task)
     matrix, low, high = _once(n, reps)
     rows = [LinearConstraint(hstack([matrix, csr_matrix((n, 1))]), low, high)]
     for m in range(task.weight.shape[1]):

@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
-SMALL = 600  # pairs of account and rep up to which a case is solved exactly
-EXACT_S = 20.0  # seconds for that at most
+SMALL = 200  # pairs of account and rep up to which a case is solved exactly
+EXACT_S = 10.0  # seconds for that at most
 HOT, WARM, COLD = 2.0, 0.1, 0.01  # temperature, in median distances between an account's best and second rep
 STIFF = 30.0  # how much the price of imbalance rises over a search
 MOVES = (5_000, 200_000, 8_000_000, 20_000_000)  # an account; least; most; most where reps have few accounts
@@ -65,9 +65,11 @@ def solve(task: Task, *, until: float, seed: int = 0, start=None, price=None, bu
 
         exact = solve_exactly(task, min(EXACT_S, max(until - time.monotonic(), 1.0)))
         if exact is not None:
-            assign, proven = exact
-            total, out = _scored(task, assign)
-            return Found(assign, total, min(max(bound, proven), total), price, out)
+            assign, proven, is_best = exact
+            bound = max(bound, proven)
+            if is_best:  # else the clock decided, and a seed would not give one plan
+                total, out = _scored(task, assign)
+                return Found(assign, total, min(bound, total), price, out)
     assign = _searched(task, price, until, seed, start, budget)
     total, out = _scored(task, assign)
     return Found(assign, total, min(bound, total) if out <= INSIDE else bound, price, out)
