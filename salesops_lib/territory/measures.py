@@ -112,7 +112,7 @@ def told(metrics: pd.DataFrame, gap: float, reps: int, accounts: int, measure: s
         said += f", {rows.loc['travel', 'after']:,.0f} km a year"
         if rows.loc["travel", "before"] == rows.loc["travel", "before"]:
             said += f" (today {rows.loc['travel', 'before']:,.0f})"
-    if rows.loc["accounts moved", "after"] == rows.loc["accounts moved", "after"]:
+    if rows.loc["accounts moved", "before"] == 0:
         said += f"; {rows.loc['accounts moved', 'after']:,.0f} accounts change hands"
     tail = "no plan is better" if gap < 1e-6 else f"at most {gap:.2%} above the best there can be"
     return f"{said}; {tail}."

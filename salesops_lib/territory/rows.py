@@ -52,10 +52,8 @@ def numbers(frame: pd.DataFrame, column: str, key: str, *, least: float | None =
     DataContractError
         Where a value is missing, no number, or below `least`.
     """
-    import pandas as pd
-
     need(frame, (key, column), "input")
-    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    values = _floats(frame[column])
     bad_rows(frame, key, ~np.isfinite(values), f"have no number in {column}", f"Fill {column} or leave them out.")
     if least is not None:
         bad_rows(frame, key, values < least, f"have {column} below {least:g}", f"Correct {column}.")
@@ -70,12 +68,8 @@ def coordinates(frame: pd.DataFrame, lat: str, lon: str, key: str) -> tuple[np.n
     DataContractError
         Where one is missing or out of range; it says so where the two look swapped.
     """
-    import pandas as pd
-
     need(frame, (key, lat, lon), "input")
-    north, east = (
-        pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan) for name in (lat, lon)
-    )
+    north, east = _floats(frame[lat]), _floats(frame[lon])
     absent = ~(np.isfinite(north) & np.isfinite(east))
     bad_rows(frame, key, absent, f"have no {lat} or {lon}", "Geocode them, or leave them out.")
     bad_rows(
@@ -86,3 +80,12 @@ def coordinates(frame: pd.DataFrame, lat: str, lon: str, key: str) -> tuple[np.n
     bad_rows(frame, key, swapped, f"have {lat} beyond ±90", f"{lat} and {lon} look swapped: exchange them.")
     bad_rows(frame, key, wide, f"have {lat} beyond ±90 or {lon} beyond ±180", "Degrees are needed.")
     return north, east
+
+
+def _floats(values: pd.Series) -> np.ndarray:
+    """Turn a column of any dtype, money included, into floats; what is no number becomes empty."""
+    import pandas as pd
+
+    if values.dtype != object and not pd.api.types.is_string_dtype(values.dtype):
+        return values.astype("float64").to_numpy(dtype=float, na_value=np.nan)
+    return pd.to_numeric(values.astype(object), errors="coerce").to_numpy(dtype=float, na_value=np.nan)

@@ -10,7 +10,12 @@ import numpy as np
 
 SMALL = 200  # pairs of account and rep up to which a case is solved exactly
 EXACT_S = 10.0  # seconds for that at most
-HOT, WARM, COLD = 2.0, 0.1, 0.01  # temperature, in median distances between an account's best and second rep
+HOT, COOL, WARM, COLD = (
+    2.0,
+    0.2,
+    0.1,
+    0.01,
+)  # temperature, in median distances between an account's best and second rep
 STIFF = 30.0  # how much the price of imbalance rises over a search
 MOVES = (5_000, 200_000, 8_000_000, 20_000_000)  # an account; least; most; most where reps have few accounts
 FEW = 40
@@ -125,7 +130,7 @@ def _searched(task, price, until, seed, start, budget) -> np.ndarray:
     state, best, best_key = chance.start(seed), assign.copy(), (np.inf, np.inf)
     steps = int(budget * moves_for(n, reps)) if reps > 1 and len(free) else 0
     began, limit, whole = time.monotonic(), 0.8 * (until - time.monotonic()), steps
-    hot = HOT
+    hot = min(HOT, max(COOL, FEW * reps / n))  # many accounts a rep: rounding is nearly right already
     for turn in range(TURNS if steps else 1):
         plan_search.tallied(task.cost, task.weight, assign, load)
         for k in range(PARTS if steps else 0):
