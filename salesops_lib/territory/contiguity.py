@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 
     from salesops_lib.territory.solve import Found, Task
 
-HOT, TURNS, MOVES, LEAST, MOST = (
-    10.0,
-    6,
-    5_000,
-    100_000,
-    16_000_000,
-)  # runs; moves a unit, and limits of a run's moves
+HOT, COLD, PARTS = 10.0, 0.01, 10  # temperature, in distances between best and second best rep; parts of a run
+DEAR, STIFF = 10.0, 30.0  # price of imbalance against that of the prices, and how much it rises in a run
+TURNS, MOVES, LEAST, MOST = 6, 5_000, 100_000, 16_000_000  # runs; moves a unit, and limits of a run's moves
 
 
 def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bridge) -> tuple[Found, list[str]]:
@@ -36,45 +32,50 @@ def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bri
     ParameterError
         Where locks leave a territory no way to be in one piece.
     """
-    from salesops_lib.territory import chance, contiguity_search, plan_search, prices, solve
+    from salesops_lib.territory import prices, solve
 
     first, neighbour, findings = graph(accounts, adjacency, unit, bridge)
     task = solve.with_held(task)
     price, bound = prices.balance_prices(task.cost, task.weight, task.low, task.high, seed=seed)
-    n, count = task.cost.shape
-    arcs, _ = prices.cheapest(task.cost, task.weight, price, min(2, count))
-    unit_cost, rho = solve.scales(task, price, arcs)
-    state, best, key = chance.start(seed), None, (np.inf, np.inf)
-    steps = int(min(max(MOVES * n, LEAST), MOST))
-    assign, load, size = _seeded(task, first, neighbour)
-    free, seen = np.flatnonzero(task.held < 0), np.zeros(n, np.int64)
-    began, hot, dear = time.monotonic(), HOT, 10 * rho
-    for turn in range(TURNS):
-        for k in range(10):
-            fall = (0.01 / hot) ** 0.1
-            at = unit_cost * hot * fall**k
-            dear = contiguity_search.anneal(
-                task.cost, task.weight, task.low, task.high, first, neighbour, free, assign, load, size, seen,
-                state,
-                steps // 10, at, at * fall, dear, 30**0.1,
-            )  # fmt: skip
-            if time.monotonic() - began > 0.9 * (until - began):
-                break
-        total = plan_search.tallied(task.cost, task.weight, assign, load)
-        out = plan_search.outside(load, task.low, task.high)
-        if (max(out - 1e-9, 0), total) < key:
-            best, key = assign.copy(), (max(out - 1e-9, 0), total)
-        if time.monotonic() > until or (turn >= 1 and key[0] == 0):
-            break
-        assign, hot, dear = best.copy(), HOT / 2, 30 * rho * 2**turn
-        plan_search.tallied(task.cost, task.weight, assign, load)
-        size = np.bincount(assign, minlength=count)
+    best, (out, total) = _annealed(task, price, first, neighbour, until, seed)
+    count = task.cost.shape[1]
     broken = [j for j in range(count) if pieces(first, neighbour, np.flatnonzero(best == j)) > 1]
     if broken:
         names = listed(reps["user_id"].to_numpy()[broken])
         raise ParameterError(f"locked accounts leave these territories in several pieces: {names}; unlock some.")
-    total, out = key[1], key[0]
     return solve.Found(best, total, min(bound, total) if out == 0 else bound, price, out), findings
+
+
+def _annealed(task: Task, price, first, neighbour, until, seed) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return the best plan in one piece each, what of it lies outside, and its cost."""
+    from salesops_lib.territory import chance, contiguity_search, plan_search, prices, solve
+
+    n, count = task.cost.shape
+    arcs, _ = prices.cheapest(task.cost, task.weight, price, min(2, count))
+    scale, rho = solve.scales(task, price, arcs)
+    state, best, key = chance.start(seed), None, (np.inf, np.inf)
+    assign, load, size = _seeded(task, first, neighbour)
+    free, seen = np.flatnonzero(task.held < 0), np.zeros(n, np.int64)
+    part = int(min(max(MOVES * n, LEAST), MOST)) // PARTS
+    began, hot, dear = time.monotonic(), HOT, DEAR * rho
+    for turn in range(TURNS):
+        fixed = (task.cost, task.weight, task.low, task.high, first, neighbour, free, assign, load, size, seen)
+        fall, rise = (COLD / hot) ** (1 / PARTS), STIFF ** (1 / PARTS)
+        for k in range(PARTS):
+            at = scale * hot * fall**k
+            dear = contiguity_search.anneal(*fixed, state, part, at, at * fall, dear, rise)
+            if time.monotonic() - began > 0.9 * (until - began):
+                break
+        total = float(plan_search.tallied(task.cost, task.weight, assign, load))
+        out = max(float(plan_search.outside(load, task.low, task.high)) - solve.INSIDE, 0.0)
+        if (out, total) < key:
+            best, key = assign.copy(), (out, total)
+        if time.monotonic() > until or (turn >= 1 and key[0] == 0):
+            break
+        assign, hot, dear = best.copy(), HOT / 2, DEAR * rho * 3 * 2**turn
+        plan_search.tallied(task.cost, task.weight, assign, load)
+        size = np.bincount(assign, minlength=count)
+    return best, key
 
 
 def graph(

@@ -101,17 +101,15 @@ def review(
     if balance not in MEASURES:
         raise ParameterError(unknown("balance", balance, MEASURES))
     reps = reps_of(book, team)
+    if len(reps) < 2:
+        raise InsufficientData("Territory design", needed=2, got=len(reps), of="reps with a quota")
     accounts, left_out = accounts_of(book, balance, set(reps["user_id"]) if team else None)
-    if len(reps) < 2 or len(accounts) < len(reps):
-        short = len(reps) < 2
-        raise InsufficientData(
-            "Territory design", needed=2 if short else len(reps), got=len(reps) if short else len(accounts),
-            of="reps with a quota" if short else f"accounts with {balance}",
-        )  # fmt: skip
+    if len(accounts) < len(reps):
+        of = f"accounts with {balance}"
+        raise InsufficientData("Territory design", needed=len(reps), got=len(accounts), of=of)
     reps = reps if "lat" in accounts else reps.drop(columns=["home_lat", "home_lon"])
-    options = {"balance": (balance,), "tolerance": tolerance, "locked": locked, "seed": seed}
-    options["time_limit_s"] = time_limit_s
-    plan = design(accounts, reps, disruption=disruption, **options)
+    options = {"balance": (balance,), "tolerance": tolerance, "locked": locked, "time_limit_s": time_limit_s}
+    plan = design(accounts, reps, disruption=disruption, seed=seed, **options)
     names = dict(zip(reps["user_id"], reps["name"], strict=True))
     moves = hand_over(plan, _open_deals(book))
     by_rep = sum_hand_over(moves, reps)
@@ -123,7 +121,7 @@ def review(
         reps=reps,
         fairness=_fairness(plan, accounts, reps, hours),
         staffing=headcount(hours),
-        curve=price_disruption(accounts, reps, prices=CURVE, **options),
+        curve=price_disruption(accounts, reps, prices=CURVE, seed=seed, **options),
         moves=_named(moves, accounts, facts.names(book, "rep")),
         by_rep=by_rep.assign(name=by_rep["user_id"].map(names)).set_index("name").reset_index(),
         crm=for_crm(plan, effective=str(book.day), reason=REASON),
