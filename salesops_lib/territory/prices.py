@@ -170,16 +170,14 @@ def balance_prices(cost, weight, low, high, *, start=None, seed=0):
     spread = np.where(np.isfinite(finite), finite, np.nan)
     unit = max(unit, float(np.nanmean(np.nanstd(spread, axis=1))) * 0.1, 1e-12)
     price = np.zeros_like(low) if start is None else start.copy()
-    give, every = n / reps, np.broadcast_to(np.arange(reps, dtype=np.int32), (min(n, SAMPLE), reps))
+    give, every = n / reps, np.tile(np.arange(reps, dtype=np.int32), (min(n, SAMPLE), 1))
     picked = np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False)) if n > SAMPLE else np.arange(n)
     some, part = np.ascontiguousarray(cost[picked]), np.ascontiguousarray(weight[picked])
     small = n <= SAMPLE
     stages = SMOOTH if start is None or small else ()
     for share in stages if small else stages[:4]:
         eps = share * unit
-        price = _newton(some, part, low, high, np.ascontiguousarray(every), price, eps, eps * give,
-        n / len(picked),
-                        30, 1e-6)  # fmt: skip
+        price = _newton(some, part, low, high, every, price, eps, eps * give, n / len(picked), 30, 1e-6)
     bound, best = proven(cost, weight, low, high, price), price
     for share in () if small else (*SMOOTH[2:], SMOOTH[-1]):
         arcs = cheapest(cost, weight, price, min(ARCS, reps))[0]

@@ -10,15 +10,12 @@ import numpy as np
 
 SMALL = 200  # pairs of account and rep up to which a case is solved exactly
 EXACT_S = 10.0  # seconds for that at most
-HOT, COOL, WARM, COLD = (
-    2.0,
-    0.2,
-    0.1,
-    0.01,
-)  # temperature, in median distances between an account's best and second rep
+# temperature, in median distances between an account's best and second best rep: at first (from few accounts a rep to
+# many), in later runs, and at last
+HOT, COOL, WARM, COLD = 2.0, 0.2, 0.1, 0.01
 STIFF = 30.0  # how much the price of imbalance rises over a search
 MOVES = (5_000, 200_000, 8_000_000, 20_000_000)  # an account; least; most; most where reps have few accounts
-FEW = 40
+FEW, MANY = 40, 5_000  # accounts a rep, and accounts in all
 INSIDE = 1e-9
 TURNS, PARTS = 8, 10  # runs of the search at most; parts of a run, between which it looks at the clock
 
@@ -133,15 +130,16 @@ def _searched(task, price, until, seed, start, budget) -> np.ndarray:
     hot = min(HOT, max(COOL, FEW * reps / n))  # many accounts a rep: rounding is nearly right already
     for turn in range(TURNS if steps else 1):
         plan_search.tallied(task.cost, task.weight, assign, load)
-        for k in range(PARTS if steps else 0):
-            if k and turn == 0 and time.monotonic() - began > limit:
-                break
-            fall = (COLD / hot) ** (1 / PARTS)
-            at = unit * hot * fall**k
-            rise, part = STIFF ** (1 / PARTS), max(steps // PARTS, 1)
-            rho = plan_search.anneal(*fixed, assign, load, state, part, at, at * fall, rho, rise)
+        k, fall, rise, part = 0, (COLD / hot) ** (1 / PARTS), STIFF ** (1 / PARTS), max(steps // PARTS, 1)
+        while k < PARTS and steps:
+            at, dear = unit * hot * fall**k, rho * rise**k
+            plan_search.anneal(*fixed, assign, load, state, part, at, at * fall, dear, rise)
+            late = (time.monotonic() - began) / max(limit, 1e-9)
+            k = max(
+                k + 1, min(int(PARTS * late), PARTS - 1) if k < PARTS - 1 else PARTS
+            )  # pressed, it cools faster
         if steps:
-            plan_search.descend(*fixed, assign, load, rho, 8 if n <= 20_000 else 2)
+            plan_search.descend(*fixed, assign, load, rho * STIFF, 8 if n <= MANY else 2)
         total = plan_search.tallied(task.cost, task.weight, assign, load)
         out = plan_search.outside(load, task.low, task.high)
         key = (out if out > INSIDE else 0.0, total)
@@ -150,7 +148,7 @@ def _searched(task, price, until, seed, start, budget) -> np.ndarray:
         if best_key[0] == 0 or time.monotonic() > until:
             break
         # a little out of balance: warm it up a little, and let balance be dearer than before
-        assign, hot, steps, rho = best.copy(), WARM, whole // 3 + 1, rho / STIFF * 6
+        assign, hot, steps, rho = best.copy(), WARM, whole // 3 + 1, rho * 6
     return best
 
 
