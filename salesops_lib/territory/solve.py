@@ -10,8 +10,8 @@ import numpy as np
 
 SMALL = 200  # pairs of account and rep up to which a case is solved exactly
 EXACT_S = 10.0  # seconds for that at most
-# temperature, in median distances between an account's best and second best rep: at first (from few accounts a rep to
-# many), in later runs, and at last
+# temperature, in median distances between an account's best and second best rep: at first (with few accounts a rep,
+# and with many), in later runs, and at last
 HOT, COOL, WARM, COLD = 2.0, 0.2, 0.1, 0.01
 STIFF = 30.0  # how much the price of imbalance rises over a search
 MOVES = (5_000, 200_000, 8_000_000, 20_000_000)  # an account; least; most; most where reps have few accounts
@@ -128,16 +128,14 @@ def _searched(task, price, until, seed, start, budget) -> np.ndarray:
     steps = int(budget * moves_for(n, reps)) if reps > 1 and len(free) else 0
     began, limit, whole = time.monotonic(), 0.8 * (until - time.monotonic()), steps
     hot = min(HOT, max(COOL, FEW * reps / n))  # many accounts a rep: rounding is nearly right already
-    for turn in range(TURNS if steps else 1):
+    for _ in range(TURNS if steps else 1):
         plan_search.tallied(task.cost, task.weight, assign, load)
         k, fall, rise, part = 0, (COLD / hot) ** (1 / PARTS), STIFF ** (1 / PARTS), max(steps // PARTS, 1)
         while k < PARTS and steps:
             at, dear = unit * hot * fall**k, rho * rise**k
             plan_search.anneal(*fixed, assign, load, state, part, at, at * fall, dear, rise)
-            late = (time.monotonic() - began) / max(limit, 1e-9)
-            k = max(
-                k + 1, min(int(PARTS * late), PARTS - 1) if k < PARTS - 1 else PARTS
-            )  # pressed, it cools faster
+            late = int(PARTS * (time.monotonic() - began) / max(limit, 1e-9))
+            k = max(k + 1, min(late, PARTS - 1)) if k < PARTS - 1 else PARTS  # pressed for time it cools faster
         if steps:
             plan_search.descend(*fixed, assign, load, rho * STIFF, 8 if n <= MANY else 2)
         total = plan_search.tallied(task.cost, task.weight, assign, load)
