@@ -10,7 +10,7 @@ import numpy as np
 
 SMALL = 200  # pairs of account and rep up to which a case is solved exactly
 EXACT_S = 10.0  # seconds for that at most
-# temperature, in median distances between an account's best and second best rep: at first (with few accounts a rep,
+# temperature, in median distances between an account's best and second rep: at first (with few accounts a rep,
 # and with many), in later runs, and at last
 HOT, COOL, WARM, COLD = 2.0, 0.2, 0.1, 0.01
 STIFF = 30.0  # how much the price of imbalance rises over a search
