@@ -26,7 +26,7 @@ report: $(STAMP)
 	@echo "Open reports/out/index.html"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 30
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --durations 40
 
 # For the night: as many damaged exports loaded as SALESOPS_FUZZ says; `make test` loads 120.
 fuzz: $(STAMP)

@@ -53,8 +53,9 @@ def projection(ws) -> None:
     book = ws.book("2026-09-30")
     began, used = time.perf_counter(), cpu()
     found = project_period(book)
-    print(f"\nproject_period, 10,000 draws: {time.perf_counter() - began:.1f} s, {cpu() - used:.1f} CPU s; "
-          f"slope of past chances {found.slope.value:.2f} [{found.slope.low:.2f}; {found.slope.high:.2f}]")  # fmt: skip
+    slope = f"{found.slope.value:.2f} [{found.slope.low:.2f}; {found.slope.high:.2f}]"
+    took = f"{time.perf_counter() - began:.1f} s, {cpu() - used:.1f} CPU s"
+    print(f"\nproject_period, 10,000 draws: {took}; slope of past chances {slope}")
 
 
 def run(ws, **options) -> None:

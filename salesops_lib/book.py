@@ -26,6 +26,7 @@ KNOWN_FROM = {
     "activities": "started_at",
     "stages": "valid_from",
     "quotas": "approved_at",
+    "forecast_submissions": "submitted_at",
     "fx_rates": "rate_date",
     "opportunity_history": "changed_at",
 }
@@ -249,7 +250,7 @@ class Book:
         import duckdb
 
         with duckdb.connect() as db:
-            db.execute("set TimeZone = 'UTC'")
+            db.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")  # a page is no place for a bar
             limit = f"timestamptz '{self.as_of.isoformat()}'"
             for name, seen in {
                 "opportunity_history": f"changed_at <= {limit}",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class SalesOpsError(Exception):
@@ -75,6 +76,14 @@ class InsufficientData(SalesOpsError):
     def __init__(self, what: str, *, needed: int, got: int, of: str):
         super().__init__(f"{what}: needs {needed} {of}, there {'is' if got == 1 else 'are'} {got}.")
         self.needed, self.got, self.of = needed, got, of
+
+
+def attempt(part: Callable[[], Any]) -> Any:
+    """Return what a part gives, or its refusal: the rest of a page does not fall with it."""
+    try:
+        return part()
+    except InsufficientData as error:
+        return error
 
 
 class SnapshotError(SalesOpsError):

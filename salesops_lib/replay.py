@@ -59,7 +59,7 @@ def connect(sources: Mapping[str, object], extracted_at: object = None) -> DuckD
     import duckdb
 
     db = duckdb.connect()
-    db.execute("set TimeZone = 'UTC'")
+    db.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")  # it draws a widget
     for name, source in sources.items():
         if isinstance(source, Path):
             db.read_parquet(str(source)).create_view(f"{name}_given")

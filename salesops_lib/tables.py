@@ -314,6 +314,19 @@ QUOTAS = Table("quotas", "R", ("holder_type", "holder_id", "period_start", "meas
     C("approved_at", "instant", "When it was approved", "not recorded; taken as agreed beforehand"),
 ))  # fmt: skip
 
+FORECAST_SUBMISSIONS = Table("forecast_submissions", "S", ("user_id", "period_start", "category", "submitted_at"),
+                             "What people submit as forecasts; one row a person, period, category and time.", (
+    C("user_id", "id", "Who submitted it", references="users.user_id"),
+    C("period_start", "date", "First day of the fiscal period it is for"),
+    C("category", "enum", "What it promises", values=CATEGORIES),
+    C("submitted_at", "instant", "When; what a person submits later replaces it"),
+    C("amount", "money", "Bookings of the whole period, won deals among them"),
+    C("currency", "text", "ISO 4217 code"),
+    C("kind", "enum", "Of the own deals, the sum of a team's, or a manager's word on it", "taken as own",
+      ("own", "roll_up", "manager_adjusted")),
+    C("comment", "text", "What was said with it", "nothing said"),
+))  # fmt: skip
+
 CALENDAR = Table("calendar", "R", ("date", "region"), "Fiscal calendar and working days; one row a day.", (
     C("date", "date", "Day"),
     C("region", "text", "Region the working day holds for; `all` for every one"),
@@ -348,7 +361,7 @@ STATE = Table("opportunities", "R", ("opportunity_id",), "Deals as known at an i
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        USERS, TEAMS, ACCOUNTS, STAGES, OPPORTUNITIES, QUOTAS, CALENDAR, FX_RATES,
+        USERS, TEAMS, ACCOUNTS, STAGES, OPPORTUNITIES, QUOTAS, FORECAST_SUBMISSIONS, CALENDAR, FX_RATES,
         OPPORTUNITY_HISTORY, ACTIVITIES, LEADS, PRODUCTS, OPPORTUNITY_PRODUCTS,
     )
 }  # fmt: skip

@@ -1,9 +1,14 @@
+import signal
 from pathlib import Path
 
 import pytest
 
 from salesops_lib.sources import sample
 from salesops_lib.workspace import Workspace, open_workspace
+
+# A shell without job control starts what it puts into the background deaf to interrupts, and its children with it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

@@ -15,8 +15,9 @@ from salesops_lib.sources.sample.settings import day_number
 def chances(company: Company, day: str, until: str, *, proposals: int = 1_500, seed: int = 1) -> pd.Series:
     """Probability that each open deal of new business is won after `day` and up to `until`, by id.
 
-    Knows the stage, the time in it, segment, type, source and the owner's true skill; what is hidden from everybody
-    (how slow the deal is, whether it will advance) is drawn and kept where it agrees with the time in the stage.
+    Knows the stage, the time in it, segment, type, source and the owner's true skill; what is hidden from
+    everybody (how slow the deal is, whether it will advance) is drawn and kept where it agrees with the time in
+    the stage.
     """
     clock, book, settings = company.clock, company.book, company.settings
     now = clock.position(day_number(day) + 1)

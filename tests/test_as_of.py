@@ -236,6 +236,10 @@ def same(one, other, path="result"):
                     same(one[column].iloc[k], other[column].iloc[k], f"{path}.{column}")
                 one, other = one.drop(columns=column), other.drop(columns=column)
         pd.testing.assert_frame_equal(one, other, obj=path, check_dtype=False)
+    elif isinstance(one, pd.Series):
+        pd.testing.assert_series_equal(one, other, obj=path, check_dtype=False)
+    elif isinstance(one, np.ndarray):
+        np.testing.assert_allclose(one, other, err_msg=path)
     elif isinstance(one, Exception):
         assert (type(one), str(one)) == (type(other), str(other)), path
     elif isinstance(one, float):

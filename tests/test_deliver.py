@@ -197,6 +197,19 @@ def test_a_mail_brings_the_headline_and_the_page_itself(tmp_path, inbox):
     assert sent.get_payload(decode=True) == (run.folder / "leadership_report.html").read_bytes()
 
 
+def test_a_mail_carries_what_servers_take_and_says_what_it_left_out(tmp_path, inbox):
+    long = ["Ann" * 40 + end for end in ("a", "b", "c")]  # alike in what a file name keeps
+    run = ran(tmp_path, *(page(name, name, headline="Fine.") for name in long))
+    for name in long[:2]:
+        (run.folder / f"{name}.html").write_bytes(b"x" * 5_000_000)
+    (run.folder / f"{long[2]}.html").write_bytes(b"x" * 6_000_000)
+    assert run.deliver({"mail": ["vp@example.com"]})[0]["status"] == "sent"
+    (mail,) = inbox.mails
+    names = [sent.get_filename() for sent in mail.iter_attachments()]
+    assert names == [f"{long[0][:80]}_2026-09-30{end}.html" for end in ("", "_2")]
+    assert text_of(mail).endswith("\n\nNot attached: 1 of 3 pages, which would make the mail too large.\n")
+
+
 def test_who_may_see_one_team_gets_nothing_of_another(tmp_path, inbox):
     run = ran(tmp_path, LEADING, CENTRAL, BROKEN, health={"blocking": ["West lost EUR 77."]})
     before = ran(tmp_path, LEADING, CENTRAL, WEST, as_of="2026-09-23")

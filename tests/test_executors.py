@@ -143,6 +143,16 @@ def same_as(local, folder, *names) -> None:
         assert data.read_bytes() == (local / "data" / name / data.name).read_bytes()
 
 
+def test_a_page_leaves_nothing_running(tmp_path):
+    mark = f"sleep 974.{os.getpid()}"
+    leaves = notebook(
+        DECLARED, "import subprocess", "subprocess.Popen(mark.split(), start_new_session=True).poll()"
+    )
+    made = run([job(tmp_path, "leaves", leaves, mark=mark)], tmp_path, "ordinary")
+    assert made["leaves"].status == "ok", made["leaves"].error
+    assert gone(mark)
+
+
 def test_a_page_whose_process_dies_takes_no_other_with_it(tmp_path, local):
     dies = notebook(DECLARED, "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)")
     made = run([job(tmp_path, "dies", dies), job(tmp_path, "p1", SAYS, n=1)], tmp_path, "ordinary")

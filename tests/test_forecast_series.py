@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from salesops_lib import forecast
-from salesops_lib.errors import DataContractError, InsufficientData, ParameterError, SalesOpsError
-from salesops_lib.forecast import backtest, charts, combine, hierarchy, members, series
+from salesops_lib.errors import DataContractError, InsufficientData, ParameterError
+from salesops_lib.forecast import backtest, charts, combine, members, series
 from tests.conftest import shared
 
 SEASON = np.array([0.8, 0.9, 1.2, 0.7, 0.9, 1.3, 0.8, 0.7, 1.3, 0.9, 1.0, 1.5])
@@ -86,6 +86,28 @@ def test_every_model_in_the_list_answers_and_keeps_its_shape(caplog, capfd):
         in_order(out)
     assert capfd.readouterr().out == ""
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("model", ["auto_ets", "auto_arima", "auto_ces", "dynamic_theta", "stl_ets", "stl_theta"])
+def test_members_take_a_season_of_weeks(model):
+    wave = 1000 + 300 * np.sin(np.arange(169) * 2 * np.pi / 52) + np.random.default_rng(0).normal(0, 10, 169)
+    rows = months(wave[:156], freq="W-MON", start="2023-01-02")
+    out = forecast.forecast_series(rows, horizon=13, freq="W-MON", model=model)
+    assert set(out["model"]) == {model}
+    assert np.abs(out["mean"].to_numpy() - wave[156:]).mean() < 60
+
+
+def test_weeks_have_pools_of_their_own_that_half_believe_in_the_season():
+    wave = 1000 + 300 * np.sin(np.arange(169) * 2 * np.pi / 52) + np.random.default_rng(0).normal(0, 10, 169)
+    rows = months(wave[:156], freq="W-MON", start="2023-01-02")
+    how = {"horizon": 13, "freq": "W"}
+    made = {m: forecast.forecast_series(rows, **how, model=m)["mean"] for m in combine.LONG_POOLS["fast"].names}
+    out = forecast.forecast_series(rows, **how, model="fast", calibrate=True)
+    assert out["mean"].to_numpy() == pytest.approx(np.mean(list(made.values()), axis=0))
+    in_order(out)
+    auto = forecast.forecast_series(rows, **how)
+    assert set(auto["model"]) == {"auto"}
+    assert np.abs(auto["mean"].to_numpy() - wave[156:]).mean() < 150
 
 
 def in_order(out: pd.DataFrame) -> None:
@@ -222,7 +244,7 @@ def test_gaps_are_filled_as_asked():
         ([4.0] * 30, "naive (one value only)"),
         (seasonal(9), "theta and ets without season (9 of 24 months needed)"),
         ([0, 0, 3, 0, 0, 0, 2, 0, 5, 0] * 3, "tsb (70% zeros)"),
-        ([0, 0, 9] * 12, "seasonal mean (67% zeros)"),
+        ([0, 0, 9] * 24, "seasonal mean (67% zeros)"),
         ([-5.0] * 9, "naive (one value only)"),
     ],
 )
@@ -307,88 +329,6 @@ def test_a_backtest_without_a_past_says_how_much_is_needed():
         forecast.backtest_series(months(seasonal(9)), horizon=12, freq="MS")
     with pytest.raises(ParameterError, match="cutoffs 0"):
         forecast.backtest_series(months(seasonal(48)), horizon=6, freq="MS", cutoffs=0)
-
-
-def reps(n=40) -> pd.DataFrame:
-    rng = np.random.default_rng(5)
-    parts = []
-    for region, team, rep in [
-        ("N", "a", 1),
-        ("N", "a", 2),
-        ("N", "b", 3),
-        ("S", "c", 4),
-        ("S", "c", 5),
-        ("S", "c", 6),
-    ]:
-        y = np.maximum(rng.normal(20, 12, n) + 10 * np.resize(SEASON, n), 0)
-        parts.append(
-            months(y, start="2022-01-01").assign(region=region, team=team, rep=rep).drop(columns="unique_id")
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-SPEC = [["region"], ["region", "team"], ["region", "team", "rep"]]
-
-
-@pytest.mark.parametrize("method", [None, *hierarchy.METHODS])
-def test_parts_add_up_to_totals(method):
-    out = forecast.reconcile(reps(), SPEC, horizon=4, freq="MS", model="theta", method=method)
-    mean = out.pivot(index="unique_id", columns="ds", values="mean")
-    assert len(mean) == 1 + 2 + 3 + 6
-    assert mean.loc["total"] - mean.loc["N"] - mean.loc["S"] == pytest.approx(0, abs=1e-6)
-    assert mean.loc["N"] - mean.loc["N/a/1"] - mean.loc["N/a/2"] - mean.loc["N/b"] == pytest.approx(0, abs=1e-6)
-    assert out["level"].unique().tolist() == ["total", "region", "region/team", "region/team/rep"]
-    assert ("best of 6 over 3 past cutoffs" if method is None else f"{method} (as asked)") in out["model"].iloc[0]
-    in_order(out)
-    assert (out[BOUNDS] >= 0).all().all()
-    wide = (out["hi-80"] - out["lo-80"]).groupby(out["unique_id"]).mean()
-    assert wide["total"] < wide.filter(like="/").loc[lambda w: w.index.str.count("/") == 2].sum()
-
-
-def test_forecasts_below_zero_are_reconciled_away():
-    rows = reps()
-    rows.loc[rows["rep"].eq(6), "y"] = np.maximum(60 - 2.2 * np.arange(40), 0) + np.random.default_rng(2).uniform(
-        0, 1, 40
-    )
-    out = forecast.reconcile(rows, SPEC, horizon=6, freq="MS", model="theta", method="ols")
-    mean = out.pivot(index="unique_id", columns="ds", values="mean")
-    assert (mean >= 0).all().all()
-    assert mean.loc["total"] - mean.loc[["N", "S"]].sum() == pytest.approx(0, abs=1e-6)
-
-
-def test_hierarchies_that_are_none_are_refused():
-    rows = reps()
-    for spoil, spec, says in [
-        (rows, ["region"], "a list of lists"),
-        (rows, [["regio"]], "Did you mean 'region'"),
-        (rows, [["region"], ["team", "rep"]], "region is missing there"),
-        (rows.assign(team=rows["team"].where(rows["rep"].ne(3))), SPEC, "team is empty"),
-        (rows.drop(index=[39]), SPEC, "Pass gaps='zero'"),
-        (rows.assign(region="total", team="total"), [["region"], ["team", "region"]], "two levels"),
-    ]:
-        with pytest.raises(SalesOpsError) as caught:
-            forecast.reconcile(spoil, spec, horizon=3, freq="MS", model="naive", method="ols")
-        assert says in str(caught.value), says
-    filled = forecast.reconcile(
-        rows.drop(index=[39]), SPEC, horizon=3, freq="MS", model="naive", method="ols", gaps="zero"
-    )
-    assert len(filled) == 36
-
-
-def test_a_hierarchy_equals_sums_made_by_hand_and_methods_are_compared():
-    tree = hierarchy.grow(reps(), SPEC, freq="MS")
-    rows = reps()
-    for k, name in enumerate(tree.panel.ids):
-        parts = name.split("/") if name != "total" else []
-        own = rows
-        for column, value in zip(["region", "team", "rep"], parts, strict=False):
-            own = own[own[column].astype(str).eq(value)]
-        assert tree.panel.values[k] == pytest.approx(own.groupby("ds")["y"].sum().to_numpy())
-    table = forecast.compare_methods(rows, SPEC, horizon=4, freq="MS", cutoffs=2)
-    assert len(table) == 2 * 6 * 4
-    assert table["mase"].gt(0).all()
-    with pytest.raises(InsufficientData, match="Comparing ways"):
-        forecast.compare_methods(reps(20), SPEC, horizon=4, freq="MS")
 
 
 def test_prophet_takes_effects_and_caps_and_shows_its_parts():

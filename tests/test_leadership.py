@@ -1,15 +1,17 @@
 """The leadership page: its sentence, its tiles, its blocks, and whom it is for."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from salesops_lib import kpis, leadership, pipeline, present
+from salesops_lib import facts, kpis, leadership, pipeline, present
 from salesops_lib.errors import InsufficientData, ParameterError
 from salesops_lib.facts import deals, quota, resolve_period
+from salesops_lib.forecast import project_period
 from salesops_lib.leadership import charts
 from tests.test_kpis import make_book, make_tables
 
@@ -28,14 +30,50 @@ def page(book, review):
 
 def test_the_headline_has_two_sentences_that_the_frames_repeat(page, review, book):
     assert len(re.findall(r"[.] [A-Z]", page.headline)) == 1
-    booked = page.tiles.set_index("label")["estimate"].iloc[0]
-    assert f"Booked {present.number(booked.value, 'money')} EUR" in page.headline
-    target = present.number(booked.value / quota(page.scope.facts(book, page.period)), "percent")
-    assert f"{target} of quota" in page.headline
+    tiles = page.tiles.set_index("label")
+    found = tiles["estimate"].iloc[1]
+    bounds = present.interval(found.low, found.high, "money")
+    most = f"{page.period.label} most likely {present.number(found.value, 'money')} EUR (80 % range {bounds})"
+    assert page.headline.startswith(most)
+    assert f"quota {present.number(quota(page.scope.facts(book, page.period)), 'money')};" in page.headline
+    last = present.number(page.ahead.last.p_quota, "percent")
+    assert f"reach it {tiles.loc['Chance to reach quota', 'value']} (23 Sep: {last})" in page.headline
     causes = review.waterfall.buckets.iloc[1:-1]
     largest = causes.loc[causes["amount"].abs().astype(float).idxmax()]
     moved = present.number(largest["amount"], "money", signed=True)
     assert f"{largest['bucket']} {moved} ({largest['n']:,} deals)" in page.headline
+
+
+def test_the_forecast_is_one_and_the_same_everywhere(page, book):
+    now = page.ahead.now
+    tiles = page.tiles.set_index("label")["estimate"]
+    assert tiles["Booked, EUR"].value == float(now.booked) == page.outlook.booked == page.people["booked"].sum()
+    assert tiles["Forecast, most likely, EUR"].value == now.quantiles[0.5]
+    assert tiles["Chance to reach quota"].value == now.p_quota
+    assert page.people["quota"].sum() == now.quota == page.outlook.quota
+    teams = now.teams.set_index(facts.named(book, "team", now.teams["team"]))["mid"]
+    assert page.people.set_index("name")["forecast"].to_dict() == teams.to_dict()
+    assert present.number(now.coverage.value, "percent") in page.caption
+    assert f"{page.ahead.next.period.label} most likely" in page.later
+    lines = {line.get_label(): line for line in charts.plot_outlook(page).get_lines()}
+    assert lines["most likely"].get_ydata()[-1] == now.quantiles[0.5]
+    assert lines["booked"].get_ydata()[-1] == float(now.booked)
+    assert "submitted commit" not in lines
+
+
+def test_the_last_report_said_then_what_this_one_says_it_did(page, book):
+    then = project_period(book.at("2026-09-23"))
+    last = page.ahead.last
+    assert (then.p_quota, then.quantiles.tolist()) == (last.p_quota, last.quantiles.tolist())
+    chances = then.deals.set_index("opportunity_id")["p_win_in_period"]
+    first = page.ahead.now.deals["opportunity_id"].iloc[0]
+    assert page.watchlist["p_win_before"].iloc[0] == chances[first]
+
+
+def test_what_was_submitted_is_drawn_and_kept_apart(page):
+    given = replace(page, ahead=replace(page.ahead, commit=4_000_000.0))
+    lines = {line.get_label(): line for line in charts.plot_outlook(given).get_lines()}
+    assert set(lines["submitted commit"].get_ydata()) == {4_000_000.0}
 
 
 def test_without_a_review_the_second_sentence_is_the_win_rate(book):
@@ -85,11 +123,21 @@ def test_the_range_is_what_past_quarters_still_booked(page, book):
     assert found.weeks["booked"].max() == found.booked
 
 
-def test_watchlist_is_at_most_seven_deals_with_the_most_on_them(page, book):
-    assert len(page.watchlist) == 7
-    weight = page.watchlist["amount"] * page.watchlist["chance"]
-    assert weight.is_monotonic_decreasing
-    assert "The largest 3 of" in page.concentration
+def test_watchlist_is_at_most_seven_deals_with_the_most_hanging_on_them(page):
+    shown, now = page.watchlist, page.ahead.now
+    assert len(shown) == 7
+    swing = (shown["if_won"] - shown["if_not"]) * np.sqrt(shown["p_win"] * (1 - shown["p_win"]))
+    assert swing.is_monotonic_decreasing
+    assert (shown["if_not"] <= now.p_quota).all()
+    assert (shown["if_won"] >= now.p_quota).all()
+    assert f"The first 3 of {len(now.deals)} open deals" in page.concentration
+
+
+def test_a_reps_watchlist_is_weighed_by_the_crms_own_chances(book):
+    page = leadership.summarize(book, audience="rep", who="Elena Rossi")
+    assert page.ahead is None
+    assert (page.watchlist["amount"] * page.watchlist["chance"]).is_monotonic_decreasing
+    assert "The largest" in page.concentration
 
 
 @pytest.mark.parametrize("audience", BLOCKS)
@@ -147,6 +195,7 @@ def test_a_source_without_history_says_what_it_cannot_tell(maven):
     assert page.headline.startswith("Booked 2.80 M USD in Q4 2017 (1,196 deals")
     assert page.tiles.set_index("label")["value"]["Win rate, 4 quarters"] == "63.2 %"
     assert page.tiles.set_index("kpi_id")["value"]["K02"] == "no data"
+    assert page.ahead is None  # the period is over
     assert not isinstance(page.why, InsufficientData), "without a year before, the quarter before explains"
     assert "Q3 2017" in page.because
     assert "2,089 deals without an amount are open" in review.headline
@@ -164,6 +213,9 @@ def test_a_week_old_company_has_a_page(tmp_path):
     page = leadership.summarize(book, review=review)
     assert page.outlook.n == 0
     assert "needs 4 whole periods before" in page.outlook.label
+    assert page.ahead is None
+    assert page.caption.startswith(page.outlook.label)
+    assert "needs 20" in page.caption
     assert isinstance(page.why, InsufficientData)
     assert present.figure(charts.plot_outlook, charts.describe_outlook, page).markup.startswith("<figure>")
 

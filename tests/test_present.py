@@ -152,10 +152,9 @@ def test_the_headline_is_computed_from_the_tiles(book):
     from salesops_lib import leadership
 
     result = leadership.summarize(book)
-    booked = result.tiles.set_index("kpi_id")["estimate"]["K26"]
-    assert f"Booked {present.number(booked.value, 'money')} EUR" in result.headline
-    assert f"{booked.n} deals" in result.headline
-    assert "Q3 FY27" in result.headline
+    tile = result.tiles.set_index("label")["value"]
+    assert f"Q3 FY27 most likely {tile['Forecast, most likely, EUR']} EUR" in result.headline
+    assert f"chance to reach it {tile['Chance to reach quota']} (" in result.headline
     assert len(re.findall(r"[.] [A-Z]", result.headline)) <= 1, "at most two sentences"
     assert result.people["gap"].is_monotonic_decreasing
 

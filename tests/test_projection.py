@@ -1,5 +1,6 @@
 """The projection of a period: known answers, simulated truth, and: the future is invisible."""
 
+import re
 from dataclasses import replace
 from datetime import date
 
@@ -9,9 +10,21 @@ import pytest
 
 from salesops_lib import facts, kpis
 from salesops_lib.errors import InsufficientData, ParameterError
-from salesops_lib.forecast import arrivals, blend, calibrate, charts_pipeline, hazard, project_period, rhythm
+from salesops_lib.forecast import (
+    Scenario,
+    arrivals,
+    blend,
+    calibrate,
+    charts_pipeline,
+    compare_probabilities,
+    compare_scenarios,
+    hazard,
+    project_period,
+    rhythm,
+)
 from salesops_lib.forecast.deals import LOST, NEVER, OPEN, WON, Panel, day_number, panel
 from salesops_lib.forecast.projection import window
+from salesops_lib.forecast.scenario import share_of_a_hire
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.sources import sample
 from salesops_lib.sources.sample_source import load_sample
@@ -48,14 +61,14 @@ def test_the_panel_says_what_the_as_of_engine_says(then, weeks_ago):
     assert len(rows) > 100
     for ours, theirs in (("stage", "stage_id"), ("category", "forecast_category"), ("owner", "owner_id")):
         assert rows[ours].fillna("").tolist() == told[theirs].fillna("").tolist()
-    pd.testing.assert_series_equal(
-        rows["due"], told["expected_close_date"], check_names=False, check_dtype=False, check_freq=False
-    )
-    pd.testing.assert_series_equal(rows["amount"], told["amount"].astype("float64"), check_names=False)
+    assert rows["due"].tolist() == told["expected_close_date"].tolist()
+    amounts = rows["amount"].to_numpy(), told["amount"].astype("float64").to_numpy()
+    np.testing.assert_allclose(*amounts)
 
 
 def test_attempts_add_up_to_what_was_booked(then):
     entries = panel(then).entries
+    entries = entries[~entries["opportunity_id"].isin(then.removed()["opportunity_id"])]  # no bookings any more
     won = facts.Facts(then, CALENDAR.period("year", then.day), facts.deals(then)).deals
     won = won[won["is_won"] & ~won["is_renewal"]]
     assert entries["worth"].sum() == pytest.approx(float(won["priced"].sum()))
@@ -357,3 +370,124 @@ def test_a_source_without_history_is_projected_from_ages_and_says_so(maven_ws):
     assert found.quantiles[0.025] < float(won["priced"].sum()) < found.quantiles[0.975]
     at_export = project_period(maven_ws.book("2017-12-31"), period="next 4 weeks", draws=500)
     assert any("500 open deals without a day of creation" in note for note in at_export.notes)
+
+
+# -- what if ------------------------------------------------------------------------------------------------
+
+
+def test_a_scenario_that_changes_nothing_is_the_projection_itself(then, projected):
+    same = project_period(then, scenario=Scenario(), draws=4_000)
+    assert np.array_equal(same.totals, projected.totals)
+    assert same.headline == projected.headline
+
+
+def test_deals_a_tenth_larger_bring_exactly_a_tenth_more_and_what_is_booked_stays(then, projected):
+    larger = project_period(then, scenario=Scenario(deal_size=1.1), draws=4_000)
+    booked = float(projected.booked)
+    assert larger.booked == projected.booked
+    assert larger.totals - booked == pytest.approx(1.1 * (projected.totals - booked))
+    assert larger.from_open == pytest.approx(1.1 * projected.from_open)
+    assert "(deal size × 1.1)" in larger.headline
+
+
+def test_factors_move_what_they_speak_of(then, projected):
+    table = compare_scenarios(then, {
+        "win more": Scenario(win_rate=1.1), "create more": Scenario(new_pipeline=1.5),
+        "create nothing": Scenario(new_pipeline=0), "faster": Scenario(cycle=0.8), "hire": Scenario(hires=10),
+    }, draws=4_000).set_index("scenario")  # fmt: skip
+    base = table.loc["as it is"]
+    assert (base["expected"], base["p_quota"]) == (projected.expected, projected.p_quota)
+    assert table.loc["win more", "from_open"] == pytest.approx(1.1 * base["from_open"], rel=0.01)
+    assert table.loc["win more", "from_new"] == pytest.approx(1.1 * base["from_new"], rel=0.03)
+    for name, factor in (("create more", 1.5), ("create nothing", 0.0)):
+        assert table.loc[name, "from_open"] == base["from_open"]
+        assert table.loc[name, "from_new"] == pytest.approx(factor * base["from_new"], rel=0.03)
+    assert table.loc["faster", "expected"] > 1.02 * base["expected"]
+    assert 0 < table.loc["hire", "change"] < 0.2 * base["from_new"]  # they have seven weeks, and ramp
+
+
+def test_hires_bring_their_share_once_they_are_past_their_first_months():
+    known = made(np.random.default_rng(8), deals=6_000, win=(0.02, 0.02), loss=0.02)
+    share = share_of_a_hire(known)
+    assert share == pytest.approx(1 / 3, abs=0.05)  # three reps, all there from the start
+    won = rhythm.learn(CALENDAR, known.entries.loc[known.entries["outcome"].eq(WON), "end"].to_numpy(), known.day)
+    coming = arrivals.learn(known, CALENDAR, won=won)
+    more = coming.under(Scenario(hires=3), share)
+    far, span = known.day + 3_650, 364  # years on, they are reps like the others
+    plain, hired = (each.moments(known.day, far, far + span)[0] for each in (coming, more))
+    assert hired == pytest.approx(plain * (1 + 3 * share), rel=0.02)
+    soon = [each.moments(known.day, known.day, known.day + 28)[0] for each in (coming, more)]
+    assert soon[0] < soon[1] < soon[0] * (1 + 0.1 * 3 * share)
+    with pytest.raises(InsufficientData, match="reps with deals for six months"):
+        share_of_a_hire(known.until(100))
+
+
+def test_a_longer_cycle_only_delays():
+    known = made(np.random.default_rng(5))
+    found = hazard.learn(known, CALENDAR)
+    rows = known.open()
+    rates = found.rates(rows)
+    days = [known.day + 40, known.day + 80]
+    plain, slow = (found.won_by(rates, known.day, days, cycle=cycle) for cycle in (1.0, 2.0))
+    assert slow[:, 1] == pytest.approx(plain[:, 0], abs=0.03)  # twice the time for the same
+    assert (slow < plain).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"win_rate": 0}, "win_rate is 0; it is a factor, 0.1 to 10"),
+        ({"cycle": float("nan")}, "cycle is nan"),
+        ({"deal_size": "1.1"}, "deal_size is '1.1'"),
+        ({"new_pipeline": -1}, "a factor, 0 to 10"),
+        ({"win_rate": 110}, "win_rate is 110"),
+        ({"hires": 1.5}, "hires is 1.5; give a whole number"),
+        ({"hires": -2}, "hires is -2"),
+    ],
+)
+def test_scenarios_without_sense_are_refused(given, says):
+    with pytest.raises(ParameterError, match=re.escape(says)):
+        Scenario(**given)
+
+
+# -- teams ----------------------------------------------------------------------------------------------------
+
+
+def test_teams_add_up_to_the_company(then, projected):
+    teams = projected.teams.set_index("team")
+    assert teams["expected"].sum() == pytest.approx(projected.expected, rel=0.005)
+    assert teams["booked"].sum() == pytest.approx(float(projected.booked))
+    assert teams["quota"].sum() == pytest.approx(projected.quota)
+    assert (teams["low"] <= teams["mid"]).all()
+    assert (teams["mid"] <= teams["high"]).all()
+    width = (teams["high"] - teams["low"]).sum()
+    assert width > projected.quantiles[0.9] - projected.quantiles[0.1]  # teams' luck partly cancels out
+    own = kpis.compute(then, "K26", "quarter", by="team", variants="new business").set_index("segment")["value"]
+    assert teams["booked"].to_dict() == pytest.approx(own[own > 0].astype(float).to_dict())
+
+
+# -- beside the CRM's own chances -----------------------------------------------------------------------------
+
+
+def test_scores_beside_the_crms_probabilities_by_hand():
+    rows = pd.DataFrame({
+        "day": np.repeat([0, 30], 200), "stage": "late", "is_due": [True, False] * 200,
+        "won": [True, False] * 200, "chance": [0.8, 0.1] * 200,
+    })  # fmt: skip
+    found = calibrate.compare(rows, {"late": 0.6}, 30).set_index("way")
+    assert found["brier"].to_dict() == pytest.approx({
+        "forecast": (0.2**2 + 0.1**2) / 2, "crm": 0.4**2 / 2, "share won": 0.25,
+    })  # fmt: skip
+    assert found.loc["crm", "log_loss"] == pytest.approx(-(np.log(0.6) + np.log(0.999)) / 2)
+    assert found.loc["crm", ["worse_by", "low", "high"]].tolist() == pytest.approx([0.055] * 3)
+    with pytest.raises(
+        InsufficientData, match="needs 200 past chances in a stage with a probability, there are 0"
+    ):
+        calibrate.compare(rows, {}, 30)
+
+
+def test_our_chances_are_better_than_those_of_the_stages(then):
+    found = compare_probabilities(then).set_index("way")
+    assert found.loc["forecast", "brier"] < found.loc["share won", "brier"] < found.loc["crm", "brier"]
+    assert found.loc["crm", "low"] > 0  # and that is no chance
+    assert found.loc["crm", "predicted"] > 1.5 * found.loc["crm", "won"]

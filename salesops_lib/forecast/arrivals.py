@@ -6,13 +6,14 @@ expected number of its kind in a window follows from the rate of creation. Sizes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import rhythm
 from salesops_lib.forecast.deals import WON, Panel
+from salesops_lib.forecast.scenario import Scenario, ramped_days
 from salesops_lib.periods import FiscalCalendar
 
 TRAILING = 91  # days that set the rate
@@ -28,8 +29,8 @@ class Arrivals:
 
     Attributes
     ----------
-    age, worth
-        Of each past win: days from creation, won amount.
+    deal, age, worth
+        Of each past win: its id, days from creation, won amount.
     chance
         Its share of the deals that were created so long ago or longer.
     rate
@@ -38,8 +39,11 @@ class Arrivals:
         Rhythms of creation and of winning.
     n
         Deals created in the time looked back on.
+    hired
+        Share of `rate` that hires add once they are past their first six months.
     """
 
+    deal: np.ndarray
     age: np.ndarray
     worth: np.ndarray
     chance: np.ndarray
@@ -47,6 +51,18 @@ class Arrivals:
     created: rhythm.Rhythm
     won: rhythm.Rhythm
     n: int
+    hired: float = 0.0
+
+    def under(self, what: Scenario, hired: float) -> Arrivals:
+        """Return what a scenario makes of it; `hired` is a hire's share of the deals created."""
+        most = 1 / max(float(self.chance.sum()), 1e-9)  # all deals are won
+        return replace(
+            self,
+            age=np.rint(self.age * what.cycle).astype(int),
+            chance=self.chance * min(what.win_rate, max(most, 1.0)),
+            rate=self.rate * what.new_pipeline,
+            hired=what.hires * hired,
+        )
 
     def expected(self, day: int, after: int, last: int) -> np.ndarray:
         """How often each past win is to come again: created after `day`, won after `after` and up to `last`."""
@@ -54,7 +70,8 @@ class Arrivals:
         begin = np.minimum(np.maximum(after - self.age, day), end)
         days = np.maximum(end - begin, 1)
         density = self.won.between(begin + self.age, end + self.age) / days
-        return self.rate * self.chance * self.created.between(begin, end) * density
+        reps = 1 + self.hired * (ramped_days(end - day) - ramped_days(begin - day)) / days
+        return self.rate * reps * self.chance * self.created.between(begin, end) * density
 
     def moments(self, day: int, after: int, last: int) -> tuple[float, float]:
         """Expected amount and its variance."""
@@ -82,7 +99,8 @@ def learn(known: Panel, calendar: FiscalCalendar, *, won: rhythm.Rhythm) -> Arri
     begun = max(int(entries["entered"].min()) - 1, day - TRAILING)
     n = int((entered > begun).sum())
     rate = n / max(float(created.between(begun, day)), 1e-9)
-    return Arrivals(age, wins["worth"].to_numpy(), 1 / old_enough, rate, created, won, len(rows))
+    deal, worth = wins["opportunity_id"].to_numpy(), wins["worth"].to_numpy()
+    return Arrivals(deal, age, worth, 1 / old_enough, rate, created, won, len(rows))
 
 
 def season(events: np.ndarray, weights: rhythm.Rhythm, day: int, after: int, last: int) -> float:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from salesops_lib import stats
 from salesops_lib.errors import InsufficientData, ParameterError, shown
-from salesops_lib.forecast import chunks, combine, series
+from salesops_lib.forecast import chunks, combine, series, spread
 from salesops_lib.forecast.components import Components
-from salesops_lib.forecast.predict import framed
+from salesops_lib.forecast.predict import Care, answers, framed
 from salesops_lib.forecast.series import Ask, Panel
+from salesops_lib.present import counted, number
+
+if TYPE_CHECKING:
+    from salesops_lib.periods import FiscalCalendar
 
 LEVELS = (80, 95)
 MEASURES = ["mase", "smape", "wape", "bias", "coverage_80", "coverage_95", "msis_80", "msis_95"]
@@ -51,8 +56,9 @@ class Backtest:
         """Say in one sentence which model was best and how far its ranges hold."""
         best = self.league.iloc[0]
         return (
-            f"{best['model']} was off by {best['wape']:.1%} of the total over {int(best['n']):,} past forecasts; "
-            f"its 80 % ranges held {best['coverage_80']:.0%}, its 95 % ranges {best['coverage_95']:.0%}."
+            f"The model {best['model']} was off by {number(best['wape'], 'share')} of the total over "
+            f"{counted(int(best['n']), 'past forecast')}; its 80 % ranges held "
+            f"{number(best['coverage_80'], 'percent')}, its 95 % ranges {number(best['coverage_95'], 'percent')}."
         )
 
 
@@ -66,6 +72,9 @@ def backtest_series(
     step: int | None = None,
     gaps: str = "refuse",
     components: Components | None = None,
+    outliers: str = "keep",
+    working_days: FiscalCalendar | str | None = None,
+    calibrate: bool = False,
     workers: int = 1,
     executor: str = "local",
 ) -> Backtest:
@@ -73,7 +82,7 @@ def backtest_series(
 
     Parameters
     ----------
-    history, horizon, freq, gaps, components, workers, executor
+    history, horizon, freq, gaps, components, outliers, working_days, calibrate, workers, executor
         As for `forecast_series`.
     cutoffs
         Number of past instants; the last lies `horizon` steps before each series' end.
@@ -91,11 +100,11 @@ def backtest_series(
     """
     names = combine.check_models(models)
     ask = Ask(series.check_horizon(horizon), LEVELS, components)
-    chunks.check(executor, workers)
+    spread.check(executor, workers)
     step = max(1, ask.horizon // 5) if step is None else step
-    for name, number in (("cutoffs", cutoffs), ("step", step)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ParameterError(f"{name} {shown(number)}: a whole number from 1 on is needed.")
+    for name, given in (("cutoffs", cutoffs), ("step", step)):
+        if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+            raise ParameterError(f"{name} {shown(given)}: a whole number from 1 on is needed.")
     panel = series.read(history, freq=freq, gaps=gaps)
     longest = max(len(y) for y in panel.values)
     if longest <= ask.horizon:
@@ -104,14 +113,15 @@ def backtest_series(
             f"A backtest of {horizon} steps", needed=needed, got=longest, of=f"{panel.unit} in a series"
         )
     fit = partial(chunks.fit, workers=workers, executor=executor)
-    rows = [_cut(panel, ask.horizon + k * step, names, ask, fit) for k in range(cutoffs)]
+    care = Care(outliers, working_days, calibrate)
+    rows = [_cut(panel, ask.horizon + k * step, names, ask, fit, care) for k in range(cutoffs)]
     forecasts = pd.concat([part for part in rows if len(part)], ignore_index=True)
     return Backtest(
         scored(forecasts, ["model", "horizon"], names), league(forecasts, names), forecasts, panel.unit
     )
 
 
-def _cut(panel: Panel, back: int, names: list[str], ask: Ask, fit) -> pd.DataFrame:
+def _cut(panel: Panel, back: int, names: list[str], ask: Ask, fit, care: Care) -> pd.DataFrame:
     """Forecast from `back` steps before the end, and put what came beside it."""
     keeps = [k for k, y in enumerate(panel.values) if len(y) > back]
     if not keeps:
@@ -122,7 +132,7 @@ def _cut(panel: Panel, back: int, names: list[str], ask: Ask, fit) -> pd.DataFra
     ends = pd.Series(known.ends).repeat(ask.horizon).array
     steps = np.tile(np.arange(1, ask.horizon + 1), len(keeps))
     parts = []
-    for name, (numbers, labels) in combine.forecast(known, names, ask, fit).items():
+    for name, (numbers, labels) in answers(known, names, ask, fit, care).items():
         rows = framed(known, numbers, labels, ask).rename(columns={"model": "used"})
         parts.append(rows.assign(model=name, cutoff=ends, horizon=steps, y=came, scale=scales))
     return pd.concat(parts, ignore_index=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from salesops_lib.forecast.deals import WON, Panel, day_number
 from salesops_lib.periods import FiscalCalendar, Period
 
@@ -113,9 +111,15 @@ def submitted(submissions: pd.DataFrame, period: Period, day: date) -> float:
     Parameters
     ----------
     submissions
-        `user_id`, `period_start`, `category`, `submitted_at` (instant), `amount`, and `kind` where there is one: of
-        each person's, ``own`` counts, as a roll-up would count it twice.
+        `user_id`, `period_start`, `category`, `submitted_at` (instant), `amount`, and `kind` where there is one:
+        of each person's, ``own`` counts, as a roll-up would count it twice.
     """
+    rows = last_submitted(submissions, period, day)
+    return float(rows["amount"].astype(float).sum()) if len(rows) else NONE
+
+
+def last_submitted(submissions: pd.DataFrame, period: Period, day: date) -> pd.DataFrame:
+    """Take each person's last commit for a period by the end of a day: `user_id`, `amount`."""
     import pandas as pd
 
     rows = submissions[submissions["category"].eq("commit")]
@@ -123,34 +127,4 @@ def submitted(submissions: pd.DataFrame, period: Period, day: date) -> float:
         rows = rows[rows["kind"].fillna("own").eq("own")]
     rows = rows[rows["period_start"].eq(pd.Timestamp(period.start))]
     rows = rows[rows["submitted_at"] < pd.Timestamp(day + timedelta(days=1), tz="UTC")]
-    if rows.empty:
-        return NONE
-    last = rows.sort_values("submitted_at").drop_duplicates("user_id", keep="last")
-    return float(last["amount"].astype(float).sum())
-
-
-def forecaster_bias(forecasts: pd.DataFrame, *, prior: float = 4.0) -> pd.DataFrame:
-    """Say how far each person's submitted forecasts lie from what came, drawn towards everybody's.
-
-    Parameters
-    ----------
-    forecasts
-        One row a person and finished period: `user_id`, `forecast`, `actual`.
-    prior
-        Periods that everybody's bias is worth.
-
-    Returns
-    -------
-    DataFrame
-        `user_id`, `n`, `bias` (Σ(F − A) ÷ ΣA), `shrunken`; without anything booked, no bias.
-    """
-    sums = forecasts.groupby("user_id").agg(
-        n=("actual", "size"), forecast=("forecast", "sum"), actual=("actual", "sum")
-    )
-    whole = sums["actual"].sum()
-    common = (sums["forecast"].sum() - whole) / whole if whole > 0 else NONE
-    bias = ((sums["forecast"] - sums["actual"]) / sums["actual"].where(sums["actual"] > 0)).astype(float)
-    shrunken = (sums["n"] * bias.fillna(common) + prior * common) / (sums["n"] + prior)
-    return sums.assign(bias=bias, shrunken=np.asarray(shrunken)).reset_index()[
-        ["user_id", "n", "bias", "shrunken"]
-    ]
+    return rows.sort_values("submitted_at").drop_duplicates("user_id", keep="last")[["user_id", "amount"]]

@@ -1,18 +1,18 @@
 """What past forecasts teach of today's: how much to trust deals and how much the recent past, and how wide to be.
 
 At each past week the same forecast is made with what was known then, by both ways: bottom-up from the open deals
-and those to be created, top-down from recent bookings. Their errors set the weight of each (Bates and Granger 1969),
-the part of the spread that all deals share, and the factor by which ranges were too narrow (split conformal). As few
-forecasts teach little, each is drawn towards a plain default: equal weights, a spread of a tenth, no stretching.
+and those to be created, top-down from recent bookings. Their errors set the weight of each (Bates and Granger
+1969), the part of the spread that all deals share, and the factor by which ranges were too narrow (split
+conformal). As few forecasts teach little, each is drawn towards a plain default: equal weights, a spread of a
+tenth, no stretching.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PRIOR = 4.0  # past windows of their own length that the defaults are worth
 PRIOR_BIAS = 8.0
 SPREAD = 0.10
-BANDS = (0.5, 0.8, 0.95)
+Z80 = 1.2815515655446004  # half an 80 % range, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,50 @@ class Blend:
             return bottom_up if np.isnan(top_down) else top_down
         return self.level * (self.weight * bottom_up + (1 - self.weight) * top_down)
 
+    def deviation(self, row, middle: float) -> float:
+        """Standard deviation of a joint forecast, before it is stretched."""
+        deals = np.sqrt(row.variance) * middle / row.bottom_up if row.bottom_up > 0 else 0.0
+        return float(np.hypot(deals, self.spread * middle))
 
-def learn(past: pd.DataFrame, length: int) -> Blend:
+
+def learn(past: pd.DataFrame, length: int, surprised: np.ndarray | None = None) -> Blend:
     """Learn from past forecasts of windows of one length.
 
     Parameters
     ----------
     past
-        One row a past forecast: `day`, `bottom_up`, `variance` (of the bottom-up way, deals apart from each other),
-        `top_down`, `actual`.
+        One row a past forecast: `day`, `bottom_up`, `variance` (of the bottom-up way, deals apart from each
+        other), `top_down`, `actual`.
     length
         Days of a window.
+    surprised
+        `surprises` of these rows, where they are known.
     """
+    found = _without_stretch(past, length)
+    if not found.n:
+        return found
+    told = surprises(past, length) if surprised is None else surprised
+    ratio = np.nanquantile(told, 0.8) / Z80
+    stretch = float(np.exp(found.n_apart / (found.n_apart + PRIOR) * np.log(max(ratio, 0.2))))
+    return replace(found, stretch=stretch)
+
+
+def surprises(past: pd.DataFrame, length: int) -> np.ndarray:
+    """Say how many standard deviations each past forecast was off, joined as what was known in its week had it.
+
+    A blend judged by the forecasts it was fitted to looks surer than it is (prequential principle, Dawid 1984).
+    """
+    days = past["day"].to_numpy()
+    out = np.full(len(past), np.nan)
+    for k, row in enumerate(past.itertuples()):
+        then = _without_stretch(past[days + length <= row.day], length)
+        middle = then.join(row.bottom_up, row.top_down)
+        if middle > 0:
+            out[k] = abs(row.actual - middle) / then.deviation(row, middle)
+    return out
+
+
+def _without_stretch(past: pd.DataFrame, length: int) -> Blend:
     past = past[(past["bottom_up"] > 0) & (past["top_down"] > 0)]
     if past.empty:
         return Blend()
@@ -82,10 +114,7 @@ def learn(past: pd.DataFrame, length: int) -> Blend:
     variance = variance * np.square(joint / up)
     own = max((np.square(actual - joint) - variance).sum(), 0) / np.square(joint).sum()
     spread = float(np.sqrt((apart * own + PRIOR * SPREAD**2) / (apart + PRIOR)))
-    scale = np.sqrt(variance + np.square(spread * joint))
-    ratio = np.quantile(np.abs(actual - joint) / scale, 0.8) / norm.ppf(0.9)
-    stretch = float(np.exp(apart / (apart + PRIOR) * np.log(max(ratio, 0.2))))
-    return Blend(weight, level, spread, stretch, len(past), apart)
+    return Blend(weight, level, spread, 1.0, len(past), apart)
 
 
 def _weight(up: np.ndarray, down: np.ndarray, apart: float) -> float:

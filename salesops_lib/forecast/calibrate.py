@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib import stats
+from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import blend
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 CLASSES = 10
 LEAST = 200  # chances, and 20 of them won
-Z80 = 1.2815515655446004
+SURE = 0.001  # no chance counts as surer than this
+Z95 = 1.959963984540054
 
 
 def classes(chances: pd.DataFrame) -> pd.DataFrame:
@@ -62,22 +64,76 @@ def slope(chances: pd.DataFrame) -> stats.Estimate:
     return stats.Estimate(float(found.params[1]), float(low), float(high), n)
 
 
-def coverage(past: pd.DataFrame, length: int) -> stats.Estimate:
+def retold(past: pd.DataFrame, length: int) -> pd.DataFrame:
+    """Join each past forecast of a window with what was known of earlier ones then.
+
+    Returns
+    -------
+    DataFrame
+        `day`, `actual`, `forecast`, `half` (of its 80 % range).
+    """
+    import pandas as pd
+
+    rows, off, days = [], blend.surprises(past, length), past["day"].to_numpy()
+    for row in past.itertuples():
+        known = days + length <= row.day
+        learnt = blend.learn(past[known], length, off[known])
+        middle = learnt.join(row.bottom_up, row.top_down)
+        half = blend.Z80 * learnt.stretch * learnt.deviation(row, middle)
+        rows.append([row.day, row.actual, middle, half])
+    return pd.DataFrame(rows, columns=["day", "actual", "forecast", "half"])
+
+
+def coverage(told: pd.DataFrame, length: int) -> stats.Estimate:
     """Share of past weeks whose 80 % range held what came, each range made of what was known in its week.
 
     Neighbouring weeks share most of their window: the interval counts windows that do not overlap.
     """
-    held, days = 0, []
-    for row in past.itertuples():
-        learnt = blend.learn(past[past["day"] + length <= row.day], length)
-        middle = learnt.join(row.bottom_up, row.top_down)
-        half = (
-            Z80 * learnt.stretch * np.hypot(np.sqrt(row.variance) * middle / row.bottom_up, learnt.spread * middle)
-        )
-        held += abs(row.actual - middle) <= half
-        days.append(row.day)
-    if not days:
+    n = len(told)
+    if not n:
         return stats.Estimate.none(stats.TOO_FEW, 0, "no past weeks to measure on")
-    apart = max(round(1 + (max(days) - min(days)) / max(length, 1)), 1)
-    bounds = stats.proportion(round(held / len(days) * apart), apart)
-    return stats.Estimate(held / len(days), bounds.low, bounds.high, len(days))
+    held = float(((told["actual"] - told["forecast"]).abs() <= told["half"]).mean())
+    apart = max(round(1 + (told["day"].max() - told["day"].min()) / max(length, 1)), 1)
+    bounds = stats.proportion(round(held * apart), apart)
+    return stats.Estimate(held, bounds.low, bounds.high, n)
+
+
+def error(told: pd.DataFrame) -> stats.Estimate:
+    """Median distance of past forecasts from what came, as a share of it; the bounds hold the middle half."""
+    came = told[told["actual"] > 0]
+    if came.empty:
+        return stats.Estimate.none(stats.TOO_FEW, 0, "no past weeks to measure on")
+    low, middle, high = np.quantile((came["forecast"] / came["actual"] - 1).abs(), [0.25, 0.5, 0.75])
+    return stats.Estimate(float(middle), float(low), float(high), len(came))
+
+
+def compare(chances: pd.DataFrame, probability: dict[str, float], length: int) -> pd.DataFrame:
+    """Score past chances beside the CRM's; see `projection.compare_probabilities`.
+
+    Raises
+    ------
+    InsufficientData
+        Where fewer than 200 past chances have a stage with a probability and a date.
+    """
+    import pandas as pd
+
+    crm = chances["stage"].map(probability).astype("float64")
+    rows = chances.assign(crm=crm.where(chances["is_due"], 0.0))[crm.notna()]
+    if len(rows) < LEAST:
+        of = "past chances in a stage with a probability"
+        raise InsufficientData("Comparison with the CRM's probabilities", needed=LEAST, got=len(rows), of=of)
+    won = rows["won"].astype("float64")
+    apart = max(1 + (rows["day"].max() - rows["day"].min()) / max(length, 1), 1)
+    ways = {"forecast": rows["chance"].astype("float64"), "crm": rows["crm"], "share won": won * 0 + won.mean()}
+    scores = {way: np.square(chance - won) for way, chance in ways.items()}
+    out = []
+    for way, chance in ways.items():
+        gap = (scores[way] - scores["forecast"]).groupby(rows["day"]).mean()
+        half = Z95 * gap.std() / np.sqrt(min(apart, len(gap))) if len(gap) > 1 else np.nan
+        sure = chance.clip(SURE, 1 - SURE)
+        out.append({
+            "way": way, "n": len(rows), "predicted": chance.mean(), "won": won.mean(),
+            "brier": scores[way].mean(), "log_loss": -(won * np.log(sure) + (1 - won) * np.log(1 - sure)).mean(),
+            "worse_by": gap.mean(), "low": gap.mean() - half, "high": gap.mean() + half,
+        })  # fmt: skip
+    return pd.DataFrame(out)

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.errors import ParameterError, listed, unknown
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from salesops_lib.forecast.backtest import Backtest
+    from salesops_lib.forecast.months import Months
 
 
 def plot_fan(
@@ -48,7 +50,7 @@ def plot_fan(
     ax.plot(ahead["ds"], ahead["mean"], color=ACCENT, linewidth=2, label="forecast")
     if target is not None:
         ax.axhline(target, color=SECOND, linestyle="--", linewidth=1.2, label="target")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, unit)))
+    _axes(ax, unit)
     ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=5)
     ax.set(title=f"{series}: {ahead['model'].iloc[0]}", xlabel="", ylabel="")
     return ax
@@ -79,6 +81,7 @@ def plot_coverage(result: Backtest, *, level: int = 80, ax: Axes | None = None) 
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_ylim(0, 1.02)
     ax.legend(loc="lower left", frameon=False, fontsize=8, ncols=3)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(title=f"{level} % ranges that held", xlabel=f"{result.unit} ahead", ylabel="")
     return ax
 
@@ -91,6 +94,7 @@ def plot_components(parts: pd.DataFrame, *, series: object = None, ax: Axes | No
     for name, own in rows.groupby("component", sort=False):
         colour, style = looks.get(name, (MUTED, ":"))
         ax.plot(own["ds"], own["value"], style, color=colour, label=name)
+    _axes(ax, "money")
     ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=3)
     ax.set(title=f"{rows['unique_id'].iloc[0]}: what Prophet sees", xlabel="", ylabel="")
     return ax
@@ -117,6 +121,37 @@ def describe_coverage(result: Backtest, level: int = 80) -> str:
     """Say in one sentence what `plot_coverage` shows."""
     told = ", ".join(f"{row['model']} {row[f'coverage_{level}']:.0%}" for _, row in result.league.iterrows())
     return f"Share of past {level} % ranges that held: {told}."
+
+
+def describe_components(parts: pd.DataFrame) -> str:
+    """Say in one sentence what `plot_components` shows."""
+    trend = parts[parts["component"].eq("trend")]
+    first, last = (number(trend["value"].iloc[at], "money") for at in (0, -1))
+    others = sorted(set(parts["component"]) - {"trend"})
+    beside = f", with {listed(others)} around it" if others else ""
+    return f"Prophet's trend of {trend['unique_id'].iloc[0]}, from {first} to {last} a step{beside}."
+
+
+def plot_months(result: Months, *, ax: Axes | None = None) -> Axes:
+    """Draw the company's months so far, and what is forecast for those to come."""
+    rows = result.company
+    past = result.history.assign(unique_id=rows["unique_id"].iloc[0])
+    ax = plot_fan(rows, past, ax=ax)
+    ax.set_title("Bookings by month")
+    return ax
+
+
+def describe_months(result: Months) -> str:
+    """Say in one sentence what `plot_months` shows."""
+    return f"Bookings by month, and the forecast with 80 and 95 % ranges. {result.headline}"
+
+
+def _axes(ax: Axes, unit: str) -> None:
+    """Write dates that fit beside each other, and numbers by unit."""
+    dates = AutoDateLocator(maxticks=7)
+    ax.xaxis.set_major_locator(dates)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(dates))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, unit)))
 
 
 def _levels(rows: pd.DataFrame) -> list[str]:

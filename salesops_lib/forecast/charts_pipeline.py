@@ -83,7 +83,7 @@ def plot_parts(result: Projection, *, ax: Axes | None = None) -> Axes:
         ax.annotate(said.strip(), (max(high, low), y), xytext=(5, 0), textcoords="offset points", va="center",
                     fontsize=9)  # fmt: skip
     ax.set_yticks(at, rows["part"])
-    ax.set_xlim(0, max(float(off[1].max()), 1.0) * 1.4)
+    ax.set_xlim(0, max(float(off[1].max()), 1.0) * 1.7)
     ax.xaxis.set_major_formatter(MONEY)
     ax.grid(axis="y", visible=False)
     ax.set(title=f"Where {result.period} comes from, {result.currency}", xlabel="", ylabel="")

@@ -1,36 +1,17 @@
-"""Where many series are fitted: here, in processes of this machine, or on a Dask cluster; in chunks, in order."""
+"""Many series are fitted in chunks, in order, wherever the executor says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 
-from salesops_lib.errors import ParameterError, shown
-from salesops_lib.forecast import members
+from salesops_lib.forecast import members, spread
 from salesops_lib.forecast.series import Ask, Panel
 from salesops_lib.progress import track
 
-DASK = "dask://"
 SIZE = 50  # series in a chunk: seconds of work, kilobytes to send
-
-
-def check(executor: str, workers: int) -> None:
-    """Refuse an executor that is none.
-
-    Raises
-    ------
-    ParameterError
-        For anything but ``local`` and ``dask://HOST:PORT``, and for less than one worker.
-    """
-    host, _, port = str(executor).removeprefix(DASK).rpartition(":")
-    if executor != "local" and not (str(executor).startswith(DASK) and host and port.isdigit()):
-        raise ParameterError(f"executor {shown(executor)}: write local or dask://HOST:PORT.")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ParameterError(f"workers {shown(workers)}: a whole number from 1 on is needed.")
 
 
 def fit(panel: Panel, names: Sequence[str], ask: Ask, *, workers: int = 1, executor: str = "local") -> np.ndarray:
@@ -44,34 +25,7 @@ def fit(panel: Panel, names: Sequence[str], ask: Ask, *, workers: int = 1, execu
     parts = [panel.pick(range(at, min(at + SIZE, len(panel.ids)))) for at in range(0, len(panel.ids), SIZE)]
     found: list = [None] * len(parts)
     work = partial(members.fit, names=tuple(names), ask=ask)
-    for k, numbers in track(_done(work, parts, workers, executor), "series models", total=len(parts)):
+    done = spread.run(work, parts, workers=workers, executor=executor)
+    for k, numbers in track(done, "series models", total=len(parts)):
         found[k] = numbers
     return np.concatenate(found)
-
-
-def _done(work: Callable, parts: list[Panel], workers: int, executor: str) -> Iterator[tuple[int, np.ndarray]]:
-    if executor.startswith(DASK):
-        yield from _on_dask(work, parts, executor)
-    elif workers == 1 or len(parts) == 1:
-        yield from ((k, work(part)) for k, part in enumerate(parts))
-    else:
-        with ProcessPoolExecutor(min(workers, len(parts)), mp_context=get_context("spawn")) as pool:
-            asked = {pool.submit(work, part): k for k, part in enumerate(parts)}
-            yield from ((asked[done], done.result()) for done in as_completed(asked))
-
-
-def _on_dask(work: Callable, parts: list[Panel], executor: str) -> Iterator[tuple[int, np.ndarray]]:
-    try:
-        from distributed import Client
-        from distributed import as_completed as completed
-    except ImportError as error:
-        raise ParameterError(
-            f"executor {executor} needs the extra `dask`: pip install 'salesops-workbench[dask]'."
-        ) from error
-    try:
-        client = Client(executor.replace(DASK, "tcp://"), timeout=20, set_as_default=False)
-    except OSError as error:
-        raise ParameterError(f"executor {executor}: no scheduler answers there.") from error
-    with client:
-        asked = {client.submit(work, part, pure=False, retries=1): k for k, part in enumerate(parts)}
-        yield from ((asked[done], done.result()) for done in completed(asked))

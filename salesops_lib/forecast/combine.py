@@ -30,14 +30,31 @@ class Pool:
 POOLS = {
     "auto": Pool(
         (
-            "theta", "dynamic_theta", "stl_theta", "stl_ets", "stl_arima",
+            "theta", "dynamic_theta", "stl_theta", "stl_ets",
             "auto_ces", "auto_arima", "auto_ets", POOLED,
         ),
         is_trimmed=True,
     ),
     "fast": Pool(("theta", "dynamic_theta", "stl_theta", "stl_ets", POOLED)),
 }  # fmt: skip
+# Two or three years tell a season of 52 weeks badly: half of the members leave it out. On 54 weekly cases
+# (flights, volumes, demand, a sales company) the error was 0.807 of the naive one's, 0.837 with the pools above.
+LONG_POOLS = {
+    "auto": Pool(
+        (
+            "stl_theta", "stl_ets", "stl_arima",
+            "theta_nonseasonal", "ets_nonseasonal", "arima_nonseasonal", "ces_nonseasonal",
+        ),
+        is_trimmed=True,
+    ),
+    "fast": Pool(("stl_theta", "stl_ets", "theta_nonseasonal", "ets_nonseasonal")),
+}  # fmt: skip
 UNSEASONED = Pool(("theta", "stl_theta", "stl_ets"))
+
+
+def pool_of(name: str, season: int) -> Pool | None:
+    """Return the members of a combination for a season; none for a single model."""
+    return (LONG_POOLS if season > members.LONG else POOLS).get(name)
 
 
 def models() -> list[str]:
@@ -77,7 +94,7 @@ def forecast(panel: Panel, names: Sequence[str], ask: Ask, fit: Fit = members.fi
         if able[name]:
             own = panel.pick(able[name])
             numbers[able[name]], said = _answer(
-                own, name, {part: parts[part][able[name]] for part in _needs(name)}, ask
+                own, name, {part: parts[part][able[name]] for part in _needs(name, panel.season)}, ask
             )
             for k, label in zip(able[name], said, strict=True):
                 labels[k] = label
@@ -85,9 +102,10 @@ def forecast(panel: Panel, names: Sequence[str], ask: Ask, fit: Fit = members.fi
     return out
 
 
-def _needs(name: str) -> list[str]:
+def _needs(name: str, season: int) -> list[str]:
     """List the members behind a model; Theta always stands by."""
-    return list(dict.fromkeys([members.SAFE, *(POOLS[name].names if name in POOLS else [name])]))
+    own = pool_of(name, season)
+    return list(dict.fromkeys([members.SAFE, *(own.names if own else [name])]))
 
 
 def _carries(panel: Panel, k: int, name: str, why: tuple[str, str] | None) -> bool:
@@ -102,7 +120,7 @@ def _parts(panel: Panel, able: dict[str, list[int]], ask: Ask, fit: Fit) -> dict
     """Fit every member once, on all series that some model needs it for; NaN elsewhere."""
     wanted: dict[str, set[int]] = {}
     for name, which in able.items():
-        for part in _needs(name) if which else ():
+        for part in _needs(name, panel.season) if which else ():
             wanted.setdefault(part, set()).update(which)
     together: dict[tuple[int, ...], list[str]] = {}
     for part, which in wanted.items():
@@ -122,8 +140,11 @@ def _parts(panel: Panel, able: dict[str, list[int]], ask: Ask, fit: Fit) -> dict
 
 def _answer(panel: Panel, name: str, parts: dict[str, np.ndarray], ask: Ask) -> Answer:
     labels = [name] * len(panel.ids)
-    if name in POOLS:
-        return combined(POOLS[name], parts, ask), labels
+    if own := pool_of(name, panel.season):
+        return combined(own, parts, ask, panel), labels
+    if name == POOLED:  # it has no range of its own
+        safe = parts[members.SAFE]
+        parts = parts | {name: standins.ranged(parts[name][..., 0], (safe[..., 2::2] - safe[..., 1::2]) / 2)}
     failed = np.isnan(parts[name][..., 0]).any(axis=1)
     why = f"too few series for {name}" if name == POOLED else f"{name} failed"
     for k in np.flatnonzero(failed):
@@ -131,11 +152,13 @@ def _answer(panel: Panel, name: str, parts: dict[str, np.ndarray], ask: Ask) -> 
     return np.where(failed[:, None, None], parts[members.SAFE], parts[name]), labels
 
 
-def combined(pool: Pool, parts: dict[str, np.ndarray], ask: Ask) -> np.ndarray:
+def combined(pool: Pool, parts: dict[str, np.ndarray], ask: Ask, panel: Panel) -> np.ndarray:
     """Average members and put a range around them.
 
-    Half the range is √(h² + (z s)²), with h the median of the members' own half ranges and s the standard
-    deviation between their means: where models disagree, the future is less sure than any of them says.
+    Half the range is √(h² + (z s)²) · √(1 + m/n), with h the median of the members' own half ranges and s the
+    standard deviation between their means: where models disagree, the future is less sure than any of them says,
+    and so it is where n values must tell a season of m. Errors have longer tails than a normal distribution, about
+    those of Student's t with 8 degrees of freedom: narrow levels are drawn in.
     """
     stack = np.stack([parts[part] for part in pool.names], axis=1)
     lost = np.isnan(stack[..., :1])
@@ -147,7 +170,9 @@ def combined(pool: Pool, parts: dict[str, np.ndarray], ask: Ask) -> np.ndarray:
     ]
     half = np.nanmedian((stack[:, trusted, :, 2::2] - stack[:, trusted, :, 1::2]) / 2, axis=1)
     apart = np.nanstd(means, axis=1, ddof=1)[..., None] * standins.z_values(ask.levels)
-    return standins.ranged(_centre(means, is_trimmed=pool.is_trimmed), np.hypot(half, apart))
+    short = np.sqrt([1 + panel.season / len(y) for y in panel.values])[:, None, None]
+    wide = np.hypot(half, apart) * short * standins.tails(ask.levels)
+    return standins.ranged(_centre(means, is_trimmed=pool.is_trimmed), wide)
 
 
 def _centre(means: np.ndarray, *, is_trimmed: bool) -> np.ndarray:
@@ -168,7 +193,7 @@ def _stand_ins(panel: Panel, thin: list, able: list[int], ask: Ask, fit: Fit) ->
         own = replace(panel.pick(short), is_seasonal=False)
         found = fit(own, UNSEASONED.names, ask)
         parts = {part: found[:, j] for j, part in enumerate(UNSEASONED.names)}
-        numbers[short] = combined(UNSEASONED, parts, ask)
+        numbers[short] = combined(UNSEASONED, parts, ask, own)
     for k in rest:
         y, (kind, why) = panel.values[k], thin[k]
         if kind == "unseasoned":

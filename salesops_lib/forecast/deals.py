@@ -25,9 +25,9 @@ INSTANT = "datetime64[us, UTC]"
 COMPARED, UNLIKE = 20, 0.6  # deals open and closed, and the share of them whose values differ
 MOST = 1_000_000  # rows; beyond it weeks are left out, the latest kept
 KEPT = [
-    "opportunity_id", "pipeline_id", "account_id", "owner_id", "stage_id", "type", "amount", "currency", "created_at",
-    "expected_close_date", "forecast_category", "is_closed", "is_won", "closed_at", "product_family", "lead_source",
-    "deleted_at",
+    "opportunity_id", "pipeline_id", "account_id", "owner_id", "stage_id", "type", "amount", "currency",
+    "created_at", "expected_close_date", "forecast_category", "is_closed", "is_won", "closed_at", "product_family",
+    "lead_source", "deleted_at",
 ]  # fmt: skip
 # fields that change while a deal is open, and their columns here
 COLUMNS = {"stage": "stage", "amount": "amount", "expected_close_date": "due", "forecast_category": "category"}
@@ -41,8 +41,8 @@ class Panel:
     ----------
     rows
         One row an open deal and week end: `opportunity_id`, `day`, `stage`, `since` (day it entered the stage),
-        `entered` (day of creation or reopening), `created`, `due` (expected close), `amount` (corporate currency at
-        the rates of `day`), `pushes`, `category`, `owner`, `segment`, `source`, `type`, `product`; `end` and
+        `entered` (day of creation or reopening), `created`, `due` (expected close), `amount` (corporate currency
+        at the rates of `day`), `pushes`, `category`, `owner`, `segment`, `source`, `type`, `product`; `end` and
         `outcome` (won 1, lost or removed 2) of what came later, `NEVER` and 0 while open on the panel's day.
     entries
         One row an attempt to sell: `opportunity_id`, `entered`, `end`, `outcome`, `segment`, `product`, `worth`
@@ -114,7 +114,11 @@ def panel(book: Book, *, weeks: int = 400) -> Panel:
     grid = _grid(book, range(min(span, weeks) + 1), int((~deals["is_closed"]).sum()))
     plain = deals.drop(columns=["account_id", "product_family", "lead_source", "type", "currency"])
     # joined from frames: the planner takes a view of the history for much smaller than it is
-    given = {"deals": plain, "moves": book.query(MOVES, deals=plain[["opportunity_id"]]), "flags": _flags(book, deals)}
+    given = {
+        "deals": plain,
+        "moves": book.query(MOVES, deals=plain[["opportunity_id"]]),
+        "flags": _flags(book, deals),
+    }
     found, attempts = book.query(WEEKLY, grid=grid, **given), book.query(ATTEMPTS, **given)
     known = deals.set_index("opportunity_id")
     standing, late = _standing(book, known)
@@ -147,8 +151,8 @@ def _deals(book: Book) -> pd.DataFrame:
         left = book.snapshot.read("opportunities", KEPT)
         left = left[left["opportunity_id"].isin(gone)]
         when = book.query("""
-            select opportunity_id, min(changed_at) as at_ from opportunity_history where field in ('deleted', 'merged')
-            group by opportunity_id
+            select opportunity_id, min(changed_at) as at_
+            from opportunity_history where field in ('deleted', 'merged') group by opportunity_id
         """).set_index("opportunity_id")["at_"]
         removed = left["opportunity_id"].map(when).astype(INSTANT).fillna(left["deleted_at"])
         # when it went is not known of some: they never were, rather than open for ever
@@ -221,9 +225,13 @@ SPELLS = """
 
 def _asof(field: str, column: str) -> str:
     """SQL that adds the value of a field at `seen_at`, as the as-of engine tells it."""
+    pushes = "m.pushes" if field == "expected_close_date" else "0"
     return f"""
-        select w.*, case when m.changed_at is not null then m.value when f.first_at is not null then f.before
-            else w.{column} end as {field}_then, {"m.pushes" if field == "expected_close_date" else "0"} as {field}_n
+        select w.*, {pushes} as {field}_n, case
+                when m.changed_at is not null then m.value
+                when f.first_at is not null then f.before
+                else w.{column}
+            end as {field}_then
         from {{}} w
         asof left join (
             select *, count(*) filter (try_cast(value as date) > try_cast(before as date)) over (
@@ -236,9 +244,9 @@ def _asof(field: str, column: str) -> str:
 
 def _weekly() -> str:
     text = f"""with {SPELLS}, w0 as (
-        select a.opportunity_id, day, seen_at, stage, began_at, entered_at, a.closed_at, won, a.removed_at, created_at,
-            amount::varchar as amount, expected_close_date::date::varchar as expected_close_date, forecast_category,
-            owner_id
+        select a.opportunity_id, day, seen_at, stage, began_at, entered_at, a.closed_at, won, a.removed_at,
+            created_at, amount::varchar as amount, expected_close_date::date::varchar as expected_close_date,
+            forecast_category, owner_id
         from attempts a join deals using (opportunity_id)
         join grid on seen_at >= began_at and seen_at < coalesce(ended_at, seen_at + interval 1 day)
             and seen_at < coalesce(a.removed_at, seen_at + interval 1 day)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from salesops_lib.forecast import arrivals, blend, origins
 from salesops_lib.forecast.deals import Panel, day_number
 from salesops_lib.forecast.rhythm import EPOCH
+from salesops_lib.forecast.scenario import AS_IT_IS, Scenario, share_of_a_hire
 from salesops_lib.forecast.simulate import Draws, simulate
 from salesops_lib.periods import FiscalCalendar
 
@@ -26,8 +28,8 @@ class Foresight:
     ----------
     panel
         What was known.
-    learnt, blend
-        What was learnt of deals, and of past forecasts.
+    learnt, coming, blend
+        What was learnt of open deals, of deals to come, and of past forecasts.
     rows, chance
         The open deals, and the probability of each to be won in the window.
     now
@@ -46,6 +48,7 @@ class Foresight:
 
     panel: Panel
     learnt: origins.Model
+    coming: arrivals.Arrivals
     blend: blend.Blend
     rows: pd.DataFrame
     chance: np.ndarray
@@ -57,10 +60,28 @@ class Foresight:
     rest: np.ndarray
     length: int
 
+    def by_part(self, deals: Mapping[str, str], parts: Sequence[str]) -> np.ndarray:
+        """Bookings of the window by part of the company and draw, widened as `rest` is.
+
+        Parameters
+        ----------
+        deals
+            Part of each deal, by id; deals not yet created go where the past wins went that come again in them.
+        parts
+            The parts, in the order of the rows.
+        """
+        import pandas as pd
+
+        drawn, order = self.drawn, pd.Index(list(parts))
+        open_, new = (order.get_indexer(pd.Series(ids, dtype=object).map(deals))
+                      for ids in (self.rows["opportunity_id"].to_numpy(), self.coming.deal))  # fmt: skip
+        sums = drawn.open.by_part(open_, len(order), drawn.draws) + drawn.new.by_part(new, len(order), drawn.draws)
+        return stretched(sums.T, self.blend.stretch).T
+
 
 def foresee(
     seen: Panel, calendar: FiscalCalendar, after: int, last: int, *, draws: int, seed: int,
-    top_down: origins.TopDown = origins.trailing,
+    top_down: origins.TopDown = origins.trailing, what: Scenario = AS_IT_IS,
 ) -> Foresight:  # fmt: skip
     """Foresee the bookings after one day up to another.
 
@@ -74,6 +95,9 @@ def foresee(
         Size of the simulation, and its seed.
     top_down
         The forecast from recent bookings.
+    what
+        Factors on what is to come. Recent bookings know nothing of them: the joint forecast moves by as much as
+        the one from deals does, its factor on that one being that of the forecast as it is.
 
     Raises
     ------
@@ -83,15 +107,23 @@ def foresee(
     day, length = seen.day, last - seen.day
     learnt = origins.model(seen, calendar, day, origins.reach_of(length))
     past, chances = origins.past(seen, calendar, after, last, top_down=top_down)
-    now, chance, rows = origins.forecast(seen, calendar, learnt, day, after, last, top_down)
+    (opened,) = origins.open_deals(seen, learnt, [day])
+    now, chance = origins.forecast(seen, calendar, opened, after, last, top_down)
     joint = blend.learn(past, length)
     coming = arrivals.learn(seen, calendar, won=learnt.hazard.rhythms[0])
     ends = _ends(calendar, after, last)
-    drawn = simulate(learnt, coming, joint, rows, ends, day=day, after=after, draws=draws, seed=seed)
-    raw = (drawn.open[:, -1] + drawn.new[:, -1]).mean()
+    given = {"after": after, "draws": draws, "seed": seed}
+    drawn = simulate(opened, coming, joint, ends, **given)
+    raw = sum(each.amount.sum() for each in (drawn.open, drawn.new)) / draws
+    if what != AS_IT_IS:
+        coming = coming.under(what, share_of_a_hire(seen) if what.hires else 0.0)
+        chance = opened.won_by(after, np.array([last]), what)[:, 0]
+        drawn = simulate(opened, coming, joint, ends, **given, what=what)
     drawn = drawn.scaled(joint.join(now["bottom_up"], now["top_down"]) / raw if raw > 0 else 1.0)
-    rest = _stretched(drawn.open + drawn.new, joint.stretch)
-    return Foresight(seen, learnt, joint, rows, chance, now, past, chances, ends, drawn, rest, length)
+    rest = stretched(sum(drawn.paths()), joint.stretch)
+    return Foresight(
+        seen, learnt, coming, joint, opened.rows, chance, now, past, chances, ends, drawn, rest, length
+    )
 
 
 def _ends(calendar: FiscalCalendar, after: int, last: int) -> np.ndarray:
@@ -101,7 +133,7 @@ def _ends(calendar: FiscalCalendar, after: int, last: int) -> np.ndarray:
     return np.array([day_number(min(week.last_day, final)) for week in weeks])
 
 
-def _stretched(amounts: np.ndarray, factor: float) -> np.ndarray:
+def stretched(amounts: np.ndarray, factor: float) -> np.ndarray:
     """Widen the spread about the mean; bookings are not negative."""
     mean = amounts.mean(axis=0)
     return np.maximum(mean + factor * (amounts - mean), 0)

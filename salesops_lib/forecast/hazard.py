@@ -1,9 +1,9 @@
 """How open deals go on: the weekly rate at which each is won or lost, learnt from what earlier weeks knew.
 
 Each row of training is an open deal at the end of a past week, with what was known of it that day, and a span of
-days ahead of it; what happened in the span is won, lost or still open: a discrete-time hazard with competing risks,
-landmarked (van Houwelingen 2007). The two rates are Poisson regressions with a ridge on features cut into classes;
-where past wins are few, on stage and age alone.
+days ahead of it; what happened in the span is won, lost or still open: a discrete-time hazard with competing
+risks, landmarked (van Houwelingen 2007). The two rates are Poisson regressions with a ridge on features cut into
+classes; where past wins are few, on stage and age alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import rhythm
-from salesops_lib.forecast.deals import LOST, NEVER, WON, Panel
+from salesops_lib.forecast.deals import LOST, WON, Panel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,17 +159,22 @@ class Hazard:
         out[0] *= owner[:, None]
         return out[0], out[1]
 
-    def won_by(self, rates: tuple[np.ndarray, np.ndarray], day: int, days: np.ndarray) -> np.ndarray:
-        """Probability that a deal open on `day` is won by each of the ascending `days`: an array (rows, days)."""
-        days = np.asarray(days)
-        cuts = np.unique(np.concatenate([day + LEADS[LEADS < days[-1] - day], days, [day]]))
+    def won_by(
+        self, rates: tuple[np.ndarray, np.ndarray], day: int, days: np.ndarray, *, cycle: float = 1.0
+    ) -> np.ndarray:
+        """Probability that a deal open on `day` is won by each of the ascending `days`: an array (rows, days).
+
+        `cycle` stretches the time it takes to win or lose it.
+        """
+        days, leads = np.asarray(days), np.rint(LEADS * cycle).astype(int)
+        cuts = np.unique(np.concatenate([day + leads[leads < days[-1] - day], days, [day]]))
         cuts = cuts[cuts >= day]
         alive, won = np.ones(len(rates[0])), np.zeros(len(rates[0]))
         found = {day: won}
         for begin, end in pairwise(cuts):
-            span = min(np.searchsorted(LEADS, begin - day, side="right") - 1, rates[0].shape[1] - 1)
-            gain = rates[0][:, span] * self.rhythms[0].between(begin, end)
-            fall = rates[1][:, span] * self.rhythms[1].between(begin, end)
+            span = min(np.searchsorted(leads, begin - day, side="right") - 1, rates[0].shape[1] - 1)
+            gain = rates[0][:, span] * self.rhythms[0].between(begin, end) / cycle
+            fall = rates[1][:, span] * self.rhythms[1].between(begin, end) / cycle
             ends = -np.expm1(-gain - fall)
             won = won + alive * ends * gain / np.maximum(gain + fall, 1e-12)
             alive = alive * (1 - ends)
@@ -231,7 +236,9 @@ def _design(rows: pd.DataFrame, is_rich: bool) -> Design:
         counts = _text(rows[name]).value_counts()
         counts = counts[(counts >= LEAST_ROWS) | (name == "stage")].head(LEVELS)
         levels[name] = {level: k for k, level in enumerate(sorted(counts.index))}
-    features, pairs = ((*TEXTS, *NUMBERS, *AHEAD), PAIRS if len(levels["stage"]) > 1 else AGED) if is_rich else PLAIN
+    features, pairs = (
+        ((*TEXTS, *NUMBERS, *AHEAD), PAIRS if len(levels["stage"]) > 1 else AGED) if is_rich else PLAIN
+    )
     return Design(features, pairs, edges, levels)
 
 
@@ -258,11 +265,13 @@ def _regress(columns: np.ndarray, width: int, exposure: np.ndarray, events: np.n
     """Fit a Poisson regression on classes, each coefficient drawn towards 0; the intercept comes last."""
     from scipy.sparse import csr_array
     from sklearn.linear_model import PoissonRegressor
+    from threadpoolctl import threadpool_limits
 
     n, each = columns.shape
     cells = csr_array((np.ones(n * each), columns.ravel(), np.arange(0, n * each + 1, each)), shape=(n, width))
     model = PoissonRegressor(alpha=RIDGE / exposure.sum(), tol=TOL, max_iter=500)
-    model.fit(cells, events / exposure, sample_weight=exposure)
+    with threadpool_limits(1):  # steps this small cost more to share among threads than to do
+        model.fit(cells, events / exposure, sample_weight=exposure)
     return np.append(model.coef_, model.intercept_)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from salesops_lib.errors import DataContractError, InsufficientData, ParameterError, listed, shown, unknown
-from salesops_lib.forecast import chunks, combine, members, series, standins
+from salesops_lib.forecast import chunks, combine, members, series, spread, standins
 from salesops_lib.forecast.backtest import naive_scale
 from salesops_lib.forecast.predict import framed
 from salesops_lib.forecast.series import Ask, Panel
@@ -93,7 +93,7 @@ def reconcile(
         raise ParameterError(unknown("method", method, METHODS))
     (name,) = combine.check_models([model])
     ask = Ask(series.check_horizon(horizon), series.check_levels(levels))
-    chunks.check(executor, workers)
+    spread.check(executor, workers)
     tree = grow(history, spec, freq=freq, gaps=gaps)
     fit = partial(chunks.fit, workers=workers, executor=executor)
     why = "as asked"
@@ -164,13 +164,13 @@ def grow(history: pd.DataFrame, spec: Sequence[Sequence[str]], *, freq: str, gap
         ids += list(own)
         levels += [level] * len(own)
         summing.append((members_of.to_numpy()[None, :] == own[:, None]).astype(float))
-    if len(set(ids)) < len(ids):
-        twice = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
-        raise DataContractError(f"history: {shown(twice)} names series of two levels; rename one of them.")
     summing = np.concatenate(summing)
     if len(ids) > 1 and not (summing[0] == 1).all():
         ids, levels = [TOTAL, *ids], [TOTAL, *levels]
         summing = np.concatenate([np.ones((1, summing.shape[1])), summing])
+    if len(set(ids)) < len(ids):
+        twice = pd.Series(ids)[pd.Series(ids).duplicated()].iloc[0]
+        raise DataContractError(f"history: {shown(twice)} names series of two levels; rename one of them.")
     if len(ids) > MOST:
         raise ParameterError(
             f"{len(ids):,} series of all levels: up to {MOST:,} can be reconciled; leave a level out."

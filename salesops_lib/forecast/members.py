@@ -55,7 +55,8 @@ def _sf(name: str, seasonal: bool = True, **settings) -> Callable[[int], Any]:
             return getattr(models, name)(**{"season_length": season} if seasonal else {})
         if season <= LONG and seasonal:
             return getattr(models, name)(season_length=season, **settings)
-        return _adjusted(getattr(models, name)(season_length=1, **settings), season)
+        plain = {"model": "ZZN"} if name == "AutoETS" else {}  # what STL leaves has no season; MSTL insists on it
+        return _adjusted(getattr(models, name)(season_length=1, **plain | settings), season)
 
     return make
 
@@ -69,6 +70,15 @@ def _adjusted(model, season: int):
 
 def _stl(name: str, **settings) -> Member:
     return Member(_sf(name, seasonal=False, **settings), on_logs=True)
+
+
+def _nonseasonal(name: str, **settings) -> Callable[[int], Any]:
+    def make(_season: int):
+        from statsforecast import models
+
+        return getattr(models, name)(season_length=1, **settings)
+
+    return make
 
 
 class Naive2:
@@ -123,6 +133,10 @@ MEMBERS = {
     "stl_ets": _stl("AutoETS", model="ZZN", damped=True),
     "stl_arima": _stl("AutoARIMA"),
     "stl_theta": _stl("Theta"),
+    "theta_nonseasonal": Member(_nonseasonal("Theta")),
+    "ets_nonseasonal": Member(_nonseasonal("AutoETS", model="ZZN", damped=True)),
+    "arima_nonseasonal": Member(_nonseasonal("AutoARIMA")),
+    "ces_nonseasonal": Member(_nonseasonal("AutoCES"), has_range=False),
 }
 NAIVE = ("naive", "seasonal_naive", "naive2")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import arrivals, hazard, rhythm, sizes
 from salesops_lib.forecast.deals import WON, Panel
+from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
 from salesops_lib.periods import FiscalCalendar
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 TRAILING = 91
 BLOCK = 91  # past forecasts share the model of the last day that this divides
 LOOK_BACK = 52  # weeks of past forecasts
+PAST = ["day", "bottom_up", "variance", "top_down", "actual"]
 # a top-down forecast: what is known, the day, and the window after one day up to another
 TopDown = Callable[[Panel, rhythm.Rhythm, int, int, int], float]
 
@@ -61,7 +64,7 @@ def reach_of(length: int) -> int:
 
 
 def trailing(known: Panel, won: rhythm.Rhythm, day: int, after: int, last: int) -> float:
-    """Top-down: the bookings of the last 91 days, carried on in the rhythm of the quarter and the season of the year.
+    """Top-down: bookings of the last 91 days, carried on in the rhythm of the quarter and the season of the year.
 
     Empty where nothing was booked in them.
     """
@@ -91,8 +94,9 @@ def past(
     Returns
     -------
     tuple
-        Forecasts: `day`, `bottom_up`, `variance`, `top_down`, `actual`. And deals: `day`, `chance` (of being won in
-        the window), `won`; both only of windows that have ended.
+        Forecasts: `day`, `bottom_up`, `variance`, `top_down`, `actual`. And deals: `day`, `chance` (of being won
+        in the window), `won`, `stage`, `is_due` (expected to close by its end); both only of windows that have
+        ended.
     """
     import pandas as pd
 
@@ -101,44 +105,69 @@ def past(
     there = set(panel.rows["day"].unique())
     days = [day for day in days if day + length <= panel.day and day in there]
     rows, deals = [], []
-    for day in days:
+    for learnt_by, mine in groupby(days, key=lambda day: day // BLOCK * BLOCK):
         try:
-            learnt = model(panel, calendar, day // BLOCK * BLOCK, reach)
-            shift = day - panel.day
-            found, chance, seen = forecast(panel, calendar, learnt, day, after + shift, last + shift, top_down)
+            learnt = model(panel, calendar, learnt_by, reach)
         except InsufficientData:
             continue
-        rows.append(found | {"actual": booked(panel, after + shift, last + shift)})
-        window = seen["outcome"].eq(WON) & (seen["end"] > after + shift) & (seen["end"] <= last + shift)
-        deals.append(pd.DataFrame({"day": day, "chance": chance, "won": window.to_numpy()}))
-    columns = ["day", "bottom_up", "variance", "top_down", "actual"]
-    none = pd.DataFrame({"day": [], "chance": [], "won": []})
-    return pd.DataFrame(rows, columns=columns), pd.concat(deals, ignore_index=True) if deals else none
+        for opened in open_deals(panel, learnt, list(mine)):
+            begin, end = after + opened.day - panel.day, last + opened.day - panel.day
+            try:
+                found, chance = forecast(panel, calendar, opened, begin, end, top_down)
+            except InsufficientData:
+                continue
+            rows.append(found | {"actual": booked(panel, begin, end)})
+            ended = opened.rows["end"].to_numpy()
+            won = opened.rows["outcome"].eq(WON).to_numpy() & (ended > begin) & (ended <= end)
+            due = (opened.rows["due"] <= pd.Timestamp(end, unit="D")).to_numpy()
+            deals.append(pd.DataFrame({"day": opened.day, "chance": chance, "won": won,
+                                       "stage": opened.rows["stage"].to_numpy(), "is_due": due}))  # fmt: skip
+    none = pd.DataFrame(columns=["day", "chance", "won", "stage", "is_due"])
+    return pd.DataFrame(rows, columns=PAST), pd.concat(deals, ignore_index=True) if deals else none
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """The deals open on a day, and their rates of winning and losing as learnt by then."""
+
+    day: int
+    learnt: Model
+    rows: pd.DataFrame
+    rates: tuple[np.ndarray, np.ndarray]
+
+    def won_by(self, after: int, days: np.ndarray, what: Scenario = AS_IT_IS) -> np.ndarray:
+        """Probability of each deal to be won after `after` and up to each of the ascending `days`."""
+        asked = np.concatenate([[after], days]) if after > self.day else days
+        by = self.learnt.hazard.won_by(self.rates, self.day, asked, cycle=what.cycle)
+        by = np.minimum(by * what.win_rate, 1.0)
+        return by[:, 1:] - by[:, :1] if after > self.day else by  # what is won before the window is no win in it
+
+
+def open_deals(panel: Panel, learnt: Model, days: list[int]) -> Iterator[Opened]:
+    """Take the deals open on each of some days, all at once."""
+    rows = panel.rows[panel.rows["day"].isin(days)]
+    rates = learnt.hazard.rates(rows)
+    of = rows["day"].to_numpy()
+    for day in days:
+        here = np.flatnonzero(of == day)
+        yield Opened(day, learnt, rows.iloc[here], (rates[0][here], rates[1][here]))
 
 
 def forecast(
-    panel: Panel, calendar: FiscalCalendar, learnt: Model, day: int, after: int, last: int, top_down: TopDown
-) -> tuple[dict[str, float], np.ndarray, pd.DataFrame]:
-    """Forecast a window both ways; also the chance of each open deal in it, and the open deals."""
-    then = panel.entries_until(day)
+    panel: Panel, calendar: FiscalCalendar, opened: Opened, after: int, last: int, top_down: TopDown
+) -> tuple[dict[str, float], np.ndarray]:
+    """Forecast a window both ways; also the chance of each open deal in it."""
+    day, then = opened.day, panel.entries_until(opened.day)
     won = rhythm.learn(calendar, then.entries.loc[then.entries["outcome"].eq(WON), "end"].to_numpy(), day)
-    seen = panel.open(day)
-    chance = window_chance(learnt.hazard, seen, day, after, last)
-    mean, variance = learnt.open(seen, chance)
+    chance = opened.won_by(after, np.array([last]))[:, 0]
+    mean, variance = opened.learnt.open(opened.rows, chance)
     new_mean, new_variance = arrivals.learn(then, calendar, won=won).moments(day, after, last)
     return {
         "day": day,
         "bottom_up": mean + new_mean,
         "variance": variance + new_variance,
         "top_down": top_down(then, won, day, after, last),
-    }, chance, seen  # fmt: skip
-
-
-def window_chance(found: hazard.Hazard, rows: pd.DataFrame, day: int, after: int, last: int) -> np.ndarray:
-    """Probability that each deal open on `day` is won after `after` and up to `last`."""
-    days = np.array([last] if after <= day else [after, last])
-    by = found.won_by(found.rates(rows), day, days)
-    return by[:, -1] - (by[:, 0] if after > day else 0.0)
+    }, chance
 
 
 def booked(panel: Panel, after: int, last: int) -> float:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from salesops_lib.forecast import chunks, combine, series
+from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.forecast import chunks, combine, irregular, ranges, series, spread
 from salesops_lib.forecast.components import Components
 from salesops_lib.forecast.series import Ask, Panel
+
+if TYPE_CHECKING:
+    from salesops_lib.periods import FiscalCalendar
+
+OUTLIERS = ("keep", "replace")
 
 
 def forecast_series(
@@ -22,6 +30,9 @@ def forecast_series(
     model: str = "auto",
     gaps: str = "refuse",
     components: Components | None = None,
+    outliers: str = "keep",
+    working_days: FiscalCalendar | str | None = None,
+    calibrate: bool = False,
     workers: int = 1,
     executor: str = "local",
 ) -> pd.DataFrame:
@@ -43,6 +54,12 @@ def forecast_series(
         What a missing step means: ``refuse``, ``zero`` or ``interpolate``.
     components
         Effects and caps for ``prophet``.
+    outliers
+        ``keep`` them, or ``replace`` them by what was expected, see `inspect_series`; `model` says how many.
+    working_days
+        A calendar, or a country code such as ``US``: forecast a working day, times the days of each step.
+    calibrate
+        Scale the ranges by what past ones of the same series held, see `ranges`; the factors stand in `model`.
     workers, executor
         Processes, or the Dask scheduler (``dask://HOST:PORT``), that fit the series.
 
@@ -62,10 +79,42 @@ def forecast_series(
     """
     (name,) = combine.check_models([model])
     ask = Ask(series.check_horizon(horizon), series.check_levels(levels), components)
-    chunks.check(executor, workers)
+    spread.check(executor, workers)
     panel = series.read(history, freq=freq, gaps=gaps)
     fit = partial(chunks.fit, workers=workers, executor=executor)
-    return framed(panel, *combine.forecast(panel, [name], ask, fit)[name], ask)
+    care = Care(outliers, working_days, calibrate)
+    return framed(panel, *answers(panel, [name], ask, fit, care)[name], ask)
+
+
+@dataclass(frozen=True)
+class Care:
+    """What is done to a history before it is forecast, and to the ranges after: see `forecast_series`."""
+
+    outliers: str = "keep"
+    working_days: FiscalCalendar | str | None = None
+    calibrate: bool = False
+
+    def __post_init__(self):
+        if self.outliers not in OUTLIERS:
+            raise ParameterError(unknown("way to treat outliers", str(self.outliers), OUTLIERS))
+
+
+def answers(
+    panel: Panel, names: Sequence[str], ask: Ask, fit: combine.Fit, care: Care
+) -> dict[str, combine.Answer]:
+    """Forecast with several models, with care for outliers, working days and the width of ranges."""
+    known, counts = irregular.replaced(panel) if care.outliers == "replace" else (panel, [0] * len(panel.ids))
+    ahead = np.ones((len(panel.ids), ask.horizon))
+    if care.working_days is not None:
+        known, ahead = irregular.by_day(known, ask.horizon, care.working_days)
+    out = {}
+    for name, (numbers, labels) in combine.forecast(known, names, ask, fit).items():
+        if care.calibrate:
+            numbers, labels = ranges.calibrated(known, name, numbers, labels, ask, fit)
+        said = [f"{n} outlier{'s' * (n > 1)} replaced" * (n > 0) for n in counts]
+        said = [", ".join(filter(None, parts)) for parts in zip(labels, said, strict=True)]
+        out[name] = numbers * ahead[..., None], said
+    return out
 
 
 def framed(panel: Panel, numbers: np.ndarray, labels: Sequence[str], ask: Ask) -> pd.DataFrame:

@@ -12,17 +12,16 @@ import numpy as np
 from salesops_lib import facts, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
-from salesops_lib.forecast import blend, calibrate, origins
+from salesops_lib.forecast import blend, calibrate, origins, summary
 from salesops_lib.forecast.deals import Panel, day_number, panel
 from salesops_lib.forecast.foresight import Foresight, foresee
-from salesops_lib.forecast.simulate import Draws
+from salesops_lib.forecast.scenario import AS_IT_IS, FACTORS, Scenario
 from salesops_lib.periods import KINDS, Period
-from salesops_lib.present import interval, number
+from salesops_lib.present import number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 MOST_DRAWS = 200_000
 
 
@@ -47,26 +46,35 @@ class Projection:
     p_quota
         Probability to reach the quota; empty without one.
     deals
-        Open deals of new business, those first on which the most of P(quota) hangs: `opportunity_id`, `rep`, `team`,
-        `stage_id`, `amount`, `expected_close_date`, `p_win_in_period`, `expected` (amount), `p_quota_if_won`,
-        `p_quota_if_not`, `effect` (their difference), `swing` (standard deviation of P(quota) due to the deal).
+        Open deals of new business, those first on which the most of P(quota) hangs: `opportunity_id`, `rep`,
+        `team`, `stage_id`, `amount`, `expected_close_date`, `p_win_in_period`, `expected` (amount),
+        `p_quota_if_won`, `p_quota_if_not`, `effect` (their difference), `swing` (standard deviation of P(quota)
+        due to the deal).
     parts
         `part` (booked, open deals, deals not yet created, total), `expected`, `low`, `high` (80 %).
     weeks
         `week`, `end`, `booked` (cumulative, empty after the day), and the quantiles of the cumulative bookings
         (`q2.5` … `q97.5`, empty before it).
+    teams
+        One row a team: `team`, `quota` (0 where there is none), `booked`, `expected`, `low`, `mid`, `high` (80 %),
+        `p_quota`; from the same draws, deals not yet created going to the teams of the past wins they repeat.
     calibration
-        Past chances beside what came: `low`, `high` (of the class), `n`, `predicted`, `won`, `won_low`, `won_high`.
+        Past chances beside what came: `low`, `high` (of the class), `n`, `predicted`, `won`, `won_low`,
+        `won_high`.
     slope
         Slope of what came on past chances, in logits; 1 is right.
     coverage
         Share of past weeks whose 80 % range held, each made with what was known then.
+    error
+        Median distance of those forecasts from what came in their window, as a share of it.
     past
         The past forecasts: see `origins.past`.
     blend
         Weight of both ways, level, shared spread, stretch.
     method, notes
         What was used and what the source cannot tell, in words.
+    scenario
+        The factors on what is to come.
     totals
         The draws of the period's bookings.
     """
@@ -84,14 +92,22 @@ class Projection:
     deals: pd.DataFrame
     parts: pd.DataFrame
     weeks: pd.DataFrame
+    teams: pd.DataFrame
     calibration: pd.DataFrame
     slope: stats.Estimate
     coverage: stats.Estimate
+    error: stats.Estimate
     past: pd.DataFrame
     blend: blend.Blend
     method: str
     notes: tuple[str, ...]
+    scenario: Scenario
     totals: np.ndarray
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to foresee."""
+        return self.day >= self.period.last_day
 
     @property
     def expected(self) -> float:
@@ -145,6 +161,7 @@ def project_period(
     book: Book,
     *,
     period: Period | str = "quarter",
+    scenario: Scenario = AS_IT_IS,
     draws: int = 10_000,
     seed: int = 0,
     top_down: origins.TopDown = origins.trailing,
@@ -158,6 +175,8 @@ def project_period(
         The company at the as-of instant.
     period
         See `window`.
+    scenario
+        Factors on what is to come; what is booked stays, and so do the forecasts of the past.
     draws, seed
         Size of the simulation, and its seed: the same gives the same.
     top_down
@@ -177,187 +196,135 @@ def project_period(
         raise ParameterError(f"draws is {draws}; give 100 to {MOST_DRAWS:,}.")
     if facts.deals(book).empty:
         raise InsufficientData(f"Projection as of {book.day}", needed=1, got=0, of="deals known by then")
-    seen = known or panel(book)
     own = facts.Facts(book, span, facts.deals(book))
-    after = max(day_number(span.start) - 1, seen.day)
-    last = day_number(span.last_day)
-    if after >= last:
-        return _finished(own)
-    return _project(own, foresee(seen, book.calendar, after, last, draws=draws, seed=seed, top_down=top_down))
+    if book.day >= span.last_day:
+        return _finished(own, scenario)
+    seen = known or panel(book)
+    after, last = max(day_number(span.start) - 1, seen.day), day_number(span.last_day)
+    found = foresee(seen, book.calendar, after, last, draws=draws, seed=seed, top_down=top_down, what=scenario)
+    return _project(own, found, scenario)
 
 
-def _project(own: facts.Facts, found: Foresight) -> Projection:
+def compare_scenarios(book: Book, scenarios: dict[str, Scenario], **options) -> pd.DataFrame:
+    """Put scenarios of a period beside the projection as it is, all with the same draws of chance.
+
+    Parameters
+    ----------
+    book
+        The company at the as-of instant.
+    scenarios
+        By name.
+    options
+        As in `project_period`.
+
+    Returns
+    -------
+    DataFrame
+        `scenario` (``as it is`` first), its factors, `from_open`, `from_new`, `expected`, `change` (of expected on
+        the first row), `low`, `mid`, `high` (80 %), `p_quota`; currency units.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, what in {str(AS_IT_IS): AS_IT_IS, **scenarios}.items():
+        found = project_period(book, scenario=what, **options)
+        rows.append({
+            "scenario": name, **{factor: getattr(what, factor) for factor in (*FACTORS, "hires")},
+            "from_open": found.from_open, "from_new": found.from_new, "expected": found.expected,
+            **dict(zip(("low", "mid", "high"), found.quantiles[[0.1, 0.5, 0.9]], strict=True)),
+            "p_quota": found.p_quota,
+        })  # fmt: skip
+    out = pd.DataFrame(rows)
+    out.insert(out.columns.get_loc("expected") + 1, "change", out["expected"] - out["expected"].iloc[0])
+    return out
+
+
+def compare_probabilities(
+    book: Book, *, period: Period | str = "quarter", known: Panel | None = None
+) -> pd.DataFrame:
+    """Score the chances of past weeks, and those the CRM sets by stage, against what was won in their windows.
+
+    The CRM's chance of a win in a window is the probability of the deal's stage where it was expected to close by
+    the end of the window, overdue deals among them, else 0. Each window lies as far ahead of its day as the period
+    does of today.
+
+    Parameters
+    ----------
+    book, period, known
+        As in `project_period`.
+
+    Returns
+    -------
+    DataFrame
+        One row a `way` (forecast, crm, share won: the same chance for all): `n` (deals and weeks), `predicted`
+        (mean chance), `won` (share), `brier`, `log_loss` (chances kept within 0.001 and 0.999), `worse_by` (Brier
+        score less the forecast's), `low`, `high` (95 %, counting windows that do not overlap).
+
+    Raises
+    ------
+    InsufficientData
+        Where the source tells no stages of the past or no probabilities, or the period is over.
+    """
+    span = window(book, period)
+    if book.day >= span.last_day:
+        raise InsufficientData(f"Chances in {span}", needed=1, got=0, of="days left")
+    seen = known or panel(book)
+    after, last = max(day_number(span.start) - 1, seen.day), day_number(span.last_day)
+    _, chances = origins.past(seen, book.calendar, after, last)
+    stages = book.stages.drop_duplicates("stage_id", keep="last").set_index("stage_id")["probability_default"]
+    return calibrate.compare(chances, stages.dropna().to_dict(), last - seen.day)
+
+
+def _project(own: facts.Facts, found: Foresight, scenario: Scenario) -> Projection:
     booked, quota = stats.exact_sum(own.won()["priced"]), facts.whole_quota(own)
-    paths = float(booked) + found.rest
-    totals = paths[:, -1]
-    quantiles = _quantiles(totals)
+    paths, parts = float(booked) + found.rest, found.drawn.paths()
+    totals, told = paths[:, -1], calibrate.retold(found.past, found.length)
+    quantiles = summary.quantiles(totals)
     p_quota = float((totals >= quota).mean()) if quota > 0 else stats.NONE
     return Projection(
-        headline=_headline(own, quantiles, quota, p_quota),
+        headline=summary.headline(own, quantiles, quota, p_quota, scenario),
         period=own.period,
         day=own.book.day,
         currency=own.book.currency,
         quota=quota,
         booked=booked,
-        from_open=float(found.drawn.open[:, -1].mean()),
-        from_new=float(found.drawn.new[:, -1].mean()),
+        from_open=float(parts[0][:, -1].mean()),
+        from_new=float(parts[1][:, -1].mean()),
         quantiles=quantiles,
         p_quota=p_quota,
-        deals=_deals(own, found, totals, quota),
-        parts=_parts(float(booked), found.drawn, totals),
-        weeks=_weeks(own, found.ends, paths),
+        deals=summary.deals(own, found, totals, quota, scenario),
+        parts=summary.parts(float(booked), *parts, totals),
+        weeks=summary.weeks(own, found.ends, paths),
+        teams=summary.teams(own, found),
         calibration=calibrate.classes(found.chances),
         slope=calibrate.slope(found.chances),
-        coverage=calibrate.coverage(found.past, found.length),
+        coverage=calibrate.coverage(told, found.length),
+        error=calibrate.error(told),
         past=found.past,
         blend=found.blend,
-        method=_method(found),
-        notes=_notes(own, found),
+        method=summary.method(found),
+        notes=summary.notes(own, found),
+        scenario=scenario,
         totals=totals,
     )
 
 
-def _finished(own: facts.Facts) -> Projection:
+def _finished(own: facts.Facts, scenario: Scenario) -> Projection:
     """A period that is over: what is booked is all there is."""
     import pandas as pd
 
     booked, quota = stats.exact_sum(own.won()["priced"]), facts.whole_quota(own)
     totals = np.full(1, float(booked))
-    none = calibrate.classes(pd.DataFrame({"chance": [], "won": []}))
-    quantiles = _quantiles(totals)
-    p_quota = float(totals[0] >= quota) if quota > 0 else stats.NONE
-    parts = [{"part": part, "expected": value, "low": value, "high": value} for part, value in
-             (("booked", totals[0]), ("open deals", 0.0), ("deals not yet created", 0.0), ("total", totals[0]))]  # fmt: skip
+    nothing = np.zeros((1, 1))
     untold = stats.Estimate.none(stats.NOT_DEFINED, 0, "the period is over")
     return Projection(
         headline=f"{own.period} is over: {number(totals[0], 'money')} {own.book.currency} booked.",
         period=own.period, day=own.book.day, currency=own.book.currency, quota=quota, booked=booked,
-        from_open=0.0, from_new=0.0, quantiles=quantiles, p_quota=p_quota,
-        deals=pd.DataFrame(columns=DEALS), parts=pd.DataFrame(parts), weeks=_weeks(own, np.empty(0, int), None),
-        calibration=none, slope=untold, coverage=untold,
-        past=pd.DataFrame(columns=["day", "bottom_up", "variance", "top_down", "actual"]), blend=blend.Blend(),
-        method="the period is over", notes=(), totals=totals,
+        from_open=0.0, from_new=0.0, quantiles=summary.quantiles(totals),
+        p_quota=float(totals[0] >= quota) if quota > 0 else stats.NONE,
+        deals=pd.DataFrame(columns=summary.DEALS), parts=summary.parts(totals[0], nothing, nothing, totals),
+        weeks=summary.weeks(own, np.empty(0, int), None), teams=summary.teams(own, None),
+        calibration=calibrate.classes(pd.DataFrame({"chance": [], "won": []})), slope=untold,
+        coverage=untold, error=untold, past=pd.DataFrame(columns=origins.PAST), blend=blend.Blend(),
+        method="the period is over", notes=(), scenario=scenario, totals=totals,
     )  # fmt: skip
-
-
-def _quantiles(totals: np.ndarray) -> pd.Series:
-    import pandas as pd
-
-    index = pd.Index(QUANTILES, name="quantile")
-    return pd.Series(np.quantile(totals, QUANTILES), index=index, name="amount")
-
-
-DEALS = [
-    "opportunity_id", "rep", "team", "stage_id", "amount", "expected_close_date", "p_win_in_period", "expected",
-    "p_quota_if_won", "p_quota_if_not", "effect", "swing",
-]  # fmt: skip
-
-
-def _deals(own: facts.Facts, found: Foresight, totals: np.ndarray, quota: float) -> pd.DataFrame:
-    """Say of each open deal what its win, or its absence, would make of P(quota)."""
-    import pandas as pd
-
-    rows, chance, drawn = found.rows, found.chance, found.drawn
-    worth = np.nan_to_num(found.learnt.sizes.moments(rows)[0])
-    if_won, if_not = np.full((2, len(rows)), np.nan)
-    if quota > 0:
-        order = np.argsort(drawn.deal, kind="stable")
-        starts = np.searchsorted(drawn.deal[order], np.arange(len(rows) + 1))
-        for k in range(len(rows)):
-            mine = order[starts[k] : starts[k + 1]]
-            without = totals.copy()
-            without[drawn.draw[mine]] -= drawn.amount[mine]
-            if_won[k], if_not[k] = (without + worth[k] >= quota).mean(), (without >= quota).mean()
-    known = own.deals.set_index("opportunity_id").reindex(rows["opportunity_id"])
-    frame = pd.DataFrame({
-        "opportunity_id": rows["opportunity_id"].to_numpy(),
-        **{name: known[name].to_numpy() for name in ("rep", "team", "stage_id")},
-        "amount": rows["amount"].to_numpy(),
-        "expected_close_date": known["expected_close_date"].to_numpy(),
-        "p_win_in_period": chance,
-        "expected": chance * worth,
-        "p_quota_if_won": if_won,
-        "p_quota_if_not": if_not,
-        "effect": if_won - if_not,
-    })  # fmt: skip
-    frame["swing"] = frame["effect"] * np.sqrt(chance * (1 - chance))
-    return frame.sort_values(["swing", "expected", "opportunity_id"], ascending=[False, False, True],
-                             ignore_index=True)[DEALS]  # fmt: skip
-
-
-def _parts(booked: float, drawn: Draws, totals: np.ndarray) -> pd.DataFrame:
-    import pandas as pd
-
-    amounts = {"open deals": drawn.open[:, -1], "deals not yet created": drawn.new[:, -1], "total": totals}
-    rows = [{"part": "booked", "expected": booked, "low": booked, "high": booked}]
-    for part, values in amounts.items():
-        low, high = np.quantile(values, [0.1, 0.9])
-        rows.append({"part": part, "expected": values.mean(), "low": low, "high": high})
-    return pd.DataFrame(rows)
-
-
-def _weeks(own: facts.Facts, ends: np.ndarray, paths: np.ndarray | None) -> pd.DataFrame:
-    """Bookings so far by week, then the quantiles of what they will have come to."""
-    import pandas as pd
-
-    calendar, period, day = own.book.calendar, own.period, own.book.day
-    won = own.won()
-    names = [f"q{100 * q:g}" for q in QUANTILES]
-    rows = []
-    for k, week in enumerate(calendar.between("week", period.start, period.last_day), start=1):
-        last = min(week.last_day, period.last_day)
-        row = {"week": k, "end": pd.Timestamp(last)}
-        if week.start <= day:
-            row["booked"] = float(
-                stats.exact_sum(won.loc[won["close_date"] <= pd.Timestamp(min(last, day)), "priced"])
-            )
-        at = np.flatnonzero(ends == day_number(last))
-        if len(at):
-            row |= dict(zip(names, np.quantile(paths[:, at[0]], QUANTILES), strict=True))
-        rows.append(row)
-    return pd.DataFrame(rows).reindex(columns=["week", "end", "booked", *names])
-
-
-def _headline(own: facts.Facts, quantiles: pd.Series, quota: float, p_quota: float) -> str:
-    said = (
-        f"{own.period}: most likely {number(quantiles[0.5], 'money')} {own.book.currency}, 80 % range "
-        f"{interval(quantiles[0.1], quantiles[0.9], 'money')}"
-    )
-    if quota > 0:
-        said += f", against quota {number(quota, 'money')}; chance to reach it {number(p_quota, 'percent')}"
-    return f"{said}."
-
-
-def _method(found: Foresight) -> str:
-    learnt, joint = found.learnt.hazard, found.blend
-    how = "rates of winning and losing by what is known of each deal" if learnt.is_rich else (
-        f"rates by stage and age alone, as only {learnt.wins} deals were won so far"
-    )  # fmt: skip
-    weights = f"{number(joint.weight, 'percent')} open and new deals, {number(1 - joint.weight, 'percent')} recent bookings"
-    basis = (
-        f"weights from {joint.n} past weeks"
-        if joint.n
-        else "weights are defaults, as there are no past weeks to learn from"
-    )
-    return f"{how}; joined: {weights} ({basis})"
-
-
-WORDS = {
-    "stage": "stages", "amount": "amounts", "expected_close_date": "expected close dates",
-    "forecast_category": "forecast categories",
-}  # fmt: skip
-
-
-def _notes(own: facts.Facts, found: Foresight) -> tuple[str, ...]:
-    """Say what the source cannot tell, and what is left out."""
-    seen, learnt, notes = found.panel, found.learnt, []
-    if seen.untold:
-        told = ", ".join(WORDS[name] for name in seen.untold)
-        notes.append(f"the source keeps no history of {told}: nothing is learnt from them")
-    if seen.late:
-        notes.append(f"filled in as deals close, so left out: {', '.join(seen.late)}")
-    rest = len(own.open()) - len(seen.open())
-    if rest > 0:
-        notes.append(f"{rest:,} open deals without a day of creation count as not yet created")
-    unpriced = own.unpriced(own.won())
-    return (*notes, *([unpriced] if unpriced else []))

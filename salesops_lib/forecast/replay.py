@@ -16,12 +16,13 @@ import numpy as np
 from salesops_lib import facts, stats
 from salesops_lib.book import Book
 from salesops_lib.config import Settings
-from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError, unknown
+from salesops_lib.errors import InsufficientData, ParameterError, unknown
 from salesops_lib.export import write_text
-from salesops_lib.forecast import baselines, origins
+from salesops_lib.forecast import baselines, commit, origins, spread
 from salesops_lib.forecast.deals import Panel, day_number, panel
 from salesops_lib.forecast.foresight import foresee
-from salesops_lib.forecast.projection import QUANTILES, window
+from salesops_lib.forecast.projection import window
+from salesops_lib.forecast.summary import NAMES, QUANTILES
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.present import counted, number
 from salesops_lib.progress import track
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 
 STEPS = {"week": 7, "fortnight": 14, "month": 28}
 BANDS = (50, 80, 95)
-DASK = "dask://"
 AT_ONCE = 8  # as-of days a worker does before it reports
-NAMES = [f"q{100 * q:g}" for q in QUANTILES]
 WAYS = ("forecast", "bottom_up", "top_down", *baselines.NAMES)
 
 
@@ -55,8 +54,9 @@ class Replay:
     total
         The columns of `scores` over all leads, and `periods`, the windows that do not overlap.
     forecasts
-        One row an as-of day: `period`, `day`, `lead_weeks`, `booked`, `actual`, `forecast` (the median), `expected`,
-        quantiles `q2.5` … `q97.5`, `bottom_up`, `top_down`, the baselines, `weight`, `spread`, `stretch`.
+        One row an as-of day: `period`, `day`, `lead_weeks`, `booked`, `actual`, `forecast` (the median),
+        `expected`, quantiles `q2.5` … `q97.5`, `bottom_up`, `top_down`, the baselines, `weight`, `spread`,
+        `stretch`.
     refused
         As-of days without a forecast: `period`, `day`, `reason`.
     """
@@ -123,9 +123,9 @@ def replay_weeks(
     """
     if every not in STEPS:
         raise ParameterError(unknown("step", every, STEPS))
-    if periods < 1 or workers < 1:
-        raise ParameterError(f"periods is {periods} and workers is {workers}; both are at least 1.")
-    _check(executor)
+    if periods < 1:
+        raise ParameterError(f"periods is {periods}; at least 1 is needed.")
+    spread.check(executor, workers)
     book = ws.book(as_of)
     tasks = _tasks(ws, book, periods, STEPS[every], period, draws, seed)
     store = _Store(cache_folder(ws), tasks if resume else [])
@@ -159,8 +159,14 @@ class _Store:
 
 
 def _tasks(ws: Workspace, book: Book, periods: int, step: int, period: str, draws: int, seed: int) -> list[Task]:
-    given = {"root": str(ws.root), "settings": ws.settings.model_dump_json(), "snapshot": book.snapshot_id,
-             "until": book.as_of.isoformat(), "draws": draws, "seed": seed}  # fmt: skip
+    given = {
+        "root": str(ws.root),
+        "settings": ws.settings.model_dump_json(by_alias=True),
+        "snapshot": book.snapshot_id,
+        "until": book.as_of.isoformat(),
+        "draws": draws,
+        "seed": seed,
+    }
     calendar, kind = book.calendar, period if period in KINDS else "quarter"
     if period not in KINDS:
         window(book, period)  # refuses what is none
@@ -208,8 +214,8 @@ def _one(task: Task) -> dict:
     seen = whole.until(day_number(day))
     after, last = max(day_number(period.start) - 1, seen.day), day_number(period.last_day)
     own = facts.Facts(book, period, facts.deals(book))
-    row = {"period": period.label, "start": str(period.start), "end": str(period.end), "day": str(day),
-           "lead_weeks": -(-(last - seen.day) // 7), "actual": float(stats.exact_sum(own.won()["priced"]))}  # fmt: skip
+    row = {"period": period.label, "start": str(period.start), "end": str(period.end), "day": str(day)}
+    row |= {"lead_weeks": -(-(last - seen.day) // 7), "actual": float(stats.exact_sum(own.won()["priced"]))}
     try:
         found = foresee(seen, calendar, after, last, draws=task.draws, seed=task.seed)
     except InsufficientData as error:
@@ -225,48 +231,18 @@ def _one(task: Task) -> dict:
         "bottom_up": booked + found.now["bottom_up"],
         "top_down": booked + found.now["top_down"],
         "weight": found.blend.weight, "spread": found.blend.spread, "stretch": found.blend.stretch,
-        **baselines.baselines(seen, calendar, period, day, probability=probability.dropna().to_dict()),
+        **baselines.baselines(
+            seen, calendar, period, day, probability=probability.dropna().to_dict(),
+            submissions=commit.submissions(book),
+        ),
     }  # fmt: skip
 
 
-def _check(executor: str) -> None:
-    host, _, port = executor.removeprefix(DASK).rpartition(":")
-    if executor != "local" and not (executor.startswith(DASK) and host and port.isdigit()):
-        raise ParameterError(f"executor {executor!r}: write local or dask://HOST:PORT.")
-
-
 def _run(tasks: list[Task], workers: int, executor: str) -> Iterator[tuple[Task, dict]]:
-    chunks = [tasks[k : k + AT_ONCE] for k in range(0, len(tasks), AT_ONCE)]
-    if executor.startswith(DASK):
-        yield from _on_dask(chunks, executor)
-    elif workers == 1 or len(chunks) == 1:
-        for task in tasks:
-            yield task, _one(task)
-    else:
-        from concurrent.futures import ProcessPoolExecutor, as_completed
-        from multiprocessing import get_context
-
-        with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn")) as pool:
-            asked = {pool.submit(run_tasks, chunk): chunk for chunk in chunks}
-            for done in as_completed(asked):
-                yield from zip(asked[done], done.result(), strict=True)
-
-
-def _on_dask(chunks: list[list[Task]], executor: str) -> Iterator[tuple[Task, dict]]:
-    """Send the same chunks to a cluster."""
-    try:
-        from distributed import Client, as_completed
-    except ImportError as error:
-        mend = "pip install 'salesops-workbench[dask]'"
-        raise SalesOpsError(f"executor dask:// needs the extra `dask`: {mend}.") from error
-    try:
-        client = Client(executor.replace(DASK, "tcp://"), timeout=20, set_as_default=False)
-    except OSError as error:
-        raise SalesOpsError(f"{executor}: no scheduler answers there.") from error
-    with client:
-        asked = {client.submit(run_tasks, chunk, pure=False, retries=1): chunk for chunk in chunks}
-        for done in as_completed(asked):
-            yield from zip(asked[done], done.result(), strict=True)
+    size = AT_ONCE if workers > 1 or executor.startswith(spread.DASK) else 1  # one by one, each is kept at once
+    parts = [tasks[k : k + size] for k in range(0, len(tasks), size)]
+    for k, rows in spread.run(run_tasks, parts, workers=workers, executor=executor):
+        yield from zip(parts[k], rows, strict=True)
 
 
 def score(rows: list[dict]) -> Replay:
@@ -328,7 +304,7 @@ def _league(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _headline(total: pd.Series) -> str:
     return (
-        f"80 % ranges held {number(total['coverage_80'], 'percent')} of {counted(int(total['n']), 'past week')} in "
-        f"{counted(int(total['periods']), 'period')}; forecasts were {number(total['wape'], 'share')} off, bias "
-        f"{number(total['bias'], 'points', signed=True)}."
+        f"80 % ranges held {number(total['coverage_80'], 'percent')} of {counted(int(total['n']), 'past week')} "
+        f"in {counted(int(total['periods']), 'period')}; forecasts were {number(total['wape'], 'share')} off, "
+        f"bias {number(total['bias'], 'points', signed=True)}."
     )

@@ -100,7 +100,7 @@ def _weights(group: np.ndarray, n: np.ndarray, expected: np.ndarray, groups: int
 
 
 def _calendar(calendar: FiscalCalendar, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Week counted back from the end of its quarter, running quarter, and weekday of each day; holidays are Sundays."""
+    """Week back from the end of its quarter, running quarter, and weekday of each day; holidays are Sundays."""
     begin, count = EPOCH + timedelta(days=first), last - first + 1
     numbers = np.arange(first, last + 1)
     week, quarter, weekday = np.zeros(count, int), np.zeros(count, int), (numbers + 3) % 7

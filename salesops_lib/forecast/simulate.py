@@ -2,79 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from salesops_lib.forecast.arrivals import Arrivals
 from salesops_lib.forecast.blend import Blend
-from salesops_lib.forecast.origins import Model
+from salesops_lib.forecast.origins import Opened
+from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
 
 DEALS_AT_ONCE = 400
 
 
 @dataclass(frozen=True)
-class Draws:
-    """What the draws brought.
+class Wins:
+    """One entry a deal won in a draw.
 
     Attributes
     ----------
-    open, new
-        Cumulative amounts by draw and week end, from deals that are open and from those not yet created.
-    deal, draw, amount
-        One entry a deal won in a draw: position of the deal, draw, amount.
+    deal
+        Position of the open deal; of deals not yet created, of the past win that comes again.
+    draw, week, amount
+        In which draw and week of the window, and what it brings.
     """
 
-    open: np.ndarray
-    new: np.ndarray
     deal: np.ndarray
     draw: np.ndarray
+    week: np.ndarray
     amount: np.ndarray
+
+    def by_week(self, draws: int, weeks: int) -> np.ndarray:
+        """Cumulative amounts by draw and week."""
+        at = self.draw * weeks + self.week
+        return np.cumsum(np.bincount(at, self.amount, draws * weeks).reshape(draws, weeks), axis=1)
+
+    def by_part(self, part: np.ndarray, parts: int, draws: int) -> np.ndarray:
+        """Sums by part and draw; `part` is that of each position of `deal`, -1 for none."""
+        mine = part[self.deal]
+        has = mine >= 0
+        return np.bincount(mine[has] * draws + self.draw[has], self.amount[has], parts * draws).reshape(
+            parts, draws
+        )
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What the draws brought, from deals that are open and from those not yet created."""
+
+    open: Wins
+    new: Wins
+    draws: int
+    weeks: int
 
     def scaled(self, factor: float) -> Draws:
         """Multiply all amounts."""
-        return Draws(self.open * factor, self.new * factor, self.deal, self.draw, self.amount * factor)
+        old, new = (replace(wins, amount=wins.amount * factor) for wins in (self.open, self.new))
+        return replace(self, open=old, new=new)
+
+    def paths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cumulative amounts by draw and week end, open deals and new ones."""
+        return self.open.by_week(self.draws, self.weeks), self.new.by_week(self.draws, self.weeks)
 
 
-def simulate(learnt: Model, coming: Arrivals, blend: Blend, rows, weeks: np.ndarray, *, day: int, after: int,
-             draws: int, seed: int) -> Draws:  # fmt: skip
+def simulate(
+    opened: Opened, coming: Arrivals, blend: Blend, weeks: np.ndarray, *,
+    after: int, draws: int, seed: int, what: Scenario = AS_IT_IS,
+) -> Draws:  # fmt: skip
     """Draw which deals are won by each week end of a window, and what they bring.
 
     Parameters
     ----------
-    learnt, coming, blend
-        What was learnt of open deals, of those to come, and of what they share.
-    rows
-        The open deals.
+    opened, coming, blend
+        The open deals; what was learnt of those to come, and of what they share.
     weeks
         Ascending day numbers; the last one ends the window.
-    day, after
-        The as-of day; wins count after `after`.
+    after
+        Wins count after this day.
     draws, seed
         How many, and the seed: the same gives the same.
+    what
+        Factors on chances, time and amounts; those on new deals are in `coming` already.
     """
-    rng = np.random.default_rng(seed)
-    shared = np.exp(blend.spread * rng.standard_normal(draws) - blend.spread**2 / 2)
-    deal, draw, week = _won(rng, learnt, rows, weeks, shared, day, after)
-    amount = np.nan_to_num(learnt.sizes.draw(rng, rows, deal))
-    new_draw, new_week, new_amount = _created(rng, coming, weeks, shared, day, after)
-    return Draws(
-        _cumulate(draw, week, amount, draws, len(weeks)),
-        _cumulate(new_draw, new_week, new_amount, draws, len(weeks)),
-        deal, draw, amount,
-    )  # fmt: skip
+    # streams of their own: a scenario of new deals leaves the open ones as they were drawn
+    common, won, size, new = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4))
+    shared = np.exp(blend.spread * common.standard_normal(draws) - blend.spread**2 / 2)
+    deal, draw, week = _won(won, opened.won_by(after, weeks, what), shared)
+    amount = np.nan_to_num(opened.learnt.sizes.draw(size, opened.rows, deal))
+    created = _created(new, coming, weeks, shared, opened.day, after)
+    drawn = Draws(Wins(deal, draw, week, amount), created, draws, len(weeks))
+    return drawn if what.deal_size == 1 else drawn.scaled(what.deal_size)
 
 
-def _won(rng, learnt: Model, rows, weeks, shared, day: int, after: int) -> tuple:
-    """Which deals are won in which draw and week: each by the first week its intensity exceeds an exponential draw."""
-    days = np.concatenate([[after], weeks]) if after > day else weeks
-    by = learnt.hazard.won_by(learnt.hazard.rates(rows), day, days)
-    if after > day:  # what is won before the window is no win in it
-        by = by[:, 1:] - by[:, :1]
+def _won(rng: np.random.Generator, by: np.ndarray, shared: np.ndarray) -> tuple:
+    """Which deals are won in which draw and week: the first in which the intensity exceeds an exponential draw."""
     intensity = -np.log1p(-np.minimum(by, 1 - 1e-9))
     parts = []
-    for first in range(0, len(rows), DEALS_AT_ONCE):
+    for first in range(0, len(by), DEALS_AT_ONCE):
         block = intensity[first : first + DEALS_AT_ONCE]
         needed = rng.standard_exponential((len(shared), len(block)), dtype=np.float32) / shared[:, None]
         draw, deal = np.nonzero(needed < block[:, -1])
@@ -85,20 +109,15 @@ def _won(rng, learnt: Model, rows, weeks, shared, day: int, after: int) -> tuple
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
-def _created(rng, coming: Arrivals, weeks, shared, day: int, after: int) -> tuple:
+def _created(
+    rng: np.random.Generator, coming: Arrivals, weeks: np.ndarray, shared: np.ndarray, day: int, after: int
+) -> Wins:
     """Which past wins come again, in which draw and week."""
     edges = np.concatenate([[after], weeks])
-    often = np.column_stack(
-        [coming.expected(day, int(a), int(b)) for a, b in pairwise(edges)]
-    )
+    often = np.column_stack([coming.expected(day, int(a), int(b)) for a, b in pairwise(edges)])
     whole = often.sum()
     counts = rng.poisson(whole * shared)
     draw = np.repeat(np.arange(len(shared)), counts)
     cell = np.searchsorted(np.cumsum(often.ravel()), rng.random(len(draw)) * whole, side="right")
-    win, week = np.divmod(np.minimum(cell, often.size - 1), len(weeks))
-    return draw, week, coming.worth[win] if len(draw) else np.empty(0)
-
-
-def _cumulate(draw, week, amount, draws: int, weeks: int) -> np.ndarray:
-    sums = np.bincount(draw * weeks + week, amount, draws * weeks).reshape(draws, weeks)
-    return np.cumsum(sums, axis=1)
+    win, week = np.divmod(np.minimum(cell, max(often.size - 1, 0)), len(weeks))
+    return Wins(win, draw, week, coming.worth[win] if len(draw) else np.empty(0))

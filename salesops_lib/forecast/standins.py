@@ -11,6 +11,7 @@ from salesops_lib.forecast.members import is_seasonal
 
 RECENT = 3  # seasons whose values are the range of a sparse series
 SMOOTHING = 0.1
+TAILS = 8  # degrees of freedom of Student's t that past errors of combinations are nearest to
 
 
 def naive(y: np.ndarray, why: str, horizon: int, levels: Sequence[float]) -> tuple[np.ndarray, str]:
@@ -63,6 +64,16 @@ def z_values(levels: Sequence[float]) -> np.ndarray:
     from scipy.stats import norm
 
     return norm.ppf(0.5 + np.asarray(levels, float) / 200)
+
+
+def tails(levels: Sequence[float]) -> np.ndarray:
+    """Return by what half ranges of normal errors are multiplied for longer tails; 1 at 95 %."""
+    from scipy.stats import t
+
+    def drawn(percent: np.ndarray) -> np.ndarray:
+        return t.ppf(0.5 + percent / 200, TAILS) / z_values(percent)
+
+    return drawn(np.asarray(levels, float)) / drawn(np.array([95.0]))
 
 
 def _tails(values: np.ndarray, level: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import deals, quota, resolve_period
 from salesops_lib.kpis.reps import RAMPING_DAYS
+from salesops_lib.leadership import ahead
 from salesops_lib.leadership.blocks import decisions, watchlist, why
 from salesops_lib.leadership.outlook import Outlook, describe
 from salesops_lib.leadership.scope import Scope, scope
@@ -35,16 +36,21 @@ class Leadership:
         Whom the page is for, the fiscal period, the currency of every amount, the day of the last report.
     tiles
         `label`, `kpi_id`, `value`, `range`, `change`, `tone` (text), and the raw `estimate`.
-    outlook, standing
-        Bookings so far beside past periods, and the sentence.
+    ahead
+        The forecasts of the period; empty where there is too little to learn from, where the period is over, and
+        on the page of a team or rep.
+    outlook, standing, caption
+        Bookings so far beside past periods, and the sentence; what the forecast was worth in the past, or why
+        there is none.
     why, because
         Change on the same part of last year: `factor`, `before`, `after`, `effect`, `mix`, `rate`; the sentence.
-    watchlist, concentration
-        Deals of the period with the most on them; and the sentence.
+    watchlist, concentration, later
+        Deals of the period with the most on them; and the sentence; what the next period will come to.
     people
         Teams, or a team's reps: `name`, `quota`, `booked`, `gap`, `pace`, `coverage`, `needed`, `needed_low`,
         `needed_high`, `stale`, `win_rate` (four quarters), `win_low`, `win_high`, `closed`; sorted by gap to
-        quota, else by name. Reps also `is_new`.
+        quota, else by name. Teams with a forecast have it in place of the pace: `forecast`, `forecast_low`,
+        `forecast_high` (80 %), `p_quota`. Reps also `is_new`.
     decisions
         `decision`, `outcome`, `owner`, `by`; at most three.
     quarters
@@ -60,18 +66,26 @@ class Leadership:
     currency: str
     since: date
     tiles: pd.DataFrame
+    ahead: ahead.Ahead | None
     outlook: Outlook
     standing: str
+    caption: str
     why: pd.DataFrame | InsufficientData
     because: str
     watchlist: pd.DataFrame
     concentration: str
+    later: str
     people: pd.DataFrame
     decisions: pd.DataFrame
     quarters: pd.DataFrame
     reps: pd.DataFrame
     regions: pd.DataFrame
     products: pd.DataFrame
+
+    @property
+    def watched(self) -> str:
+        """Say which deals the watchlist holds."""
+        return f"Open deals by what hangs on them in {self.period}." if self.ahead else f"Due in {self.period}."
 
 
 def summarize(
@@ -114,12 +128,14 @@ def summarize(
     last = facts.day_before(book, since)
     desk = Desk(book, part, now, last)
     own = part.facts(book, now)
-    figures, (stands, _) = tiles(desk), desk.outlook
+    figures, (stands, _), foreseen = tiles(desk), desk.outlook, desk.ahead
     reason, because = _why(desk, own)
-    watched, concentration = watchlist(
-        own, part.facts(book.at(last), now), None if review is None else review.deals
-    )
-    people = segments(book, "rep" if part.by else "team", now, part)
+    flagged = None if review is None else review.deals
+    if foreseen:
+        watched, concentration = ahead.watchlist(foreseen, book, flagged)
+    else:
+        watched, concentration = watchlist(own, part.facts(book.at(last), now), flagged)
+    people = segments(book, "rep" if part.by else "team", now, part, foreseen)
     rest = people.iloc[:0]
     return Leadership(
         headline=_headline(desk, figures, review),
@@ -128,12 +144,15 @@ def summarize(
         currency=book.currency,
         since=last,
         tiles=figures,
+        ahead=foreseen,
         outlook=stands,
         standing=describe(stands, now, book.currency),
+        caption=_caption(desk),
         why=reason,
         because=because,
         watchlist=watched,
         concentration=concentration,
+        later=ahead.next_period(foreseen) if foreseen else "",
         people=people,
         decisions=decisions(own, people, review, asked),
         quarters=_quarters(book),
@@ -158,8 +177,25 @@ def _why(desk: Desk, own: facts.Facts) -> tuple[pd.DataFrame | InsufficientData,
     return refusal, ""
 
 
+def _caption(desk: Desk) -> str:
+    """Say what the forecast was worth, or what stands in its place and why."""
+    if desk.ahead:
+        return ahead.caption(desk.ahead)
+    label = desk.outlook[0].label
+    return f"{label} {desk.forecasts}" if isinstance(desk.forecasts, InsufficientData) else label
+
+
 def _headline(desk: Desk, figures: pd.DataFrame, review: Any) -> str:
-    """Say where the period stands, and what moved most since the last report."""
+    """Say what the period will come to or where it stands, and what moved most since the last report."""
+    first = ahead.headline(desk.ahead) if desk.ahead else _standing(desk, figures)
+    known = desk.book.calendar.day_of(desk.book.known_until)
+    if known < desk.book.day:
+        first = f"Data end on {known:%d %b %Y}, before the as-of day. {first}"
+    second = _cause(review) or _win_rate(desk)
+    return f"{first}. {second}".strip()
+
+
+def _standing(desk: Desk, figures: pd.DataFrame) -> str:
     book, now = desk.book, desk.period
     own = desk.scope.facts(book, now)
     reading = desk.read("K26", "new business")
@@ -181,11 +217,7 @@ def _headline(desk: Desk, figures: pd.DataFrame, review: Any) -> str:
             f": {number(booked.value / target, 'percent')} of quota {number(target, 'money')}, on pace for "
             f"{shown(pace, 'share')} {interval(pace.low, pace.high, fitting('share', pace.low, pace.high))}"
         ).rstrip()
-    known = book.calendar.day_of(book.known_until)
-    if known < book.day:
-        first = f"Data end on {known:%d %b %Y}, before the as-of day. {first}"
-    second = _cause(review) or _win_rate(desk)
-    return f"{first}. {second}".strip()
+    return first
 
 
 def _cause(review: Any) -> str:
@@ -230,7 +262,7 @@ def _quarters(book: Book) -> pd.DataFrame:
     )
 
 
-def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
+def segments(book: Book, by: str, now: Period, part: Scope, foreseen: ahead.Ahead | None = None) -> pd.DataFrame:
     """Put the KPIs of each team, region, product or rep side by side; of a team or rep, only its own people."""
     import pandas as pd
 
@@ -274,10 +306,14 @@ def segments(book: Book, by: str, now: Period, part: Scope) -> pd.DataFrame:
         out = out.drop(columns="booked_4q")  # a page has room for so much
     if by == "rep":
         out = _own_people(book, out, part)
+    elif by == "team" and foreseen:
+        at = out.columns.get_loc("pace")
+        told = foreseen.people.reindex(out.index)
+        out = pd.concat([out.iloc[:, :at], told, out.iloc[:, at + 1 :].drop(columns="pipeline_due")], axis=1)
     empty = [
         c
-        for c in ("quota", "gap", "pace", "coverage", "needed", "needed_low", "needed_high", "stale")
-        if out[c].isna().all()
+        for c in ("quota", "gap", "pace", "p_quota", "coverage", "needed", "needed_low", "needed_high", "stale")
+        if c in out and out[c].isna().all()
     ]
     out = out.drop(columns=empty)  # quotas belong to people and teams; not every source tells the rest
     keys = [key for key in ("gap", "name") if key in out]
@@ -302,11 +338,13 @@ def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
 
 RANGES = {
     "bookings": ("low", "high"), "win_rate": ("win_low", "win_high"), "needed": ("needed_low", "needed_high"),
+    "forecast": ("forecast_low", "forecast_high"),
 }  # fmt: skip
 UNITS = {
     **dict.fromkeys(("quota", "booked", "gap", "pipeline_due", "booked_4q", "bookings", "amount"), "amount"),
-    **dict.fromkeys(("effect", "mix", "rate"), "money"),
+    **dict.fromkeys(("effect", "mix", "rate", "forecast"), "money"),
     **dict.fromkeys(("pace", "stale", "chance", "chance_before", "of_missing"), "percent"),
+    **dict.fromkeys(("p_win", "p_win_before", "if_won", "if_not", "p_quota"), "percent"),
     **dict.fromkeys(("coverage", "needed"), "times"),
     **dict.fromkeys(("deals_won", "closed"), "count"),
     **dict.fromkeys(("decision", "outcome"), "long"),
@@ -334,6 +372,12 @@ LABELS = {
     "outcome": "what it is about",
     "mix": "of it mix",
     "rate": "of it own",
+    "forecast": "most likely [80 %]",
+    "p_quota": "P(quota)",
+    "p_win": "P(win)",
+    "p_win_before": "last report",
+    "if_won": "P(quota) if won",
+    "if_not": "if not",
     "chance": "P (CRM)",
     "chance_before": "last report",
     "of_missing": "amount × P of gap",

@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
+from salesops_lib.forecast.charts_pipeline import plot_fan
+from salesops_lib.leadership.ahead import Ahead
 from salesops_lib.leadership.analysis import Leadership
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
 
@@ -16,8 +18,30 @@ if TYPE_CHECKING:
 
 
 def plot_outlook(result: Leadership, *, ax: Axes | None = None) -> Axes:
-    """Draw bookings so far by week, past periods as a band, the quota, and where past periods would end it."""
+    """Draw bookings so far by week, past periods, the quota, and the forecast or where past periods would end."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    return _fan(result, result.ahead, ax) if result.ahead else _past(result, ax)
+
+
+def _fan(result: Leadership, ahead: Ahead, ax: Axes) -> Axes:
+    """Draw the forecast over past periods at the same week, and what was submitted as commit."""
+    weeks, found = result.outlook.weeks, result.outlook
+    if found.n and weeks["mid"].notna().any():
+        for bound in ("low", "high"):
+            ax.plot(weeks["week"], weeks[bound], color=MUTED, linewidth=1.0, linestyle=":",
+                    label=f"last {found.n} {result.period.kind}s" if bound == "low" else None)  # fmt: skip
+    plot_fan(ahead.now, ax=ax)
+    if ahead.commit == ahead.commit:
+        ax.axhline(ahead.commit, color=INK, linewidth=1.2, linestyle="-.", label="submitted commit")
+        ax.legend(frameon=False, loc="upper left", ncols=3, fontsize=8.5)
+    low, high = ax.get_ylim()
+    tops = [high, 1.3 * ahead.commit, 1.25 * weeks["high"].max()]
+    ax.set_ylim(low, np.nanmax(tops))
+    ax.set_xlabel(f"week of the {result.period.kind}")
+    return ax
+
+
+def _past(result: Leadership, ax: Axes) -> Axes:
     found = result.outlook
     weeks = found.weeks
     if found.n and weeks["mid"].notna().any():
@@ -54,4 +78,7 @@ def plot_outlook(result: Leadership, *, ax: Axes | None = None) -> Axes:
 
 def describe_outlook(result: Leadership) -> str:
     """Say in one sentence what `plot_outlook` shows."""
+    if result.ahead:
+        said = "Line of cumulative bookings by week and their 50, 80 and 95 % ranges to come, beside past periods"
+        return f"{said} and quota. {result.ahead.now.headline} {result.caption}"
     return f"Line of cumulative bookings by week beside past periods and quota. {result.standing}"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import kpis, stats
 from salesops_lib.book import Book
+from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import is_recorded, resolve_period, whole_quota
+from salesops_lib.leadership import ahead
 from salesops_lib.leadership.outlook import Outlook, outlook
 from salesops_lib.leadership.scope import Scope
 from salesops_lib.periods import Period
@@ -63,6 +65,16 @@ class Desk:
         then = outlook(self.scope.facts(last, self.period)) if self.period.start <= self.since else None
         return outlook(self.scope.facts(self.book, self.period)), then
 
+    @property
+    def forecasts(self) -> ahead.Ahead | InsufficientData | None:
+        """What the period will come to; only the company's is foreseen."""
+        return None if self.scope.by else ahead.forecasts(self.book, self.period, self.since)
+
+    @property
+    def ahead(self) -> ahead.Ahead | None:
+        """The forecasts, where there are any."""
+        return self.forecasts if isinstance(self.forecasts, ahead.Ahead) else None
+
 
 @lru_cache(maxsize=64)
 def _read(desk: Desk, kpi_id: str, variant: str, rolling: bool) -> Reading:
@@ -106,7 +118,8 @@ def tiles(desk: Desk) -> pd.DataFrame:
             row["range"] += f", {gone} of days gone"
         if name == "coverage" and now.status == OK:
             row |= _needed(desk, now)
-    rows.insert(1, _range(desk))
+    foreseen = ahead.tiles(desk.ahead) if desk.ahead else [_range(desk)]
+    rows[1 : len(foreseen)] = foreseen  # the chance to reach the quota takes the place of the pace
     rows.append(_at_quota(desk))
     return pd.DataFrame(rows)
 

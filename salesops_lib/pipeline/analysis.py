@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import facts, kpis, stats
 from salesops_lib.book import Book
-from salesops_lib.errors import InsufficientData
+from salesops_lib.errors import InsufficientData, attempt
 from salesops_lib.facts import Facts, whole_quota
 from salesops_lib.kpis.pipeline import LEAST, missing
 from salesops_lib.kpis.pipeline import needed as needed_by
@@ -108,7 +108,7 @@ def review(book: Book, *, period: str = "quarter", since: str = "", by: str = "t
         part = {"by": by, "segment": facts.find(book, by, segment)}
         rows = rows[rows[by].eq(part["segment"])]
     own = Facts(book, window, rows, **part)
-    moved = _or_refusal(lambda: waterfall(book.at(day), book, period=window, **part))
+    moved = attempt(lambda: waterfall(book.at(day), book, period=window, **part))
     attention, untold = watch(own)
     coverage = _coverage(own)
     return Review(
@@ -118,19 +118,12 @@ def review(book: Book, *, period: str = "quarter", since: str = "", by: str = "t
         waterfall=moved,
         coverage=coverage,
         created=_created(own),
-        ahead=_or_refusal(lambda: _ahead(own)),
+        ahead=attempt(lambda: _ahead(own)),
         deals=attention[attention["reasons"].ne("")].reset_index(drop=True),
         reasons=reasons(attention, untold),
         clumps=clumps(attention),
         owners=owners(attention),
     )
-
-
-def _or_refusal(part):
-    try:
-        return part()
-    except InsufficientData as error:
-        return error
 
 
 def _coverage(own: Facts) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from salesops_lib.errors import InsufficientData, ParameterError
+from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError
 from salesops_lib.present.blocks import Shown, note
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def theme() -> None:
 
 def figure(plot: Callable[[Any], Axes], describe: Callable[[Any], str], result: Any) -> Shown:
     """Draw a result and show it with its description; where there is too little data, say so instead."""
+    if isinstance(result, SalesOpsError):
+        return note(str(result))
     try:
         return show(plot(result), describe(result))
     except InsufficientData as error:

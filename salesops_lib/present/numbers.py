@@ -26,8 +26,9 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
     unit
         ``money`` (three digits, k and M), ``amount`` (to the unit), ``share`` (one decimal), ``percent`` (none),
         ``points`` (difference of shares), ``days``, ``hours``, ``minutes``, ``months``, ``per_day``, ``per_week``,
-        ``times``, ``money_per_day``, ``count``, ``date``, ``flag``, ``text``, or ``shown`` for
-        numbers already written out; ``long`` for sentences in a table, ``severity`` for red, amber and note.
+        ``times``, ``score`` (two or three decimals), ``money_per_day``, ``count``, ``date``, ``flag``, ``text``,
+        or ``shown`` for numbers already written out; ``long`` for sentences in a table, ``severity`` for red,
+        amber and note.
     signed
         Put a plus before positive numbers.
     """
@@ -90,6 +91,8 @@ def _magnitude(value: float, unit: str) -> str:
         return f"{value * 100:.1f} pts"
     if unit == "days":
         return f"{value:.0f} d"
+    if unit == "score":
+        return f"{value:.3f}" if value < 1 else f"{value:.2f}"
     if unit in SUFFIXES:
         return f"{value:.{0 if value >= 100 else 1}f}{SUFFIXES[unit]}"
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"

@@ -194,7 +194,7 @@ def _message(notice: Notice, recipient: str) -> EmailMessage:
     message["Date"] = localtime()  # of the sending; no number depends on it
     message["Message-ID"] = make_msgid(domain=sender.partition("@")[2])
     message["Auto-Submitted"] = "auto-generated"  # so that no absence note answers
-    message.set_content(notice.body + "\n")
+    message.set_content(f"{notice.body}{notice.left_out}\n")
     as_page = {"maintype": "text", "subtype": "html", "params": {"charset": "utf-8"}}
     for name, path in notice.files.items():
         message.add_attachment(path.read_bytes(), filename=name, **as_page)

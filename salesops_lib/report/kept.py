@@ -28,23 +28,23 @@ class _Kept:
 
     def _forget(self) -> None:
         self._stack, self._modules, self._owner = ExitStack(), set(), 0
-        self.address, self._environment, self._code = "", {}, ""
+        self.address, self.pid, self._environment, self._code = "", 0, {}, ""
 
     def fit(self, modules: Iterable[str]) -> None:
         """Have a parent that has imported some modules as they are now: the one kept, or a new one."""
         wanted = {name for name in modules if name.partition(".")[0] not in sys.stdlib_module_names}
         if self._owner == os.getpid() and self._environment == _environment():
             with suppress(OSError, EOFError, RenderError):  # it is gone
-                code, loaded = self._state()
+                code, loaded, _ = self._state()
                 if code == self._code and wanted <= self._modules | loaded:
                     return
         wanted |= self._modules
         self.end()
         self.address = self._stack.enter_context(warm.parent(sorted(wanted)))
         self._modules, self._owner, self._environment = wanted, os.getpid(), _environment()
-        self._code, _ = self._state()
+        self._code, _, self.pid = self._state()
 
-    def _state(self) -> tuple[str, set[str]]:
+    def _state(self) -> tuple[str, set[str], int]:
         return warm.Forked(self.address, f"{__name__}:state").result(30)
 
     def end(self) -> None:
@@ -82,7 +82,7 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
         except BaseException:
             _ours.end()
             raise
-        warm.end_marked(str(Path(_ours.address).parent), but_parent=True)
+        warm.end_marked(str(Path(_ours.address).parent), _ours.pid)
     finally:
         _ours.in_use.release()
 
@@ -91,12 +91,18 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(READ_ONCE)}
 
 
-def state() -> tuple[str, set[str]]:
-    """Hash the files of what this process has imported, save what is installed and stays as it is; name it all."""
+def state() -> tuple[str, set[str], int]:
+    """Say of the parent that forked this process what it has imported, and who it is.
+
+    Returns
+    -------
+    tuple
+        Hash of the files imported, save what is installed and stays as it is; names of all modules; process id.
+    """
     installed = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib"))
     files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
     found = hashlib.sha256()
     for path in sorted(path for path in files if path.endswith(".py") and not path.startswith(installed)):
         with suppress(OSError):  # removed since
             found.update(path.encode() + b"\0" + Path(path).read_bytes())
-    return found.hexdigest(), set(sys.modules)
+    return found.hexdigest(), set(sys.modules), os.getppid()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from salesops_lib.report.deliver import Delivery
 
 SUBJECT, LINE, CELL_LINES = 200, 1000, 30  # characters, characters, lines
+ATTACHED = 15 * 2**20  # bytes; a third more once encoded, and servers take 25 MB or so
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^@\s]+(?=@)")
 NAMED = "|".join(set(SECRET_KEYS) - {"url", "uri", "dsn"})
 ASSIGNED = re.compile(rf"(\w*(?:{NAMED})\w*[\"']?\s*[=:](?!=)\s*)(\"[^\"]*\"|'[^']*'|[^\s,;)]+)", re.IGNORECASE)
@@ -104,21 +106,36 @@ class Notice:
     @property
     def body(self) -> str:
         """Each page's headline, what it was before and where it lies; or where and why it failed."""
-        return "\n".join(
-            [*self._top(), *(line for page in self.pages for line in self._about(page)), *self._gone()]
-        )
+        told = (line for page in self.pages for line in self._about(page))
+        return "\n".join([*self._top(), *told, *self._gone()])
 
     @property
     def files(self) -> dict[str, Path]:
-        """The pages that were made: path by a file name without any folder in it.
+        """The pages that were made, as many as a mail can carry: path by a file name without any folder in it.
 
         Raises
         ------
         DeliveryError
             Where one does not lie in the folder.
         """
-        made = (page for page in self.pages if page["status"] == "ok")
-        return {_file_name(page, self.record): _published(page, self.folder) for page in made}
+        found, room = {}, ATTACHED
+        for page in self.pages:
+            if page["status"] == "ok":
+                path = _published(page, self.folder)
+                size = path.stat().st_size
+                if size <= room:
+                    found[_file_name(page, self.record, found)] = path
+                    room -= size
+        return found
+
+    @property
+    def left_out(self) -> str:
+        """Say how many pages a mail cannot carry; nothing where it carries them all."""
+        made = sum(page["status"] == "ok" for page in self.pages)
+        left = made - len(self.files)
+        return (
+            f"\n\nNot attached: {left:,} of {made:,} pages, which would make the mail too large." if left else ""
+        )
 
     def _top(self) -> Iterator[str]:
         company = f" ({self.record['company']})" if self.record.get("company") else ""
@@ -236,8 +253,10 @@ def _lines(text: object, parameters: Mapping[str, Any] | None = None) -> list[st
     return lines[:CELL_LINES] + ["…"] * (len(lines) > CELL_LINES)
 
 
-def _file_name(page: Page, record: dict[str, Any]) -> str:
-    return re.sub(r"[^\w-]+", "_", f"{page['name'][:80]}_{record['as_of']}").strip("_") + ".html"
+def _file_name(page: Page, record: dict[str, Any], taken: Iterable[str]) -> str:
+    stem = re.sub(r"[^\w-]+", "_", f"{page['name'][:80]}_{record['as_of']}").strip("_")
+    names = (f"{stem}_{k}.html" if k > 1 else f"{stem}.html" for k in count(1))
+    return next(name for name in names if name not in taken)
 
 
 def _published(page: Page, folder: Path) -> Path:

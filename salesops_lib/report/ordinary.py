@@ -17,7 +17,7 @@ from threading import Thread
 
 from salesops_lib.report.execute import PageRun, Setting, run_page, stopped
 from salesops_lib.report.fanout import Job
-from salesops_lib.report.warm import MARK, THREADS, limit_memory
+from salesops_lib.report.warm import MARK, THREADS, end_marked, limit_memory
 
 ASKED, MADE, SAID = "asked", "made", "said"  # files between the two processes
 
@@ -36,6 +36,7 @@ def make(job: Job, setting: Setting, lifeline: int) -> PageRun:
     try:
         with TemporaryDirectory(prefix=f"so-{os.getpid()}-") as folder:
             found = _made(job, setting, lifeline, Path(folder))
+            end_marked(folder)  # what it started in sessions of their own
     except OSError as failure:
         found = f"its process could not be started: {failure}"
     if isinstance(found, PageRun):
@@ -78,6 +79,7 @@ def end(pid: int) -> None:
 
 def _end_with_owner() -> None:
     os.read(0, 1)
+    end_marked(os.environ[MARK])
     end(os.getpid())
 
 

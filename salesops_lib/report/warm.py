@@ -102,16 +102,13 @@ def _clear(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def end_marked(folder: str, but_parent: bool = False) -> None:
-    """End the processes that descend from a parent in a folder, and the parent unless it is spared."""
+def end_marked(folder: str, *spared: int) -> None:
+    """End the processes that bear the mark of a folder, this one and those spared left out."""
     mark = f"{MARK}={folder}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
         with suppress(OSError):  # another user's, or gone
-            if pid == os.getpid() or mark not in (entry / "environ").read_bytes().split(b"\0"):
-                continue
-            starter = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if not (but_parent and starter == os.getpid()):
+            if pid not in (os.getpid(), *spared) and mark in (entry / "environ").read_bytes().split(b"\0"):
                 os.kill(pid, signal.SIGKILL)
 
 

@@ -119,7 +119,7 @@ class Stage:
         import duckdb
 
         with duckdb.connect() as db:
-            db.execute("set TimeZone = 'UTC'")
+            db.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             db.execute(f"set memory_limit = '{MEMORY}'")
             db.execute("set temp_directory = $1", [str(self.folder / "spill")])
             for name in self.names:
