@@ -75,7 +75,7 @@ def test_the_bound_lies_under_the_best_plan_and_ours_is_no_better(seed, n, reps,
     task = solve.Task(cost, weight, one * (1 - tolerance), one * (1 + tolerance), np.full(n, -1))
     best = brute_force(task)
     _, bound = prices.balance_prices(cost, weight, task.low, task.high)
-    searched = solve._searched(task, np.zeros_like(one), np.inf, 0, None, 1e-2)
+    searched = solve._searched(task, np.zeros_like(one), np.inf, 0, 1e-2)
     total, out = solve._scored(task, searched)
     assert bound <= best + 1e-7
     if out == 0:

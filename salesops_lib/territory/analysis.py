@@ -144,7 +144,7 @@ def design(
         found, more = connected_plan(task, unit, accounts, reps, adjacency, until, seed, bridge_islands)
         findings += more
     else:
-        found = _found(task, until, seed, *_warm_start(start, given))
+        found = _found(task, until, seed, _earlier_prices(start, given))
     if found.outside > 0:
         raise ParameterError(_refused(task, found, tolerance, given, adjacency is not None))
     return _plan(given, found, unit, balance, tolerance, findings)
@@ -249,22 +249,22 @@ def _holder(i: int, cost, held, alone, owner: int) -> int:
     return int(np.argmin(np.where(open_, cost[i], np.inf)))
 
 
-def _warm_start(start: Plan | None, given: Inputs) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _earlier_prices(start: Plan | None, given: Inputs) -> np.ndarray | None:
     if start is None:
-        return None, None
+        return None
     prices = start.prices.set_index("user_id").reindex(given.user)
     prices = prices.fillna(prices.median()).fillna(0.0).to_numpy()
-    return None, prices if prices.shape[1] == given.weight.shape[1] else None
+    return prices if prices.shape[1] == given.weight.shape[1] else None
 
 
-def _found(task: Task, until, seed, start, price) -> Found:
+def _found(task: Task, until, seed, price) -> Found:
     """Solve; where every plan costs the same, the best balanced one is wanted."""
     from salesops_lib.territory import exact, solve
 
     finite = np.where(np.isfinite(task.cost), task.cost, np.nan)
     alike = float(np.nanmax(np.nanmax(finite, axis=1) - np.nanmin(finite, axis=1))) <= 0
     if not alike:
-        return solve.solve(task, until=until, seed=seed, start=start, price=price)
+        return solve.solve(task, until=until, seed=seed, price=price)
     target = exact.middle(task)
     if task.cost.size <= solve.SMALL:
         closest = exact.closest_balance(solve.with_held(task), solve.EXACT_S)

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from salesops_lib.territory.solve import Found, Task
 
 HOT, COLD, PARTS = 10.0, 0.01, 10  # temperature, in distances between best and second best rep; parts of a run
-DEAR, STIFF = 10.0, 30.0  # price of imbalance against that of the prices, and how much it rises in a run
-TURNS, MOVES, LEAST, MOST = 6, 5_000, 100_000, 16_000_000  # runs; moves a unit, and limits of a run's moves
+KEPT, MARGIN = 0.7, 1e-3  # share of the tolerance that the search keeps back until balance is had, and then
+WARM = 2.0  # temperature then
+DEAR, STIFF = 5.0, 300.0  # price of imbalance against that of the prices, and how much it rises in a run
+TURNS, MOVES, LEAST, MOST = 6, 1_000, 100_000, 16_000_000  # runs; moves a unit, and limits of a run's moves
+NEVER = 10.0  # what a forbidden pair costs, in the dearest plan there could be
 
 
 def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bridge) -> tuple[Found, list[str]]:
@@ -48,33 +51,37 @@ def connected_plan(task: Task, unit, accounts, reps, adjacency, until, seed, bri
 
 def _annealed(task: Task, price, first, neighbour, until, seed) -> tuple[np.ndarray, tuple[float, float]]:
     """Return the best plan in one piece each, what of it lies outside, and its cost."""
-    from salesops_lib.territory import chance, contiguity_search, plan_search, prices, solve
+    from salesops_lib.territory import chance, contiguity_search, plan_search, solve
 
     n, count = task.cost.shape
-    arcs, _ = prices.cheapest(task.cost, task.weight, price, min(2, count))
-    scale, rho = solve.scales(task, price, arcs)
+    unit = solve.arcs_of(task, price).unit
+    rho = solve.dearest(price, unit, n / count)
     state, best, key = chance.start(seed), None, (np.inf, np.inf)
     assign, load, size = _seeded(task, first, neighbour)
     free, seen = np.flatnonzero(task.held < 0), np.zeros(n, np.int64)
+    finite = np.isfinite(task.cost)
+    cost = np.where(finite, task.cost, NEVER * n * float(np.abs(task.cost[finite]).max() + unit)).astype(float)
     part = int(min(max(MOVES * n, LEAST), MOST)) // PARTS
-    began, hot, dear = time.monotonic(), HOT, DEAR * rho
-    for turn in range(TURNS):
-        fixed = (task.cost, task.weight, task.low, task.high, first, neighbour, free, assign, load, size, seen)
+    began, hot, dear, kept = time.monotonic(), HOT, DEAR * rho, KEPT
+    for _ in range(TURNS):
+        room = kept * (task.high - task.low) / 2
+        limits = (cost, task.weight, task.low + room, task.high - room)
         fall, rise = (COLD / hot) ** (1 / PARTS), STIFF ** (1 / PARTS)
         for k in range(PARTS):
-            at = scale * hot * fall**k
+            fixed = (*limits, first, neighbour, free, assign, load, size, seen)
+            at = unit * hot * fall**k
             dear = contiguity_search.anneal(*fixed, state, part, at, at * fall, dear, rise)
             if time.monotonic() - began > 0.9 * (until - began):
                 break
-        total = float(plan_search.tallied(task.cost, task.weight, assign, load))
+        total, load = plan_search.tallied(task, assign)
         out = max(float(plan_search.outside(load, task.low, task.high)) - solve.INSIDE, 0.0)
         if (out, total) < key:
             best, key = assign.copy(), (out, total)
-        if time.monotonic() > until or (turn >= 1 and key[0] == 0):
+        if time.monotonic() > until or (out == 0 and kept < KEPT):
             break
-        assign, hot, dear = best.copy(), HOT / 2, DEAR * rho * 3 * 2**turn
-        plan_search.tallied(task.cost, task.weight, assign, load)
-        size = np.bincount(assign, minlength=count)
+        dear = DEAR * rho  # heat it up again: a dearer imbalance would only freeze it
+        if out == 0:  # balance is had: now the way
+            hot, kept, dear = WARM, MARGIN, dear * 10
     return best, key
 
 

@@ -10,24 +10,48 @@ if TYPE_CHECKING:
     from salesops_lib.territory.solve import Task
 
 
-def solve_exactly(task: Task, limit_s: float) -> tuple[np.ndarray, float, bool] | None:
-    """Return a plan, a proven bound, and whether the plan is the best; None where none was found, or exists."""
+def solve_exactly(
+    task: Task, limit_s: float, *, dear: float | None = None, nodes: int | None = None, gap: float = 0.0
+) -> tuple[np.ndarray, float, bool] | None:
+    """Solve a task by branch and bound.
+
+    Parameters
+    ----------
+    limit_s, nodes
+        Seconds, and nodes of the search tree, after which the best so far is returned.
+    dear
+        Price of a unit of load outside its limits; left out, no load may lie there.
+    gap
+        Relative distance from the bound that is good enough.
+
+    Returns
+    -------
+    tuple or None
+        A plan, a proven bound, and whether the plan is the best; None where none was found, or exists.
+    """
     from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_matrix, hstack, identity
 
     n, reps = task.cost.shape
     allowed = np.isfinite(task.cost).ravel()
-    rows = [_once(n, reps), *_loads(task)]
+    slack = 0 if dear is None else 2 * reps * task.weight.shape[1]
+    rows = [LinearConstraint(hstack([_once(n, reps)[0], csr_matrix((n, slack))]), 1.0, 1.0)]
+    for m, (matrix, low, high) in enumerate(_loads(task)):
+        parts = [csr_matrix((reps, reps))] * (slack // reps)
+        if slack:
+            parts[2 * m : 2 * m + 2] = [identity(reps), -identity(reps)]
+        rows.append(LinearConstraint(hstack([matrix, *parts]), low, high))
     found = milp(
-        np.where(allowed, task.cost.ravel(), 0.0),
-        integrality=np.ones(n * reps),
-        bounds=Bounds(0, allowed.astype(float)),
-        constraints=[LinearConstraint(*row) for row in rows],
-        options={"time_limit": limit_s, "mip_rel_gap": 0.0},
+        np.r_[np.where(allowed, task.cost.ravel(), 0.0), np.full(slack, dear or 0.0)],
+        integrality=np.r_[np.ones(n * reps), np.zeros(slack)],
+        bounds=Bounds(0, np.r_[allowed.astype(float), np.full(slack, np.inf)]),
+        constraints=rows,
+        options={"time_limit": limit_s, "mip_rel_gap": gap} | ({"node_limit": nodes} if nodes else {}),
     )
     if found.x is None:
         return None
     bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else -np.inf
-    return _taken(found.x, n, reps), bound - 1e-9 * (1 + abs(bound)), bool(found.status == 0)
+    return _taken(found.x[: n * reps], n, reps), bound - 1e-9 * (1 + abs(bound)), bool(found.status == 0)
 
 
 def middle(task: Task) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Compiled search for plans within the tolerance: simulated annealing on the arcs that matter, then descent.
+"""Compiled search for plans within the tolerance: simulated annealing along near-tight arcs, then descent.
 
-Kirkpatrick, Gelatt and Vecchi (1983). A load outside its limits costs `rho` a unit, so that a chain of moves
-may pass
-through plans that are out of balance; at the end only those within count.
+Kirkpatrick, Gelatt and Vecchi (1983). A load outside its limits costs `rho` a unit, so that a chain of moves may
+pass through plans that are out of balance; at the end only those within count. Only arcs on which an account loses
+little at the prices of balance are tried (`pairs`, an account and the place of a rep among its arcs, as one
+number), and an exchange takes its second account from those that want to go where the first one leaves.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numba import njit
 from salesops_lib.territory.chance import below, uniform
 
 TIGHT = 1e-9
-NEVER = 1e300
+TRIES = 4  # second accounts looked at, in the hope of one with the right rep
 
 
 @njit(cache=True)
@@ -33,16 +34,12 @@ def outside(load, low, high):
     return total
 
 
-@njit(cache=True)
-def tallied(cost, weight, assign, load):
-    """Add the loads up afresh, and return the cost."""
-    load[:] = 0.0
-    total = 0.0
-    for i in range(assign.shape[0]):
-        total += np.float64(cost[i, assign[i]])
-        for m in range(weight.shape[1]):
-            load[assign[i], m] += weight[i, m]
-    return total
+def tallied(task, assign: np.ndarray) -> tuple[float, np.ndarray]:
+    """Add up cost and loads."""
+    load = np.zeros_like(task.low)
+    for m, column in enumerate(task.weight.T):
+        load[:, m] = np.bincount(assign, column, len(load))
+    return float(task.cost[np.arange(len(assign)), assign].sum(dtype=float)), load
 
 
 @njit(cache=True)
@@ -59,115 +56,82 @@ def _change(weight, load, low, high, i, k, a, b):
 
 
 @njit(cache=True)
-def _listed(assign, reps):
-    """List the members of every rep: first of each rep, next and place in one array."""
-    n = assign.shape[0]
-    first, place = np.zeros(reps + 1, np.int64), np.empty(n, np.int64)
-    for i in range(n):
-        first[assign[i] + 1] += 1
-    room = np.zeros(reps + 1, np.int64)
-    for j in range(reps):
-        room[j + 1] = room[j] + 2 * first[j + 1] + 64 + n // (4 * reps)
-    member = np.empty(room[reps], np.int64)
-    count = np.zeros(reps, np.int64)
-    for i in range(n):
-        j = assign[i]
-        place[i] = room[j] + count[j]
-        member[place[i]] = i
-        count[j] += 1
-    return room, member, place, count
-
-
-@njit(cache=True)
-def _move(weight, assign, load, room, member, place, count, i, b):
-    """Give `i` to `b`; say False, and do nothing, where the list of `b` is full."""
-    a = assign[i]
-    if room[b] + count[b] >= room[b + 1]:
-        return False
-    last = member[room[a] + count[a] - 1]
-    member[place[i]] = last
-    place[last] = place[i]
-    count[a] -= 1
-    place[i] = room[b] + count[b]
-    member[place[i]] = i
-    count[b] += 1
-    assign[i] = b
+def _move(weight, arcs, at, load, i, x):
+    """Send `i` along its arc `x`."""
+    a, b = arcs[i, at[i]], arcs[i, x]
+    at[i] = x
     for m in range(weight.shape[1]):
         load[a, m] -= weight[i, m]
         load[b, m] += weight[i, m]
-    return True
 
 
 @njit(cache=True)
-def anneal(cost, weight, low, high, arcs, free, held, assign, load, rng, steps, hot, cold, rho, stiff):
-    """Move and exchange accounts at falling temperature and rising price of imbalance; return that price."""
-    reps, width = load.shape[0], arcs.shape[1]
-    room, member, place, count = _listed(assign, reps)
+def anneal(far, weight, low, high, arcs, pairs, into, first, at, load, rng, steps, hot, cold, rho, stiff):
+    """Move and exchange accounts at falling temperature and rising price of imbalance.
+
+    `far` is the cost of every arc, `at` the arc each account is on; `into` lists the pairs by rep, those of rep `j`
+    from ``first[j]`` on.
+    """
+    width = arcs.shape[1]
     fall, rise = (cold / hot) ** (1.0 / steps), stiff ** (1.0 / steps)
-    heat, spent = hot, free.shape[0]
+    heat = hot
     for _ in range(steps):
         heat *= fall
         rho *= rise
-        i = free[below(rng, spent)]
-        a = assign[i]
-        # the first arcs are the likely ones
-        b = arcs[i, int(width * uniform(rng) * uniform(rng))]
-        if b == a:
+        pair = pairs[below(rng, pairs.shape[0])]
+        i, x = pair // width, pair % width
+        if x == at[i]:
             continue
-        gain = np.float64(cost[i, b]) - np.float64(cost[i, a])
+        a, b = arcs[i, at[i]], arcs[i, x]
+        gain = far[i, x] - far[i, at[i]]
         limit = -heat * np.log(1.0 - uniform(rng))
-        alone = gain + rho * _change(weight, load, low, high, i, -1, a, b)
-        if alone <= limit:
-            _move(weight, assign, load, room, member, place, count, i, b)
+        if gain + rho * _change(weight, load, low, high, i, -1, a, b) <= limit:
+            _move(weight, arcs, at, load, i, x)
             continue
-        if count[b] == 0 or gain > 6.0 * heat + rho:
+        if first[a + 1] == first[a]:
             continue
-        for _ in range(3):
-            k = member[room[b] + below(rng, count[b])]
-            back = np.float64(cost[k, a]) - np.float64(cost[k, b])
-            if held[k] or gain + back > limit + 0.2 * rho:
+        for _ in range(TRIES):
+            other = into[first[a] + below(rng, first[a + 1] - first[a])]
+            k, y = other // width, other % width
+            if arcs[k, at[k]] != b:
                 continue
-            if gain + back + rho * _change(weight, load, low, high, i, k, a, b) <= limit:
-                if _move(weight, assign, load, room, member, place, count, i, b):
-                    _move(weight, assign, load, room, member, place, count, k, a)
+            both = gain + far[k, y] - far[k, at[k]]
+            if both + rho * _change(weight, load, low, high, i, k, a, b) <= limit:
+                _move(weight, arcs, at, load, i, x)
+                _move(weight, arcs, at, load, k, y)
                 break
-    return rho
 
 
 @njit(cache=True)
-def descend(cost, weight, low, high, arcs, free, held, assign, load, rho, rounds):
-    """Take every move and exchange that helps at a price of imbalance; return the number taken."""
-    reps, width, taken = load.shape[0], arcs.shape[1], 0
-    room, member, place, count = _listed(assign, reps)
+def descend(far, weight, low, high, arcs, pairs, into, first, at, load, rho, rounds):
+    """Take the best move or exchange of every pair that helps at a price of imbalance, until none does."""
+    width = arcs.shape[1]
     for _ in range(rounds):
-        before = taken
-        for y in range(free.shape[0]):
-            i = free[y]
-            a = assign[i]
-            best, to, other = -TIGHT * (1.0 + rho), -1, -1
-            here = np.float64(cost[i, a])
-            for x in range(width):
-                b = arcs[i, x]
-                if b == a:
+        taken = 0
+        for pair in pairs:
+            i, x = pair // width, pair % width
+            if x == at[i]:
+                continue
+            a, b = arcs[i, at[i]], arcs[i, x]
+            gain = far[i, x] - far[i, at[i]]
+            best, chosen = -TIGHT * (1.0 + rho), np.int64(-2)
+            change = gain + rho * _change(weight, load, low, high, i, -1, a, b)
+            if change < best:
+                best, chosen = change, np.int64(-1)
+            for z in range(first[a], first[a + 1]):
+                k, y = into[z] // width, into[z] % width
+                if arcs[k, at[k]] != b:
                     continue
-                gain = np.float64(cost[i, b]) - here
-                change = gain + rho * _change(weight, load, low, high, i, -1, a, b)
+                change = gain + far[k, y] - far[k, at[k]]
+                if change > best + 2.0 * rho:
+                    continue
+                change += rho * _change(weight, load, low, high, i, k, a, b)
                 if change < best:
-                    best, to, other = change, b, -1
-                for z in range(room[b], room[b] + count[b]):
-                    k = member[z]
-                    if held[k]:
-                        continue
-                    change = gain + np.float64(cost[k, a]) - np.float64(cost[k, b])
-                    if change > best + 2.0 * rho:
-                        continue
-                    change += rho * _change(weight, load, low, high, i, k, a, b)
-                    if change < best:
-                        best, to, other = change, b, k
-            if to >= 0 and _move(weight, assign, load, room, member, place, count, i, to):
+                    best, chosen = change, into[z]
+            if chosen >= -1:
                 taken += 1
-                if other >= 0:
-                    _move(weight, assign, load, room, member, place, count, other, a)
-        if taken == before:
+                _move(weight, arcs, at, load, i, x)
+                if chosen >= 0:
+                    _move(weight, arcs, at, load, chosen // width, chosen % width)
+        if taken == 0:
             break
-    return taken

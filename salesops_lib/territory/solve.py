@@ -13,11 +13,14 @@ EXACT_S = 10.0  # seconds for that at most
 # temperature, in median distances between an account's best and second rep: at first (with few accounts a rep,
 # and with many), in later runs, and at last
 HOT, COOL, WARM, COLD = 2.0, 0.2, 0.1, 0.01
+REACH = 8.0  # arcs on which an account loses more than so many temperatures are not tried
 STIFF = 30.0  # how much the price of imbalance rises over a search
-MOVES = (5_000, 200_000, 8_000_000, 20_000_000)  # an account; least; most; most where reps have few accounts
-FEW, MANY = 40, 5_000  # accounts a rep, and accounts in all
+MOVES = (300, 200_000, 20_000_000)  # a near-tight arc; least; most
+FEW, MANY = 40, 100_000  # accounts a rep, and pairs, from which on planning neighbours anew is no use
+ARCS = 12  # reps an account may go to
 INSIDE = 1e-9
-TURNS, PARTS = 8, 10  # runs of the search at most; parts of a run, between which it looks at the clock
+MARGIN = 1e-3  # the search keeps so much of the tolerance back, for what it leaves outside at its end
+TURNS, PARTS = 3, 10  # runs of the search at most; parts of a run, between which it looks at the clock
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,15 @@ class Found:
     outside: float
 
 
-def solve(task: Task, *, until: float, seed: int = 0, start=None, price=None, budget: float = 1.0) -> Found:
+def solve(task: Task, *, until: float, seed: int = 0, price=None, budget: float = 1.0) -> Found:
     """Solve an assignment problem.
 
     Parameters
     ----------
     until
         Reading of `time.monotonic` after which the best so far is returned.
-    start, price
-        A plan and prices to start from, where there are any.
+    price
+        Prices to start from, where there are any.
     budget
         Share of the usual number of moves.
     """
@@ -72,7 +75,7 @@ def solve(task: Task, *, until: float, seed: int = 0, start=None, price=None, bu
             if is_best:  # else the clock decided, and a seed would not give one plan
                 total, out = _scored(task, assign)
                 return Found(assign, total, min(bound, total), price, out)
-    assign = _searched(task, price, until, seed, start, budget)
+    assign = _searched(task, price, until, seed, budget)
     total, out = _scored(task, assign)
     return Found(assign, total, min(bound, total) if out <= INSIDE else bound, price, out)
 
@@ -100,67 +103,113 @@ def judged(task: Task, assign: np.ndarray, price: np.ndarray) -> Found:
 def _scored(task: Task, assign: np.ndarray) -> tuple[float, float]:
     from salesops_lib.territory import plan_search
 
-    load = np.empty_like(task.low)
-    total = plan_search.tallied(task.cost, task.weight, assign, load)
-    return float(total), float(plan_search.outside(load, task.low - INSIDE, task.high + INSIDE))
+    total, load = plan_search.tallied(task, assign)
+    return total, float(plan_search.outside(load, task.low - INSIDE, task.high + INSIDE))
 
 
-def moves_for(n: int, reps: int) -> int:
-    """Number of moves that a case of this size is worth."""
-    each, least, most, most_few = MOVES
-    few = n / reps < FEW
-    most = most_few if few and n <= 2_000 else 1.5 * most if few else most
-    return int(min(max(each * n * max(1.0, 80 * reps / n), least), most))
+@dataclass(frozen=True)
+class Arcs:
+    """Reps that each account may go to, cheapest at the prices first: `rep`, `far` (cost), `regret` against the first.
+
+    `pairs` are those that may be tried, least regret first, as ``account × width + place``; `unit` is the median
+    regret of the second rep. The first arc counts with the second's regret, for it is the way back.
+    """
+
+    rep: np.ndarray
+    far: np.ndarray
+    regret: np.ndarray
+    pairs: np.ndarray
+    ready: np.ndarray
+    unit: float
 
 
-def _searched(task, price, until, seed, start, budget) -> np.ndarray:
-    """Anneal from the rounded prices, repair what is out of balance, and keep the best plan within."""
-    from salesops_lib.territory import chance, plan_search, prices
+def arcs_of(task: Task, price: np.ndarray) -> Arcs:
+    """List the arcs of least cost plus price."""
+    from salesops_lib.territory import prices
+
+    width = min(ARCS, task.cost.shape[1])
+    rep, _ = prices.cheapest(task.cost, task.weight, price, width)
+    far = np.take_along_axis(task.cost, rep, axis=1).astype(float)
+    value = far + (task.weight[:, None, :] * price[rep]).sum(axis=2)
+    regret = value - value[:, :1]
+    second = regret[:, min(1, width - 1)]
+    apart = second[np.isfinite(second) & (second > 0)]
+    unit = max(float(np.median(apart)) if len(apart) else 1.0, 1e-9)
+    loss = regret.copy()
+    loss[:, 0] = second
+    loss[task.held >= 0] = np.inf
+    pairs = np.flatnonzero(loss.ravel() <= REACH * HOT * unit)
+    pairs = pairs[np.argsort(loss.ravel()[pairs], kind="stable")]
+    return Arcs(rep, far, regret, pairs, loss.ravel()[pairs], unit)
+
+
+def _searched(task: Task, price, until, seed, budget) -> np.ndarray:
+    """Anneal from the rounded prices, plan anew what is out of balance, and keep the best plan within."""
+    from salesops_lib.territory import chance, plan_search, repair
 
     n, reps = task.cost.shape
-    arcs, _ = prices.cheapest(task.cost, task.weight, price, min(12, reps))
-    unit, rho = scales(task, price, arcs)
-    held = task.held >= 0
-    free, load = np.flatnonzero(~held), np.empty_like(task.low)
-    assign = arcs[:, 0].astype(np.int64) if start is None else start.astype(np.int64).copy()
-    fixed = (task.cost, task.weight, task.low, task.high, arcs, free, held)
-    state, best, best_key = chance.start(seed), assign.copy(), (np.inf, np.inf)
-    steps = int(budget * moves_for(n, reps)) if reps > 1 and len(free) else 0
-    began, limit, whole = time.monotonic(), 0.8 * (until - time.monotonic()), steps
+    arcs, state = arcs_of(task, price), chance.start(seed)
+    rho = dearest(price, arcs.unit, n / reps)
+    assign = arcs.rep[:, 0].astype(np.int64)
+    if reps == 1 or not len(arcs.pairs):
+        return assign
+    at = np.zeros(n, np.int64)
     hot = min(HOT, max(COOL, FEW * reps / n))  # many accounts a rep: rounding is nearly right already
-    for _ in range(TURNS if steps else 1):
-        plan_search.tallied(task.cost, task.weight, assign, load)
-        k, fall, rise, part = 0, (COLD / hot) ** (1 / PARTS), STIFF ** (1 / PARTS), max(steps // PARTS, 1)
-        while k < PARTS and steps:
-            at, dear = unit * hot * fall**k, rho * rise**k
-            plan_search.anneal(*fixed, assign, load, state, part, at, at * fall, dear, rise)
-            late = int(PARTS * (time.monotonic() - began) / max(limit, 1e-9))
-            k = max(k + 1, min(late, PARTS - 1)) if k < PARTS - 1 else PARTS  # pressed for time it cools faster
-        if steps:
-            plan_search.descend(*fixed, assign, load, rho * STIFF, 8 if n <= MANY else 2)
-        total = plan_search.tallied(task.cost, task.weight, assign, load)
-        out = plan_search.outside(load, task.low, task.high)
-        key = (out if out > INSIDE else 0.0, total)
-        if key < best_key:
-            best, best_key = assign.copy(), key
-        if best_key[0] == 0 or time.monotonic() > until:
+    began, last = time.monotonic(), until - 0.2 * (until - time.monotonic())
+    for _ in range(TURNS):
+        _run(task, arcs, at, state, hot, rho, budget, (began, last))
+        assign = np.take_along_axis(arcs.rep, at[:, None], axis=1)[:, 0].astype(np.int64)
+        if _scored(task, assign)[1] <= 0 or time.monotonic() > last:
             break
-        # a little out of balance: warm it up a little, and let balance be dearer than before
-        assign, hot, steps, rho = best.copy(), WARM, whole // 3 + 1, rho * 6
-    return best
+        began, hot, rho = time.monotonic(), WARM, rho * 6  # warm up a little; balance is dearer than before
+    assign = repair.mended(task, arcs.rep, arcs.regret, assign, 10 * rho * STIFF, until)
+    if n / reps < FEW and n * reps <= MANY:
+        return repair.polished(task, arcs.rep, arcs.regret, assign, 10 * rho * STIFF, until)
+    return assign
 
 
-def scales(task: Task, price, arcs) -> tuple[float, float]:
-    """Return the scale of a choice between two reps, and of the price of imbalance."""
-    i = np.arange(len(arcs))
-    first, second = (
-        task.cost[i, arcs[:, x]] + (task.weight * price[arcs[:, x]]).sum(axis=1)
-        for x in (0, min(1, arcs.shape[1] - 1))
-    )
-    apart = second - first
-    apart = apart[np.isfinite(apart) & (apart > 0)]
-    unit = float(np.median(apart)) if len(apart) else 1.0
-    return max(unit, 1e-9), float(np.abs(price).max()) + unit * len(i) / task.low.shape[0] / 10 + 1e-9
+def _run(task: Task, arcs: Arcs, at, state, hot, rho, budget, clock) -> None:
+    """Cool down once; pressed for time it cools faster."""
+    from salesops_lib.territory import plan_search
+
+    tried = np.searchsorted(arcs.ready, REACH * hot * arcs.unit, side="right")
+    each, least, most = MOVES
+    part = int(budget * min(max(each * tried, least), most)) // PARTS + 1
+    fall, rise, k = (COLD / hot) ** (1 / PARTS), STIFF ** (1 / PARTS), 0
+    load = plan_search.tallied(task, np.take_along_axis(arcs.rep, at[:, None], axis=1)[:, 0])[1]
+    margin = MARGIN * (task.high - task.low) / 2
+    began, last = clock
+    while k < PARTS:
+        heat, dear = arcs.unit * hot * fall**k, rho * rise**k
+        fixed = (
+            arcs.far,
+            task.weight,
+            task.low + margin,
+            task.high - margin,
+            arcs.rep,
+            *_tight(arcs, REACH * heat),
+            at,
+            load,
+        )
+        plan_search.anneal(*fixed, state, part, heat, heat * fall, dear, rise)
+        late = int(PARTS * (time.monotonic() - began) / max(last - began, 1e-9))
+        k = max(k + 1, min(late, PARTS - 1)) if k < PARTS - 1 else PARTS
+    plan_search.descend(*fixed, rho * STIFF, 8)
+
+
+def _tight(arcs: Arcs, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take the pairs of little regret, and list them by rep."""
+    count = np.searchsorted(arcs.ready, reach, side="right")
+    pairs = arcs.pairs[: max(count, min(len(arcs.pairs), 50))]
+    rep = arcs.rep.ravel()[pairs]
+    order = np.argsort(rep, kind="stable")
+    reps = int(arcs.rep.max()) + 1
+    return pairs, pairs[order], np.searchsorted(rep[order], np.arange(reps + 1))
+
+
+def dearest(price, unit: float, each: float) -> float:
+    """Return a price of imbalance that no single move can afford."""
+    return float(np.abs(price).max()) + unit * each / 10 + 1e-9
 
 
 @cache
