@@ -1,6 +1,7 @@
 """Plans: known answers, the bound against brute force, messages for bad input."""
 
 import itertools
+import time
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from salesops_lib import territory
 from salesops_lib.errors import SalesOpsError
-from salesops_lib.territory import exact, geo, measures, prices, solve
+from salesops_lib.territory import branching, exact, geo, measures, prices, solve
 from salesops_lib.territory.inputs import read
 
 
@@ -74,8 +75,10 @@ def test_the_bound_lies_under_the_best_plan_and_ours_is_no_better(seed, n, reps,
     one = np.ones((reps, measures))
     task = solve.Task(cost, weight, one * (1 - tolerance), one * (1 + tolerance), np.full(n, -1))
     best = brute_force(task)
-    _, bound = prices.balance_prices(cost, weight, task.low, task.high)
-    searched = solve._searched(task, np.zeros_like(one), np.inf, 0, 1e-2)
+    price, bound = prices.balance_prices(cost, weight, task.low, task.high)
+    nearer = branching.branched(task, price, bound, np.inf)[0]
+    assert bound <= nearer <= best + 1e-7
+    searched = solve._searched(task, np.zeros_like(one), time.monotonic() + 60, 0, 1e-2)
     total, out = solve._scored(task, searched)
     assert bound <= best + 1e-7
     if out == 0:

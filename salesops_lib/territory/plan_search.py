@@ -69,8 +69,8 @@ def _move(weight, arcs, at, load, i, x):
 def anneal(far, weight, low, high, arcs, pairs, into, first, at, load, rng, steps, hot, cold, rho, stiff):
     """Move and exchange accounts at falling temperature and rising price of imbalance.
 
-    `far` is the cost of every arc, `at` the arc each account is on; `into` lists the pairs by rep, those of rep `j`
-    from ``first[j]`` on.
+    `far` is the cost of every arc, `at` the arc each account is on; `into` lists the pairs by rep, those of rep
+    `j` from ``first[j]`` on.
     """
     width = arcs.shape[1]
     fall, rise = (cold / hot) ** (1.0 / steps), stiff ** (1.0 / steps)

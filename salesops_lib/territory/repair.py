@@ -1,4 +1,4 @@
-"""Large-neighbourhood steps: a rep and its neighbours planned anew together, exactly (HiGHS).
+"""Repair by large neighbourhoods: a rep out of balance and its neighbours planned anew together (HiGHS).
 
 Where accounts are few and large, balance is a packing problem that single moves do not solve (Pisinger and Ropke
 2019 survey such searches).
@@ -33,23 +33,6 @@ def mended(task: Task, arcs, regret, assign: np.ndarray, dear: float, until: flo
             if _outside(task, plan_search.tallied(task, tried)[1]).sum() > 0.99 * out.sum():
                 break
             assign = tried
-    return assign
-
-
-def polished(task: Task, arcs, regret, assign: np.ndarray, dear: float, until: float, rounds: int = 1):
-    """Plan every rep anew with its neighbours, once a round, and keep what is cheaper."""
-    total = plan_search.tallied(task, assign)[0]
-    for _ in range(rounds):
-        before = total
-        for rep in range(task.cost.shape[1]):
-            if time.monotonic() > until:
-                return assign
-            tried = _anew(task, arcs, regret, assign, rep, GROUPS[0], dear)
-            cost, load = plan_search.tallied(task, tried)
-            if cost < total and _outside(task, load).max() <= INSIDE:
-                assign, total = tried, cost
-        if total > before * (1 - 1e-4):
-            break
     return assign
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -13,10 +13,11 @@ EXACT_S = 10.0  # seconds for that at most
 # temperature, in median distances between an account's best and second rep: at first (with few accounts a rep,
 # and with many), in later runs, and at last
 HOT, COOL, WARM, COLD = 2.0, 0.2, 0.1, 0.01
-REACH = 8.0  # arcs on which an account loses more than so many temperatures are not tried
+REACH = 25.0  # arcs on which an account loses more than so many temperatures are not tried
 STIFF = 30.0  # how much the price of imbalance rises over a search
-MOVES = (300, 200_000, 20_000_000)  # a near-tight arc; least; most
-FEW, MANY = 40, 100_000  # accounts a rep, and pairs, from which on planning neighbours anew is no use
+MOVES = (3_000, 200_000, 20_000_000)  # a near-tight arc; least; most
+FEW = 40  # accounts a rep that are few
+MANY = 100_000  # pairs from which on accounts are small and the bound is near as it is
 ARCS = 12  # reps an account may go to
 INSIDE = 1e-9
 MARGIN = 1e-3  # the search keeps so much of the tolerance back, for what it leaves outside at its end
@@ -77,6 +78,13 @@ def solve(task: Task, *, until: float, seed: int = 0, price=None, budget: float 
                 return Found(assign, total, min(bound, total), price, out)
     assign = _searched(task, price, until, seed, budget)
     total, out = _scored(task, assign)
+    if task.cost.size <= MANY:
+        from salesops_lib.territory.branching import branched
+
+        bound, cost, near = branched(task, price, bound, total if out <= INSIDE else np.inf)
+        again = _searched(replace(task, cost=cost), near, until, seed, budget)
+        if (_scored(task, again)[::-1]) < (out, total):
+            assign, (total, out) = again, _scored(task, again)
     return Found(assign, total, min(bound, total) if out <= INSIDE else bound, price, out)
 
 
@@ -145,7 +153,7 @@ def arcs_of(task: Task, price: np.ndarray) -> Arcs:
 
 def _searched(task: Task, price, until, seed, budget) -> np.ndarray:
     """Anneal from the rounded prices, plan anew what is out of balance, and keep the best plan within."""
-    from salesops_lib.territory import chance, plan_search, repair
+    from salesops_lib.territory import chance, repair
 
     n, reps = task.cost.shape
     arcs, state = arcs_of(task, price), chance.start(seed)
@@ -162,10 +170,7 @@ def _searched(task: Task, price, until, seed, budget) -> np.ndarray:
         if _scored(task, assign)[1] <= 0 or time.monotonic() > last:
             break
         began, hot, rho = time.monotonic(), WARM, rho * 6  # warm up a little; balance is dearer than before
-    assign = repair.mended(task, arcs.rep, arcs.regret, assign, 10 * rho * STIFF, until)
-    if n / reps < FEW and n * reps <= MANY:
-        return repair.polished(task, arcs.rep, arcs.regret, assign, 10 * rho * STIFF, until)
-    return assign
+    return repair.mended(task, arcs.rep, arcs.regret, assign, 10 * rho * STIFF, until)
 
 
 def _run(task: Task, arcs: Arcs, at, state, hot, rho, budget, clock) -> None:
