@@ -10,13 +10,12 @@ import numpy as np
 
 SMALL = 200  # pairs of account and rep up to which a case is solved exactly
 EXACT_S = 10.0  # seconds for that at most
-# temperature, in median distances between an account's best and second rep: at first (with few accounts a rep,
-# and with many), in later runs, and at last
-HOT, COOL, WARM, COLD = 2.0, 0.2, 0.1, 0.01
-REACH = 25.0  # arcs on which an account loses more than so many temperatures are not tried
+# temperature, in median distances between an account's best and second rep: at most, at least, and at last
+HOT, COOL, COLD = 1.0, 0.1, 0.01
+REACH = 30.0  # arcs on which an account loses more than so many temperatures are not tried
 STIFF = 30.0  # how much the price of imbalance rises over a search
-MOVES = (3_000, 200_000, 20_000_000)  # a near-tight arc; least; most
-FEW = 40  # accounts a rep that are few
+MOVES = (2_000, 200_000, 15_000_000, 3_000_000)  # a near-tight arc; least; most; most where accounts are small
+SMALLEST = 150  # accounts a rep from which on they are small
 MANY = 100_000  # pairs from which on accounts are small and the bound is near as it is
 ARCS = 12  # reps an account may go to
 INSIDE = 1e-9
@@ -162,14 +161,14 @@ def _searched(task: Task, price, until, seed, budget) -> np.ndarray:
     if reps == 1 or not len(arcs.pairs):
         return assign
     at = np.zeros(n, np.int64)
-    hot = min(HOT, max(COOL, FEW * reps / n))  # many accounts a rep: rounding is nearly right already
+    hot = float(np.clip(task.weight[task.held < 0].max(), COOL, HOT))  # large accounts: far from what prices say
     began, last = time.monotonic(), until - 0.2 * (until - time.monotonic())
     for _ in range(TURNS):
         _run(task, arcs, at, state, hot, rho, budget, (began, last))
         assign = np.take_along_axis(arcs.rep, at[:, None], axis=1)[:, 0].astype(np.int64)
         if _scored(task, assign)[1] <= 0 or time.monotonic() > last:
             break
-        began, hot, rho = time.monotonic(), WARM, rho * 6  # warm up a little; balance is dearer than before
+        began, hot, rho = time.monotonic(), COOL, rho * 6  # warm up a little; balance is dearer than before
     return repair.mended(task, arcs.rep, arcs.regret, assign, 10 * rho * STIFF, until)
 
 
@@ -178,7 +177,8 @@ def _run(task: Task, arcs: Arcs, at, state, hot, rho, budget, clock) -> None:
     from salesops_lib.territory import plan_search
 
     tried = np.searchsorted(arcs.ready, REACH * hot * arcs.unit, side="right")
-    each, least, most = MOVES
+    each, least, large, small = MOVES
+    most = small if len(at) >= SMALLEST * task.cost.shape[1] else large
     part = int(budget * min(max(each * tried, least), most)) // PARTS + 1
     fall, rise, k = (COLD / hot) ** (1 / PARTS), STIFF ** (1 / PARTS), 0
     load = plan_search.tallied(task, np.take_along_axis(arcs.rep, at[:, None], axis=1)[:, 0])[1]
