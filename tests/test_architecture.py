@@ -101,7 +101,7 @@ def test_the_public_surface_is_documented(tmp_path):
 COMPUTE = [
     "kpis", "stats", "decompose", "fx", "facts", "gate", "history", "book", "store", "workspace", "tables",
     "periods", "sources", "export", "report.parameters", "leadership.analysis", "benchmark.analysis",
-    "health.analysis", "funnel.analysis",
+    "health.analysis", "funnel.analysis", "territory.analysis", "territory.review",
 ]  # fmt: skip
 
 

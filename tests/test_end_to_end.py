@@ -106,5 +106,5 @@ def test_catalogues_list_what_there_is(home):
     schedules = {entry["name"]: entry["schedule"] for entry in told["reports"]}
     assert schedules == {
         "data_health": "30 5 * * *", "weekly_leadership": "0 6 * * 1", "forecast": "30 6 * * 1",
-        "manager_report": None, "rep_report": None,
+        "manager_report": None, "rep_report": None, "territory_design": None,
     }  # fmt: skip

@@ -21,9 +21,7 @@ PAIRS, MOST = 1_000_000, 100  # pairs of account and rep priced in all, and part
 NEAR = 1e-3  # gap from which on it is worth the time
 
 
-def branched(
-    task: Task, price: np.ndarray, bound: float, cost: float
-) -> tuple[float, np.ndarray, np.ndarray]:
+def branched(task: Task, price: np.ndarray, bound: float, cost: float) -> tuple[float, np.ndarray, np.ndarray]:
     """Raise a bound.
 
     Parameters

@@ -179,7 +179,7 @@ def balance_prices(cost, weight, low, high, *, start=None, seed=0):
         eps = share * unit
         price = _newton(some, part, low, high, every, price, eps, eps * give, n / len(picked), 30, 1e-6)
     bound, best = proven(cost, weight, low, high, price), price
-    for share in () if small else (*SMOOTH[2:], SMOOTH[-1]):
+    for share in () if small else SMOOTH[2:5]:
         arcs = cheapest(cost, weight, price, min(ARCS, reps))[0]
         eps = share * unit
         price = _newton(cost, weight, low, high, arcs, price, eps, eps * give, 1.0, 12, 1e-6)

@@ -15,11 +15,12 @@ HOT, COOL, COLD = 1.0, 0.1, 0.01
 REACH = 30.0  # arcs on which an account loses more than so many temperatures are not tried
 STIFF = 30.0  # how much the price of imbalance rises over a search
 MOVES = (2_000, 200_000, 15_000_000, 3_000_000)  # a near-tight arc; least; most; most where accounts are small
+MOST_PAIRS = 250_000  # near-tight arcs tried
 SMALLEST = 150  # accounts a rep from which on they are small
 MANY = 100_000  # pairs from which on accounts are small and the bound is near as it is
 ARCS = 12  # reps an account may go to
 INSIDE = 1e-9
-MARGIN = 1e-3  # the search keeps so much of the tolerance back, for what it leaves outside at its end
+MARGIN = 5e-3  # the search keeps so much of the tolerance back, for what it leaves outside at its end
 TURNS, PARTS = 3, 10  # runs of the search at most; parts of a run, between which it looks at the clock
 
 
@@ -146,7 +147,7 @@ def arcs_of(task: Task, price: np.ndarray) -> Arcs:
     loss[:, 0] = second
     loss[task.held >= 0] = np.inf
     pairs = np.flatnonzero(loss.ravel() <= REACH * HOT * unit)
-    pairs = pairs[np.argsort(loss.ravel()[pairs], kind="stable")]
+    pairs = pairs[np.argsort(loss.ravel()[pairs], kind="stable")][:MOST_PAIRS]
     return Arcs(rep, far, regret, pairs, loss.ravel()[pairs], unit)
 
 
@@ -199,7 +200,7 @@ def _run(task: Task, arcs: Arcs, at, state, hot, rho, budget, clock) -> None:
         plan_search.anneal(*fixed, state, part, heat, heat * fall, dear, rise)
         late = int(PARTS * (time.monotonic() - began) / max(last - began, 1e-9))
         k = max(k + 1, min(late, PARTS - 1)) if k < PARTS - 1 else PARTS
-    plan_search.descend(*fixed, rho * STIFF, 8)
+    plan_search.descend(*fixed, rho * STIFF, 8 if most == large else 1)
 
 
 def _tight(arcs: Arcs, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
