@@ -278,18 +278,23 @@ def _refused(task: Task, found: Found, tolerance, given: Inputs, connected: bool
     """Say that the tolerance cannot be met, and the smallest that can."""
     from salesops_lib.territory import exact, solve
 
-    target, load, proven = exact.middle(task), np.zeros_like(task.low), False
-    np.add.at(load, found.assign, task.weight)
-    best = float(np.abs(load / target - 1).max())
+    target, proven = exact.middle(task), False
+    best = _furthest(task, found.assign, target)
     if task.cost.size <= solve.SMALL and not connected:
         closest = exact.closest_balance(solve.with_held(task), solve.EXACT_S)
-        if closest is not None and closest[1] <= best + 1e-9:
-            best, proven = closest[1], closest[2]
-    smallest = np.ceil(best * 1e4 + 1e-6) / 1e4
+        if closest is not None and closest[1] <= best + 1e-6:
+            best, proven = _furthest(task, closest[0], target), closest[2]
+    smallest = np.ceil(best * 1e4 - 1e-6) / 1e4
     said = "the smallest that can be met is" if proven else "the closest plan found needs"
     locks = int((given.held >= 0).sum())
     also = f" {locks} locked accounts take part of the freedom." if locks else ""
     return f"tolerance {tolerance:g} cannot be met: {said} {smallest:.4f}; ask for tolerance={smallest:.4f}.{also}"
+
+
+def _furthest(task: Task, assign, target) -> float:
+    from salesops_lib.territory import plan_search
+
+    return float(np.abs(plan_search.tallied(task, assign)[1] / target - 1).max())
 
 
 def _plan(given: Inputs, found: Found, unit, balance, tolerance, findings) -> Plan:

@@ -1,6 +1,6 @@
 """A bound nearer to the best plan: the largest accounts are given to one rep after the other.
 
-Prices of balance may split an account among reps, and where one fills most of a rep that is far from any plan. So the
+Prices of balance may split an account among reps, which is far from any plan where it fills most of a rep. So the
 plans are divided by who gets the largest account, then the next, always where the bound is least (best-first
 branch and bound; Land and Doig 1960). The least bound of all parts is one for every plan.
 """
@@ -21,7 +21,9 @@ PAIRS, MOST = 1_000_000, 100  # pairs of account and rep priced in all, and part
 NEAR = 1e-3  # gap from which on it is worth the time
 
 
-def branched(task: Task, price: np.ndarray, bound: float, cost: float) -> tuple[float, np.ndarray, np.ndarray]:
+def branched(
+    task: Task, price: np.ndarray, bound: float, cost: float, most: int = MOST
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Raise a bound.
 
     Parameters
@@ -30,17 +32,19 @@ def branched(task: Task, price: np.ndarray, bound: float, cost: float) -> tuple[
         With the costs of held units infinite elsewhere.
     price, bound
         From `prices.balance_prices`.
+    most
+        Parts looked at, at most.
     cost
         Of the best plan known, infinite where there is none; parts that cannot beat it are left aside.
 
     Returns
     -------
     bound, costs, price
-        The bound; and of the part with the least one, where a good plan is likely, the costs (infinite where the part
-        has no plan) and the prices.
+        The bound; and of the part with the least one, where a good plan is likely, the costs (infinite where the
+        part has no plan) and the prices.
     """
     largest = np.argsort(-task.weight.max(axis=1), kind="stable")
-    parts, order, worst = min(MOST, PAIRS // task.cost.size), 0, bound
+    parts, order, worst = min(most, PAIRS // task.cost.size), 0, bound
     heap, best = [(bound, order, bound, (), price)], ((), price)
     while heap and parts > 0 and cost - worst > NEAR * abs(worst):
         _, _, own, given, at = heapq.heappop(heap)

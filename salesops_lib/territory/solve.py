@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 SMALL = 200  # pairs of account and rep up to which a case is solved exactly
-EXACT_S = 10.0  # seconds for that at most
+EXACT_S, NODES = 10.0, 300  # seconds, and nodes of the search tree, for that at most
 # temperature, in median distances between an account's best and second rep: at most, at least, and at last
 HOT, COOL, COLD = 1.0, 0.1, 0.01
 REACH = 30.0  # arcs on which an account loses more than so many temperatures are not tried
@@ -69,7 +69,7 @@ def solve(task: Task, *, until: float, seed: int = 0, price=None, budget: float 
     if task.cost.size <= SMALL:
         from salesops_lib.territory.exact import solve_exactly
 
-        exact = solve_exactly(task, min(EXACT_S, max(until - time.monotonic(), 1.0)))
+        exact = solve_exactly(task, min(EXACT_S, max(until - time.monotonic(), 1.0)), nodes=NODES)
         if exact is not None:
             assign, proven, is_best = exact
             bound = max(bound, proven)
@@ -117,8 +117,9 @@ def _scored(task: Task, assign: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Arcs:
-    """Reps that each account may go to, cheapest at the prices first: `rep`, `far` (cost), `regret` against the first.
+    """Reps that each account may go to, cheapest at the prices first.
 
+    `rep`, `far` (cost) and `regret` (against the first) have one row an account.
     `pairs` are those that may be tried, least regret first, as ``account × width + place``; `unit` is the median
     regret of the second rep. The first arc counts with the second's regret, for it is the way back.
     """
