@@ -52,14 +52,10 @@ def test_a_perfect_split_is_found_where_there_is_one(weights, reps, tolerance):
 
 def brute_force(task):
     n, reps = task.cost.shape
-    best = np.inf
-    for chosen in itertools.product(range(reps), repeat=n):
-        at = np.array(chosen)
-        load = np.zeros_like(task.low)
-        np.add.at(load, at, task.weight)
-        if (load >= task.low - 1e-9).all() and (load <= task.high + 1e-9).all():
-            best = min(best, task.cost[np.arange(n), at].sum())
-    return best
+    plans = np.array(list(itertools.product(range(reps), repeat=n)))
+    load = (plans[:, :, None] == np.arange(reps)).astype(float).transpose(0, 2, 1) @ task.weight
+    fits = ((load >= task.low - 1e-9) & (load <= task.high + 1e-9)).all(axis=(1, 2))
+    return task.cost[np.arange(n), plans].sum(axis=1)[fits].min(initial=np.inf)
 
 
 @settings(max_examples=150, deadline=None)

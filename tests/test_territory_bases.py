@@ -33,7 +33,7 @@ def test_published_optima_are_met(name):
     found = territory.choose_bases(points, **asked)
     assert best <= found.cost < best + 1
     assert found.lower_bound <= best + 1
-    assert found.gap < 0.03
+    assert found.gap < 0.04
     assert found.bases["demand"].le(found.bases["capacity"]).all()
     assert found.assignments["point_id"].tolist() == points["point_id"].tolist()
 

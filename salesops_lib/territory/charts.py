@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.transforms import Bbox
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # told apart by colour-blind eyes (Okabe and Ito 2008), each with a marker of its own for print in grey
 HUES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c6d00", "#5b5b5b")
 MARKERS = "os^DvP*X"
+SEA, BORDER = "#e9eef2", "#b4bcc3"
 MOST_POINTS = 6_000
 
 
@@ -63,10 +65,32 @@ def _draw(ax: Axes, rows, column: str, reps, look, title: str, names: bool = Fal
                 row.name.split()[0], (row.home_lon, row.home_lat), xytext=(3, 2), textcoords="offset points",
                 fontsize=6.5, color=INK, zorder=4,
             )  # fmt: skip
+    _ground(ax)
     ax.set_aspect(1 / max(np.cos(np.radians(rows["lat"].mean())), 0.1))
     ax.grid(visible=False)
     ax.tick_params(labelsize=7)
     ax.set(title=title, xlabel="", ylabel="")
+
+
+def _ground(ax: Axes) -> None:
+    """Draw land, coasts and borders behind what is there, no further than it reaches."""
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.path import Path
+
+    from salesops_lib.territory.borders import borders, land
+
+    (west, east), (south, north) = ax.get_xlim(), ax.get_ylim()
+    view = ((west, south), (east, north))
+
+    def seen(lines):
+        return [p for p in lines if (p.max(axis=0) > view[0]).all() and (p.min(axis=0) < view[1]).all()]
+
+    frame = Bbox(view)
+    parts = [Path(outline).clip_to_bbox(frame).vertices for outline in seen(land())]
+    ax.set_facecolor(SEA)
+    ax.add_collection(PolyCollection(parts, facecolor="white", edgecolor="none", zorder=-3), autolim=False)
+    ax.add_collection(LineCollection(seen(borders()), color=BORDER, linewidth=0.6, zorder=-2), autolim=False)
+    ax.set(xlim=(west, east), ylim=(south, north))
 
 
 def _hull(points: np.ndarray) -> np.ndarray | None:
