@@ -21,10 +21,11 @@ HUES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c6d
 MARKERS = "os^DvP*X"
 SEA, BORDER = "#e9eef2", "#b4bcc3"
 MOST_POINTS = 6_000
+NEAR = 0.12  # share of a map's width within which homes are named together
 
 
 def plot_map(result: Review, *, ax: Axes | None = None) -> Axes:
-    """Draw today's territories beside the plan's: accounts by rep, hulls around them, homes with names.
+    """Draw today's territories beside the plan's: each account, with a line to the home of its rep, and names.
 
     Raises
     ------
@@ -35,41 +36,59 @@ def plot_map(result: Review, *, ax: Axes | None = None) -> Axes:
         raise InsufficientData("A map", needed=len(result.accounts), got=0, of="accounts with coordinates")
     rows = result.accounts.merge(result.plan.assignments, on="account_id")
     look = _looks(rows, result.reps["user_id"].tolist())
-    if ax is None:
-        before, after = plt.subplots(1, 2, figsize=(WIDTH_IN, 4.1), sharex=True, sharey=True)[1]
-        _draw(before, rows, "previous_user_id", result.reps, look, "Today")
-    else:
-        after = ax
-    _draw(after, rows, "user_id", result.reps, look, "Plan", names=True)
+    if ax is not None:
+        _draw(ax, rows, "user_id", result.reps, look, "Plan")
+        return ax
+    stretch = 1 / max(np.cos(np.radians(rows["lat"].mean())), 0.1)
+    tall = stretch * np.ptp(rows["lat"]) / max(np.ptp(rows["lon"]), 1e-9)
+    size = (WIDTH_IN, 0.4 + WIDTH_IN / 2 * min(max(tall, 0.4), 1.6))
+    before, after = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)[1]
+    _draw(before, rows, "previous_user_id", result.reps, look, "Today")
+    _draw(after, rows, "user_id", result.reps, look, "Plan")
     return after
 
 
-def _draw(ax: Axes, rows, column: str, reps, look, title: str, names: bool = False) -> None:
+def _draw(ax: Axes, rows, column: str, reps, look, title: str) -> None:
+    from matplotlib.collections import LineCollection
+
     nobody = rows[~rows[column].isin(reps["user_id"])]
     ax.scatter(nobody["lon"], nobody["lat"], s=5, color="#c9d0d6", marker="x", linewidths=0.6)
     size = 9 if len(rows) <= 1_500 else 3
+    home = reps.set_index("user_id")[["home_lon", "home_lat"]]
     for who, own in rows.groupby(column):
         if who not in look:
             continue
         hue, marker = look[who]
-        own = own.iloc[:MOST_POINTS]
-        ax.scatter(own["lon"], own["lat"], s=size, color=hue, marker=marker, linewidths=0, alpha=0.85, zorder=2)
-        outline = _hull(own[["lon", "lat"]].to_numpy(float))
-        if outline is not None:
-            ax.fill(*outline.T, facecolor=hue, alpha=0.10, zorder=0)
-            ax.plot(*outline.T, color=hue, linewidth=0.8, zorder=1)
-    ax.scatter(reps["home_lon"], reps["home_lat"], s=22, color="white", edgecolor=INK, marker="o", zorder=3)
-    if names:
-        for row in reps.itertuples():
-            ax.annotate(
-                row.name.split()[0], (row.home_lon, row.home_lat), xytext=(3, 2), textcoords="offset points",
-                fontsize=6.5, color=INK, zorder=4,
-            )  # fmt: skip
+        at = own[["lon", "lat"]].to_numpy(float)[:MOST_POINTS]
+        ways = np.stack([at, np.broadcast_to(home.loc[who].to_numpy(float), at.shape)], axis=1)
+        ax.add_collection(LineCollection(ways, color=hue, linewidth=0.4, alpha=0.45, zorder=1))
+        ax.scatter(*at.T, s=size, color=hue, marker=marker, linewidths=0, alpha=0.85, zorder=2)
+    ax.scatter(reps["home_lon"], reps["home_lat"], s=14, color="white", edgecolor=INK, marker="o", zorder=3)
     _ground(ax)
+    _name(ax, reps)
     ax.set_aspect(1 / max(np.cos(np.radians(rows["lat"].mean())), 0.1))
     ax.grid(visible=False)
-    ax.tick_params(labelsize=7)
-    ax.set(title=title, xlabel="", ylabel="")
+    ax.set(title=title, xlabel="", ylabel="", xticks=[], yticks=[])
+
+
+def _name(ax: Axes, reps) -> None:
+    """Write the first names of reps beside their homes, those of neighbours under each other."""
+    from scipy.cluster.hierarchy import fclusterdata
+
+    homes = reps[["home_lon", "home_lat"]].to_numpy(float)
+    near = NEAR * np.ptp(ax.get_xlim())
+    group = fclusterdata(homes, near, criterion="distance", method="average") if len(homes) > 1 else np.ones(1)
+    middle = np.mean(ax.get_xlim())
+    for k in np.unique(group):
+        names = [name.split()[0] for name in reps.loc[group == k, "name"]]
+        lon, lat = homes[group == k].mean(axis=0)
+        right = lon < middle
+        edge = homes[group == k, 0].max() if right else homes[group == k, 0].min()
+        ax.annotate(
+            "\n".join(sorted(names)), (edge, lat), xytext=(14 if right else -14, 0), textcoords="offset points",
+            ha="left" if right else "right", va="center", fontsize=6, color=INK, zorder=4, linespacing=1.1,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0},
+        )  # fmt: skip
 
 
 def _ground(ax: Axes) -> None:
@@ -91,20 +110,6 @@ def _ground(ax: Axes) -> None:
     ax.add_collection(PolyCollection(parts, facecolor="white", edgecolor="none", zorder=-3), autolim=False)
     ax.add_collection(LineCollection(seen(borders()), color=BORDER, linewidth=0.6, zorder=-2), autolim=False)
     ax.set(xlim=(west, east), ylim=(south, north))
-
-
-def _hull(points: np.ndarray) -> np.ndarray | None:
-    """Outline the inner nine tenths of some points; nothing where they lie on a line."""
-    from scipy.spatial import ConvexHull, QhullError
-
-    centre = np.median(points, axis=0)
-    far = np.hypot(*(points - centre).T)
-    points = points[far <= np.quantile(far, 0.9)]
-    try:
-        ring = points[ConvexHull(points).vertices]
-    except (QhullError, ValueError):
-        return None
-    return np.vstack([ring, ring[:1]])
 
 
 def _looks(rows, reps: list[str]) -> dict[str, tuple[str, str]]:
@@ -174,7 +179,7 @@ def plot_curve(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(lambda value, _: number(value, "percent"))
     ax.yaxis.set_major_formatter(lambda value, _: number(value, "count"))
     ax.set_ylim(bottom=0)
-    ax.set(title="Kilometres a year by accounts moved", xlabel="accounts that change hands", ylabel="")
+    ax.set(title="Travel, km a year, by accounts moved", xlabel="accounts that change hands", ylabel="")
     return ax
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.present import number
+from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,11 +109,17 @@ def told(metrics: pd.DataFrame, gap: float, reps: int, accounts: int, measure: s
     )
     if even["before"] == even["before"]:
         said += f" (today {number(even['before'], 'share')})"
-    if rows.loc["travel", "after"] > 0:
-        said += f", {rows.loc['travel', 'after']:,.0f} km a year"
-        if rows.loc["travel", "before"] == rows.loc["travel", "before"]:
-            said += f" (today {rows.loc['travel', 'before']:,.0f})"
+    way = rows.loc["travel"]
+    if way["after"] > 0:
+        said += f", {number(way['after'], 'count')} km of travel a year"
+        if way["before"] == way["before"]:
+            said += f" (today {number(way['before'], 'count')})"
     if rows.loc["accounts moved", "before"] == 0:
-        said += f"; {rows.loc['accounts moved', 'after']:,.0f} accounts change hands"
-    tail = "no plan is better" if gap < 1e-6 else f"at most {gap:.2%} above the best there can be"
+        said += f"; {number(rows.loc['accounts moved', 'after'], 'count')} accounts change hands"
+    tail = "no plan is better" if gap < 1e-6 else f"at most {percent(gap)} above the best there can be"
     return f"{said}; {tail}."
+
+
+def percent(share: float) -> str:
+    """Write a share with two decimals: gaps are small."""
+    return f"{localised(f'{100 * share:.2f}')} %"

@@ -10,7 +10,8 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
 from salesops_lib.territory.analysis import Plan, design
 from salesops_lib.territory.handover import for_crm, hand_over, sum_hand_over
-from salesops_lib.territory.scenarios import price_disruption
+from salesops_lib.territory.measures import percent
+from salesops_lib.territory.scenarios import compare_plans, price_disruption
 from salesops_lib.territory.workload import headcount, workload
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ CURVE = (0.0, 30.0, 100.0, 300.0, 1_000.0)
 WINDOW = "4 quarters"
 PRIOR_DEALS = 50  # deals with an average rep's rate that every rep and segment starts with
 REASON = "territory plan"
+STEADY = 0.05  # change of a rep's load that nobody notices
+NAMES = {
+    "max deviation": "furthest off target", "cv": "coefficient of variation", "gini": "Gini coefficient",
+    "travel": "travel, km a year", "longest travel of a rep": "longest travel of a rep, km a year",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,10 @@ def review(
         staffing=headcount(hours),
         curve=price_disruption(accounts, reps, prices=CURVE, seed=seed, **options),
         moves=_named(moves, accounts, facts.names(book, "rep")),
-        by_rep=by_rep.assign(name=by_rep["user_id"].map(names)).set_index("name").reset_index(),
+        by_rep=by_rep.assign(name=by_rep["user_id"].map(names))
+        .sort_values("name")
+        .set_index("name")
+        .reset_index(),
         crm=for_crm(plan, effective=str(book.day), reason=REASON),
         left_out=left_out,
         currency=book.currency,
@@ -172,6 +181,30 @@ def accounts_of(book: Book, balance: str, owners: set[str] | None = None) -> tup
         out = out.drop(columns=["lat", "lon"])
     left = reasons[reasons.ne("")].value_counts().rename_axis("reason").reset_index(name="accounts")
     return out[reasons.eq("")].reset_index(drop=True), left
+
+
+def try_plan(
+    result: Review, *, tolerance: float, disruption: float, locked: str = "", time_limit_s: float = 20
+) -> pd.DataFrame:
+    """Plan again with other choices, beside the plan of the page.
+
+    Parameters
+    ----------
+    tolerance, disruption, time_limit_s
+        See `design`.
+    locked
+        Id of an account that is to stay with its owner; none where it is empty.
+
+    Returns
+    -------
+    DataFrame
+        See `compare_plans`.
+    """
+    other = design(
+        result.accounts, result.reps, balance=result.plan.balance, tolerance=tolerance, disruption=disruption,
+        locked=(locked,) if locked else (), start=result.plan, time_limit_s=time_limit_s,
+    )  # fmt: skip
+    return compare_plans({"page": result.plan, "this": other})
 
 
 def strengths(book: Book, *, by: str = "segment", period: str = WINDOW) -> pd.DataFrame:
@@ -252,10 +285,11 @@ UNITS = {
     "revenue_moved_share": "percent", "max_deviation": "share",
 }  # fmt: skip
 LABELS = {
-    "share_today": "share of target today", "share": "share of target", "expected": "expected revenue [95 %]",
+    "share_today": "share of target today", "share": "share of target",
+    "change": "gains or loses", "expected": "expected revenue [95 %]",
     "used": "hours used", "travel_km": "km a year", "out_of": "from", "into": "to", "distance_km": "km away",
-    "disruption": "price, km an account", "accounts_moved_share": "of accounts", "revenue_moved_share": "of "
-    "revenue",
+    "disruption": "price, km an account", "accounts_moved_share": "share of accounts",
+    "revenue_moved_share": "share of revenue",
     "max_deviation": "furthest off balance", "gap": "above the bound, at most",
 }  # fmt: skip
 RANGES = {"expected": ("expected_low", "expected_high")}
@@ -273,17 +307,40 @@ def measured(result: Review) -> pd.DataFrame:
         [number(value, "share" if row.unit == "share" else "count") for value in (row.before, row.after)]
         for row in rows.itertuples()
     ]
-    return pd.DataFrame(said, columns=["today", "plan"]).assign(metric=rows["metric"].str.replace("_", " "))[
-        ["metric", "today", "plan"]
-    ]
+    word = _word(result.plan.balance[0])
+    names = rows["metric"].str.replace(f"{result.plan.balance[0]}: ", "").replace(NAMES)
+    names = names.where(~rows["metric"].str.contains(":"), word + ": " + names)
+    return pd.DataFrame(said, columns=["today", "plan"]).assign(metric=names)[["metric", "today", "plan"]]
+
+
+def gains(result: Review) -> str:
+    """Say who gains and who loses."""
+    from salesops_lib.present import number
+
+    rows = result.fairness.dropna(subset=["change"]).sort_values("change")
+    if rows.empty:
+        return "Nobody has accounts today."
+    up, down = (rows["change"] > STEADY).sum(), (rows["change"] < -STEADY).sum()
+    least, most = rows.iloc[0], rows.iloc[-1]
+    return (
+        f"{up} reps gain {_word(result.plan.balance[0])} by more than {STEADY:.0%}, {down} lose as much; most: "
+        f"{most['name']} {number(most['change'], 'percent', signed=True)}, "
+        f"{least['name']} {number(least['change'], 'percent', signed=True)}."
+    )
+
+
+def _word(measure: str) -> str:
+    return measure.replace("_amount", "").replace("_", " ")
 
 
 def certificate(result: Review) -> str:
     """Say what is proven about the plan, what it rests on, and what a planner should know."""
+    from salesops_lib.present import number
+
     plan = result.plan
     proof = (
-        f"Travel and disruption of the plan come to {plan.cost:,.0f} km a year; no plan within "
-        f"±{plan.tolerance:.0%} comes to less than {plan.lower_bound:,.0f} (gap {plan.gap:.2%})."
+        f"Travel and disruption of the plan come to {number(plan.cost, 'count')} km a year; no plan within "
+        f"±{plan.tolerance:.0%} comes to less than {number(plan.lower_bound, 'count')} (gap {percent(plan.gap)})."
     )
     needed, there = (f"{result.staffing[name]:.1f}" for name in ("needed", "there"))
     people = f"Visits and the way to them take {needed} full-time people; there are {there}."
