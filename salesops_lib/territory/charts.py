@@ -41,7 +41,7 @@ def plot_map(result: Review, *, ax: Axes | None = None) -> Axes:
         return ax
     stretch = 1 / max(np.cos(np.radians(rows["lat"].mean())), 0.1)
     tall = stretch * np.ptp(rows["lat"]) / max(np.ptp(rows["lon"]), 1e-9)
-    size = (WIDTH_IN, 0.4 + WIDTH_IN / 2 * min(max(tall, 0.4), 1.6))
+    size = (WIDTH_IN, 0.4 + WIDTH_IN / 2 * min(max(1.15 * tall, 0.4), 1.6))
     before, after = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)[1]
     _draw(before, rows, "previous_user_id", result.reps, look, "Today")
     _draw(after, rows, "user_id", result.reps, look, "Plan")
@@ -64,6 +64,7 @@ def _draw(ax: Axes, rows, column: str, reps, look, title: str) -> None:
         ax.add_collection(LineCollection(ways, color=hue, linewidth=0.4, alpha=0.45, zorder=1))
         ax.scatter(*at.T, s=size, color=hue, marker=marker, linewidths=0, alpha=0.85, zorder=2)
     ax.scatter(reps["home_lon"], reps["home_lat"], s=14, color="white", edgecolor=INK, marker="o", zorder=3)
+    ax.margins(x=0.06, y=0.14)  # room for names
     _ground(ax)
     _name(ax, reps)
     ax.set_aspect(1 / max(np.cos(np.radians(rows["lat"].mean())), 0.1))
@@ -72,22 +73,25 @@ def _draw(ax: Axes, rows, column: str, reps, look, title: str) -> None:
 
 
 def _name(ax: Axes, reps) -> None:
-    """Write the first names of reps beside their homes, those of neighbours under each other."""
+    """Write names of reps at their homes, neighbours together, on the side where no other homes are near."""
     from scipy.cluster.hierarchy import fclusterdata
 
     homes = reps[["home_lon", "home_lat"]].to_numpy(float)
     near = NEAR * np.ptp(ax.get_xlim())
     group = fclusterdata(homes, near, criterion="distance", method="average") if len(homes) > 1 else np.ones(1)
-    middle = np.mean(ax.get_xlim())
-    for k in np.unique(group):
-        names = [name.split()[0] for name in reps.loc[group == k, "name"]]
-        lon, lat = homes[group == k].mean(axis=0)
-        right = lon < middle
-        edge = homes[group == k, 0].max() if right else homes[group == k, 0].min()
+    middles = {k: homes[group == k].mean(axis=0) for k in np.unique(group)}
+    for k, middle in middles.items():
+        names = [
+            f"{first} {last[:1]}." for first, _, last in reps.loc[group == k, "name"].str.partition(" ").values
+        ]
+        others = [there for other, there in middles.items() if other != k]
+        above = not others or min(others, key=lambda there: np.hypot(*(there - middle)))[1] < middle[1]
+        edge = homes[group == k, 1].max() if above else homes[group == k, 1].min()
         ax.annotate(
-            "\n".join(sorted(names)), (edge, lat), xytext=(14 if right else -14, 0), textcoords="offset points",
-            ha="left" if right else "right", va="center", fontsize=6, color=INK, zorder=4, linespacing=1.1,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0},
+            "\n".join(sorted(names)), (middle[0], edge), xytext=(0, 11 if above else -11),
+            textcoords="offset points", ha="center", va="bottom" if above else "top", fontsize=6, color=INK,
+            zorder=4, linespacing=1.1,
+            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "alpha": 0.7, "linewidth": 0},
         )  # fmt: skip
 
 

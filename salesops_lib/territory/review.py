@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEASURES = ("potential_amount", "visits_per_year", "revenue_amount", "annual_revenue", "accounts")
+FIRST = ("potential_amount", "annual_revenue")
 CURVE = (0.0, 30.0, 100.0, 300.0, 1_000.0)
 WINDOW = "4 quarters"
 PRIOR_DEALS = 50  # deals with an average rep's rate that every rep and segment starts with
@@ -76,7 +77,7 @@ class Review:
 def review(
     book: Book,
     *,
-    balance: str = "potential_amount",
+    balance: str = "",
     tolerance: float = 0.1,
     disruption: float = 100.0,
     locked: tuple[str, ...] = (),
@@ -91,7 +92,7 @@ def review(
     book
         The company at the as-of instant.
     balance
-        One of `MEASURES`.
+        One of `MEASURES`; where it is empty the first of `FIRST` that half of the accounts have.
     tolerance, disruption, locked, time_limit_s, seed
         See `design`.
     team
@@ -104,6 +105,7 @@ def review(
     ParameterError
         For an unknown measure or team, or a tolerance that cannot be met.
     """
+    balance = balance or _measure(book)
     if balance not in MEASURES:
         raise ParameterError(unknown("balance", balance, MEASURES))
     reps = reps_of(book, team)
@@ -137,6 +139,11 @@ def review(
         left_out=left_out,
         currency=book.currency,
     )
+
+
+def _measure(book: Book) -> str:
+    rows = book.accounts
+    return next((name for name in FIRST if name in rows and (rows[name].fillna(0) > 0).mean() >= 0.5), "accounts")
 
 
 def reps_of(book: Book, team: str = "") -> pd.DataFrame:
