@@ -32,6 +32,7 @@ def plot_map(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where accounts have no coordinates.
     """
+    _refuse(result)
     if "lat" not in result.accounts:
         raise InsufficientData("A map", needed=len(result.accounts), got=0, of="accounts with coordinates")
     rows = result.accounts.merge(result.plan.assignments, on="account_id")
@@ -127,6 +128,11 @@ def _looks(rows, reps: list[str]) -> dict[str, tuple[str, str]]:
     return {who: (HUES[c], MARKERS[c]) for who, c in zip(reps, taken, strict=True)}
 
 
+def _refuse(result: Review) -> None:
+    if isinstance(result.plan, InsufficientData):
+        raise result.plan
+
+
 def describe_map(result: Review) -> str:
     """Say in one sentence what `plot_map` shows."""
     rows = result.plan.metrics.set_index("metric").loc["travel"]
@@ -140,6 +146,7 @@ def describe_map(result: Review) -> str:
 
 def plot_balance(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw each rep's load as a share of target, today and planned, with the tolerance."""
+    _refuse(result)
     rows = result.fairness.sort_values("name", ascending=False)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 0.9 + 0.24 * len(rows)))[1]
     at, wide = np.arange(len(rows)), result.plan.tolerance
@@ -168,6 +175,7 @@ def describe_balance(result: Review) -> str:
 
 def plot_curve(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw what calm costs: kilometres a year against the share of accounts that change hands."""
+    _refuse(result)
     rows = result.curve
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.8))[1]
     ax.plot(rows["accounts_moved_share"], rows["travel_km"], color=ACCENT, marker="o", label="plans")

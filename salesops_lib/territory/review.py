@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from salesops_lib import facts, stats
@@ -87,6 +87,8 @@ def review(
 ) -> Review:
     """Plan the territories of the reps who carry a quota on the as-of day, and put today's beside.
 
+    Where there are too few reps or accounts, or nothing tells who should have which, every part is the refusal.
+
     Parameters
     ----------
     book
@@ -100,12 +102,18 @@ def review(
 
     Raises
     ------
-    InsufficientData
-        Where there are fewer than two reps, or fewer accounts than reps.
     ParameterError
         For an unknown measure or team, or a tolerance that cannot be met.
     """
-    balance = balance or _measure(book)
+    options = {"tolerance": tolerance, "locked": locked, "time_limit_s": time_limit_s, "seed": seed}
+    try:
+        return _review(book, balance or _measure(book), disruption, team, options)
+    except InsufficientData as error:
+        parts = {part.name: error for part in fields(Review)}
+        return Review(**parts | {"headline": str(error), "currency": book.currency})
+
+
+def _review(book: Book, balance: str, disruption: float, team: str, options: dict) -> Review:
     if balance not in MEASURES:
         raise ParameterError(unknown("balance", balance, MEASURES))
     reps = reps_of(book, team)
@@ -116,8 +124,11 @@ def review(
         of = f"accounts with {balance}"
         raise InsufficientData("Territory design", needed=len(reps), got=len(accounts), of=of)
     reps = reps if "lat" in accounts else reps.drop(columns=["home_lat", "home_lon"])
-    options = {"balance": (balance,), "tolerance": tolerance, "locked": locked, "time_limit_s": time_limit_s}
-    plan = design(accounts, reps, disruption=disruption, seed=seed, **options)
+    if "lat" not in accounts and accounts["owner_id"].isna().all():
+        of = "accounts with coordinates or an owner"
+        raise InsufficientData("Territory design", needed=len(reps), got=0, of=of)
+    options |= {"balance": (balance,)}
+    plan = design(accounts, reps, disruption=disruption, **options)
     names = dict(zip(reps["user_id"], reps["name"], strict=True))
     moves = hand_over(plan, _open_deals(book))
     by_rep = sum_hand_over(moves, reps)
@@ -129,12 +140,11 @@ def review(
         reps=reps,
         fairness=_fairness(plan, accounts, reps, hours),
         staffing=headcount(hours),
-        curve=price_disruption(accounts, reps, prices=CURVE, seed=seed, **options),
+        curve=price_disruption(accounts, reps, prices=CURVE, **options),
         moves=_named(moves, accounts, facts.names(book, "rep")),
-        by_rep=by_rep.assign(name=by_rep["user_id"].map(names))
-        .sort_values("name")
-        .set_index("name")
-        .reset_index(),
+        by_rep=by_rep.assign(user_id=by_rep["user_id"].map(names))
+        .rename(columns={"user_id": "name"})
+        .sort_values("name"),
         crm=for_crm(plan, effective=str(book.day), reason=REASON),
         left_out=left_out,
         currency=book.currency,
@@ -207,11 +217,18 @@ def try_plan(
     DataFrame
         See `compare_plans`.
     """
+    if isinstance(result.plan, InsufficientData):
+        raise result.plan
     other = design(
         result.accounts, result.reps, balance=result.plan.balance, tolerance=tolerance, disruption=disruption,
         locked=(locked,) if locked else (), start=result.plan, time_limit_s=time_limit_s,
     )  # fmt: skip
     return compare_plans({"page": result.plan, "this": other})
+
+
+def lockable(result: Review) -> list[str]:
+    """List what `try_plan` can lock: nothing, or one account."""
+    return ["", *(() if isinstance(result.plan, InsufficientData) else result.accounts["account_id"])]
 
 
 def strengths(book: Book, *, by: str = "segment", period: str = WINDOW) -> pd.DataFrame:
@@ -309,6 +326,8 @@ def measured(result: Review) -> pd.DataFrame:
 
     from salesops_lib.present import number
 
+    if isinstance(result.plan, InsufficientData):
+        return result.plan
     rows = result.plan.metrics
     said = [
         [number(value, "share" if row.unit == "share" else "count") for value in (row.before, row.after)]
@@ -324,6 +343,8 @@ def gains(result: Review) -> str:
     """Say who gains and who loses."""
     from salesops_lib.present import number
 
+    if isinstance(result.plan, InsufficientData):
+        return ""
     rows = result.fairness.dropna(subset=["change"]).sort_values("change")
     if rows.empty:
         return "Nobody has accounts today."
@@ -345,6 +366,8 @@ def certificate(result: Review) -> str:
     from salesops_lib.present import number
 
     plan = result.plan
+    if isinstance(plan, InsufficientData):
+        return ""
     proof = (
         f"Travel and disruption of the plan come to {number(plan.cost, 'count')} km a year; no plan within "
         f"±{plan.tolerance:.0%} comes to less than {number(plan.lower_bound, 'count')} (gap {percent(plan.gap)})."
