@@ -19,6 +19,6 @@ from salesops_lib.territory.workload import headcount, workload
 
 __all__ = [
     "SHOWN", "Bases", "Plan", "Review", "certificate", "choose_bases", "compare_plans", "design", "for_crm",
-    "gains", "hand_over", "headcount", "lockable", "match", "measured", "price_disruption", "replan", "review", "route",
-    "strengths", "sum_hand_over", "try_plan", "workload",
+    "gains", "hand_over", "headcount", "lockable", "match", "measured", "price_disruption", "replan", "review",
+    "route", "strengths", "sum_hand_over", "try_plan", "workload",
 ]  # fmt: skip
