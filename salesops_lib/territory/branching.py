@@ -17,7 +17,7 @@ from salesops_lib.territory import prices
 if TYPE_CHECKING:
     from salesops_lib.territory.solve import Task
 
-PAIRS, MOST = 1_000_000, 100  # pairs of account and rep priced in all, and parts, at most
+PAIRS, MOST = 1_000_000, 60  # pairs of account and rep priced in all, and parts, at most
 NEAR = 1e-3  # gap from which on it is worth the time
 
 

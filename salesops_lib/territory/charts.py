@@ -65,7 +65,7 @@ def _draw(ax: Axes, rows, column: str, reps, look, title: str) -> None:
         ax.add_collection(LineCollection(ways, color=hue, linewidth=0.4, alpha=0.45, zorder=1))
         ax.scatter(*at.T, s=size, color=hue, marker=marker, linewidths=0, alpha=0.85, zorder=2)
     ax.scatter(reps["home_lon"], reps["home_lat"], s=14, color="white", edgecolor=INK, marker="o", zorder=3)
-    ax.margins(x=0.06, y=0.14)  # room for names
+    ax.margins(x=0.06, y=0.2)  # room for names
     _ground(ax)
     _name(ax, reps)
     ax.set_aspect(1 / max(np.cos(np.radians(rows["lat"].mean())), 0.1))

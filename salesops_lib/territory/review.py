@@ -140,7 +140,7 @@ def _review(book: Book, balance: str, disruption: float, team: str, options: dic
         reps=reps,
         fairness=_fairness(plan, accounts, reps, hours),
         staffing=headcount(hours),
-        curve=price_disruption(accounts, reps, prices=CURVE, **options),
+        curve=price_disruption(accounts, reps, prices=CURVE, known={disruption: plan}, **options),
         moves=_named(moves, accounts, facts.names(book, "rep")),
         by_rep=by_rep.assign(user_id=by_rep["user_id"].map(names))
         .rename(columns={"user_id": "name"})

@@ -20,7 +20,12 @@ DRAWS = 2_000
 
 
 def price_disruption(
-    accounts: pd.DataFrame, reps: pd.DataFrame, *, prices: Iterable[float] = PRICES, **options
+    accounts: pd.DataFrame,
+    reps: pd.DataFrame,
+    *,
+    prices: Iterable[float] = PRICES,
+    known: Mapping[float, Plan] | None = None,
+    **options,
 ) -> pd.DataFrame:
     """Trace what it costs to leave accounts where they are: travel and balance against what is moved.
 
@@ -28,6 +33,8 @@ def price_disruption(
     ----------
     prices
         Values of `disruption` to plan with; see `design`, which also takes `options`.
+    known
+        Plans that are there already, by price.
 
     Returns
     -------
@@ -38,9 +45,9 @@ def price_disruption(
     """
     import pandas as pd
 
-    rows, plan = [], None
-    for price in prices:
-        plan = design(accounts, reps, disruption=price, start=plan, **options)
+    rows, plan, known = [], None, dict(known or {})
+    for price in sorted({*prices, *known}):
+        plan = known.get(price) or design(accounts, reps, disruption=price, start=plan, **options)
         rows.append({"disruption": price, **_key_figures(plan)})
     return pd.DataFrame(rows)
 
