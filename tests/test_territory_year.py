@@ -1,5 +1,7 @@
 """The year's work on territories: scenarios, hand-over, routing, workload, and the page's numbers."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,3 +131,14 @@ def test_the_sample_company_has_a_page(book):
     fit = territory.strengths(book)
     assert fit["fit"].abs().max() < 0.5
     assert np.isfinite(fit["fit"]).all()
+
+
+def test_without_places_or_owners_the_page_says_so(book):
+    empty = {"lat": np.nan, "lon": np.nan, "owner_id": None}
+    bare = dataclasses.replace(book, _read={"accounts": book.accounts.assign(**empty)})
+    result = territory.review(bare)
+    assert "coordinates or an owner" in result.headline
+    for shown in (territory.measured(result), result.curve, result.by_rep, result.moves):
+        assert isinstance(shown, InsufficientData)
+    with pytest.raises(InsufficientData):
+        charts.plot_map(result)
