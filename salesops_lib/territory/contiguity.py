@@ -19,7 +19,7 @@ HOT, COLD, PARTS = 10.0, 0.01, 10  # temperature, in distances between best and 
 KEPT, MARGIN = 0.7, 1e-3  # share of the tolerance that the search keeps back until balance is had, and then
 WARM = 2.0  # temperature then
 DEAR, STIFF = 5.0, 300.0  # price of imbalance against that of the prices, and how much it rises in a run
-TURNS, MOVES, LEAST, MOST = 6, 1_000, 100_000, 16_000_000  # runs; moves a unit, and limits of a run's moves
+TURNS, MOVES, LEAST, MOST = 14, 1_000, 100_000, 16_000_000  # runs; moves a unit, and limits of a run's moves
 NEVER = 10.0  # what a forbidden pair costs, in the dearest plan there could be
 
 
