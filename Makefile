@@ -45,6 +45,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/pipeline_forecast.py
 	$(BIN)/python benchmarks/reps_funnel.py
+	$(BIN)/python benchmarks/territory.py --peers nearest flow kmeans milp
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

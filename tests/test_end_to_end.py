@@ -107,5 +107,5 @@ def test_catalogues_list_what_there_is(home):
     assert schedules == {
         "data_health": "30 5 * * *", "weekly_leadership": "0 6 * * 1", "forecast": "30 6 * * 1",
         "manager_report": None, "rep_report": None,
-        "rep_sheets": None, "reps_and_funnel": "0 6 2 * *",
+        "rep_sheets": None, "reps_and_funnel": "0 6 2 * *", "territory_design": None,
     }  # fmt: skip
