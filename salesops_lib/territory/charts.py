@@ -181,8 +181,8 @@ def plot_curve(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.plot(rows["accounts_moved_share"], rows["travel_km"], color=ACCENT, marker="o", label="plans")
     for row in rows.itertuples():
         ax.annotate(
-            number(row.disruption, "count"), (row.accounts_moved_share, row.travel_km), xytext=(4, 4),
-            textcoords="offset points", fontsize=8,
+            number(row.disruption, "count"), (row.accounts_moved_share, row.travel_km),
+            xytext=(4, 4 if row.Index else -11), textcoords="offset points", fontsize=8,
         )  # fmt: skip
     today = result.plan.metrics.set_index("metric").loc["travel", "before"]
     if today == today:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from salesops_lib.territory.solve import Found, Task
 
 HOT, COLD, PARTS = 10.0, 0.01, 10  # temperature, in distances between best and second best rep; parts of a run
-KEPT, MARGIN = 0.7, 1e-3  # share of the tolerance that the search keeps back until balance is had, and then
+KEPT, MARGIN = 0.7, 0.04  # share of the tolerance that the search keeps back until balance is had, and then
 WARM = 2.0  # temperature then
+RINGS = 3  # territories so many borders from one out of balance are heated up again with it
 DEAR, STIFF = 5.0, 300.0  # price of imbalance against that of the prices, and how much it rises in a run
 TURNS, MOVES, LEAST, MOST = 14, 1_000, 100_000, 16_000_000  # runs; moves a unit, and limits of a run's moves
 NEVER = 10.0  # what a forbidden pair costs, in the dearest plan there could be
@@ -62,13 +63,13 @@ def _annealed(task: Task, price, first, neighbour, until, seed) -> tuple[np.ndar
     finite = np.isfinite(task.cost)
     cost = np.where(finite, task.cost, NEVER * n * float(np.abs(task.cost[finite]).max() + unit)).astype(float)
     part = int(min(max(MOVES * n, LEAST), MOST)) // PARTS
-    began, hot, dear, kept = time.monotonic(), HOT, DEAR * rho, KEPT
+    began, hot, dear, kept, where = time.monotonic(), HOT, DEAR * rho, KEPT, free
     for _ in range(TURNS):
         room = kept * (task.high - task.low) / 2
         limits = (cost, task.weight, task.low + room, task.high - room)
         fall, rise = (COLD / hot) ** (1 / PARTS), STIFF ** (1 / PARTS)
         for k in range(PARTS):
-            fixed = (*limits, first, neighbour, free, assign, load, size, seen)
+            fixed = (*limits, first, neighbour, where, assign, load, size, seen)
             at = unit * hot * fall**k
             dear = contiguity_search.anneal(*fixed, state, part, at, at * fall, dear, rise)
             if time.monotonic() - began > 0.9 * (until - began):
@@ -80,9 +81,23 @@ def _annealed(task: Task, price, first, neighbour, until, seed) -> tuple[np.ndar
         if time.monotonic() > until or (out == 0 and kept < KEPT):
             break
         dear = DEAR * rho  # heat it up again: a dearer imbalance would only freeze it
-        if out == 0:  # balance is had: now the way
-            hot, kept, dear = WARM, MARGIN, dear * 10
+        if key[0] == 0:  # balance is had: now the way
+            hot, kept, dear, where = hot / 2 if kept < KEPT else WARM, MARGIN, dear * 10, free
+            assign = best.copy()
+            load, size = plan_search.tallied(task, assign)[1], np.bincount(assign, minlength=count)
+        else:
+            worst = int(np.maximum(load - task.high, task.low - load).max(axis=1).argmax())
+            where = np.intersect1d(free, _around(first, neighbour, assign, worst))
     return best, key
+
+
+def _around(first, neighbour, assign, rep: int) -> np.ndarray:
+    """List the units of a territory and of those up to `RINGS` borders away."""
+    a = np.repeat(assign, np.diff(first))
+    near = np.arange(assign.max() + 1) == rep
+    for _ in range(RINGS):
+        near[assign[neighbour][near[a]]] = True
+    return np.flatnonzero(near[assign])
 
 
 def graph(

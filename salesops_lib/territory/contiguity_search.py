@@ -200,7 +200,9 @@ def anneal(
     """
     queue = np.empty(assign.shape[0], np.int64)
     fall, rise, heat = (cold / hot) ** (1.0 / steps), stiff ** (1.0 / steps), hot
-    mark, reach = seen.max(), np.cumsum(weight[:, 0])
+    mark, drawn = seen.max(), np.zeros(weight.shape[0])
+    drawn[free] = weight[free, 0]
+    reach = np.cumsum(drawn)
     for _ in range(steps):
         heat *= fall
         rho *= rise

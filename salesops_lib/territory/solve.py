@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 SMALL = 200  # pairs of account and rep up to which a case is solved exactly
-EXACT_S, NODES = 10.0, 300  # seconds, and nodes of the search tree, for that at most
+EXACT_S, NODES = 10.0, 100  # seconds, and nodes of the search tree, for that at most
 # temperature, in median distances between an account's best and second rep: at most, at least, and at last
 HOT, COOL, COLD = 1.0, 0.1, 0.01
 REACH = 30.0  # arcs on which an account loses more than so many temperatures are not tried
