@@ -66,11 +66,8 @@ def maven(maven_ws):
     return maven_ws.book("2017-12-31")
 
 
-@pytest.hookimpl(wrapper=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """What a module makes once for its tests is made by one process: those tests stay together."""
-    for item in items:
-        needed = (found[-1] for found in item._fixtureinfo.name2fixturedefs.values())
-        if any(fixture.scope == "module" for fixture in needed) and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
-    return (yield)
+    needed = (found[-1] for found in item._fixtureinfo.name2fixturedefs.values())
+    if any(fixture.scope == "module" for fixture in needed) and not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group(item.module.__name__))
