@@ -86,6 +86,13 @@ def attempt(part: Callable[[], Any]) -> Any:
         return error
 
 
+def needed(part: Any) -> Any:
+    """Pass on a part that `attempt` gave, or raise the refusal that it is."""
+    if isinstance(part, InsufficientData):
+        raise part
+    return part
+
+
 class SnapshotError(SalesOpsError):
     """A snapshot is missing, damaged or unreadable."""
 

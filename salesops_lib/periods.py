@@ -18,6 +18,7 @@ from salesops_lib.errors import ParameterError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+MONTH_DAYS, QUARTER_DAYS = 365.25 / 12, 365.25 / 4  # on average
 KINDS = ("week", "month", "quarter", "year")
 PATTERNS = {"months": None, "4-4-5": (4, 4, 5), "4-5-4": (4, 5, 4), "5-4-4": (5, 4, 4)}
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

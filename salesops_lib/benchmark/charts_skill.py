@@ -14,7 +14,7 @@ from salesops_lib.benchmark.evidence import Evidence
 from salesops_lib.benchmark.limits import LEVELS, binomial_limit
 from salesops_lib.benchmark.review import Review
 from salesops_lib.benchmark.sheet import SURE, Sheet
-from salesops_lib.errors import InsufficientData
+from salesops_lib.errors import needed
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, number
 
 if TYPE_CHECKING:
@@ -24,24 +24,18 @@ if TYPE_CHECKING:
 ROW_IN = 0.24
 
 
-def _needed(part):
-    if isinstance(part, InsufficientData):
-        raise part
-    return part
-
-
 def _benchmark(result: Evidence | Benchmark) -> Benchmark:
-    return result if isinstance(result, Benchmark) else _needed(result.win_rate)
+    return result if isinstance(result, Benchmark) else needed(result.win_rate)
 
 
 def plot_attainment(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw each rep's quota attainment with its interval; see `charts.plot_attainment`."""
-    return charts.plot_attainment(_needed(result.summary), ax=ax)
+    return charts.plot_attainment(needed(result.summary), ax=ax)
 
 
 def describe_attainment(result: Review) -> str:
     """Say in one sentence what `plot_attainment` shows."""
-    return charts.describe_attainment(_needed(result.summary))
+    return charts.describe_attainment(needed(result.summary))
 
 
 def plot_funnel(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes:
@@ -182,7 +176,7 @@ def plot_stages(result: Sheet, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where skill by stage cannot be told.
     """
-    rows = _needed(result.stages).iloc[::-1].reset_index(drop=True)
+    rows = needed(result.stages).iloc[::-1].reset_index(drop=True)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.1 + 0.36 * len(rows)))[1]
     for y, row in rows.iterrows():
         sure = row["p_below"] > 0.9 or row["p_below"] < 0.1
@@ -206,7 +200,7 @@ def plot_stages(result: Sheet, *, ax: Axes | None = None) -> Axes:
 
 def describe_stages(result: Sheet) -> str:
     """Say in one sentence what `plot_stages` shows."""
-    rows = _needed(result.stages)
+    rows = needed(result.stages)
     told = "; ".join(f"{row.stage} {number(row.gap, 'points', signed=True)}" for row in rows.itertuples())
     return f"Bars of what each stage adds to the way of {result.name}'s deals to a win, against the team: {told}."
 
@@ -219,7 +213,7 @@ def plot_strengths(result: Evidence, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where they cannot be told.
     """
-    rows = _needed(result.strengths)
+    rows = needed(result.strengths)
     columns = sorted(rows["segment"].unique())
     return _matrix(rows.rename(columns={"over_team": "points"}), "segment", columns,
                    "Points against the team in each segment", ax)  # fmt: skip
@@ -233,7 +227,7 @@ def plot_skills(result: Evidence, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where skill by stage cannot be told.
     """
-    rows = _needed(result.profile).stages
+    rows = needed(result.profile).stages
     rows = rows.assign(p_above=1 - rows["p_below"], points=rows["gap"])
     return _matrix(rows, "stage", list(dict.fromkeys(rows["stage"])), "Points of win rate by stage left", ax)
 
@@ -265,14 +259,14 @@ def _matrix(rows: pd.DataFrame, by: str, columns: list[str], title: str, ax: Axe
 
 def describe_strengths(result: Evidence) -> str:
     """Say in one sentence what `plot_strengths` shows."""
-    rows = _needed(result.strengths)
+    rows = needed(result.strengths)
     top = rows.loc[rows["over_team"].idxmax()]
     return _describe_matrix(rows, "segment", top["over_team"], f"{top['user_id']} in {top['segment']}")
 
 
 def describe_skills(result: Evidence) -> str:
     """Say in one sentence what `plot_skills` shows."""
-    rows = _needed(result.profile).stages
+    rows = needed(result.profile).stages
     last = rows.loc[rows["gap"].idxmin()]
     named = f"{last['user_id']} out of {last['stage']}"
     return _describe_matrix(rows.assign(p_above=1 - rows["p_below"]), "stage", last["gap"], named)
@@ -294,7 +288,7 @@ def plot_ramp(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where no month has ten reps.
     """
-    rows: pd.DataFrame = _needed(result.ramp)
+    rows: pd.DataFrame = needed(result.ramp)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.8))[1]
     ax.fill_between(rows["month"], rows["low"], rows["high"], color=ACCENT, alpha=0.2, linewidth=0)
     ax.plot(rows["month"], rows["made"], color=ACCENT, label="all who started")
@@ -306,6 +300,6 @@ def plot_ramp(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_ramp(result: Review) -> str:
     """Say in one sentence what `plot_ramp` shows."""
-    rows = _needed(result.ramp)
+    rows = needed(result.ramp)
     first, last = rows["month"].min(), rows["month"].max()
     return f"Line of bookings by month of tenure, months {first} to {last}, with its interval."

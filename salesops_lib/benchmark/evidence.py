@@ -17,7 +17,7 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, ParameterError, attempt, unknown
 from salesops_lib.facts import NOT_ASSIGNED, Facts
 from salesops_lib.kpis.people_time import activities, sellers
-from salesops_lib.periods import Period
+from salesops_lib.periods import QUARTER_DAYS, Period
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 MIX = ("segment", "type", "product", "source", "region", "tenure")
 FEW_MIX = ("segment", "type", "source", "tenure")  # of a stage, where deals are fewer
 TENURE_DAYS, TENURE = (183, 365), ("first half year", "second half year", "after a year")
-QUARTER_DAYS = 365.25 / 4
 
 
 @dataclass(frozen=True)

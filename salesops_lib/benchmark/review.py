@@ -12,15 +12,15 @@ from salesops_lib import facts, kpis, stats
 from salesops_lib.benchmark.analysis import Reps, summarize
 from salesops_lib.benchmark.compare import DIFFER, Benchmark, no_ranking
 from salesops_lib.benchmark.contest import Contest, Rule, simulate_contest
-from salesops_lib.benchmark.evidence import QUARTER_DAYS, Evidence, closed_deals, gather
+from salesops_lib.benchmark.evidence import Evidence, closed_deals, gather
 from salesops_lib.benchmark.measures import compare_counts
-from salesops_lib.benchmark.pace import MONTH_DAYS, ramp_curve
+from salesops_lib.benchmark.pace import ramp_curve
 from salesops_lib.benchmark.skills import NONE_STANDS_OUT, SkillProfile, surely
 from salesops_lib.book import Book
-from salesops_lib.errors import InsufficientData, attempt
+from salesops_lib.errors import InsufficientData, attempt, needed
 from salesops_lib.facts import Facts
 from salesops_lib.kpis.people_time import activities, sellers
-from salesops_lib.periods import Period
+from salesops_lib.periods import MONTH_DAYS, QUARTER_DAYS, Period
 from salesops_lib.present import number
 
 if TYPE_CHECKING:
@@ -239,9 +239,7 @@ def _productivity(book: Book) -> pd.DataFrame:
 
 def _likely(skill: Benchmark | InsufficientData, column: str) -> pd.DataFrame:
     """Name the reps that are likely in a fourth of the team; an empty frame where nobody is."""
-    if isinstance(skill, InsufficientData):
-        raise skill
-    if skill.verdict != DIFFER:
+    if needed(skill).verdict != DIFFER:
         raise no_ranking(skill)
     rows = skill.reps[(skill.reps[column] >= KNOWN) & skill.reps["status"].eq("ok")]
     return rows[["user_id", "n", column]].rename(columns={column: "chance"}).reset_index(drop=True)

@@ -13,7 +13,7 @@ from salesops_lib.benchmark.compare import DIFFER
 from salesops_lib.benchmark.evidence import Evidence, gather
 from salesops_lib.benchmark.skills import NONE_STANDS_OUT, surely
 from salesops_lib.book import Book
-from salesops_lib.errors import InsufficientData
+from salesops_lib.errors import InsufficientData, needed
 from salesops_lib.present import counted, fitted, interval, number
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ def rep_sheet(book: Book, *, who: str = "", period: str = "4 quarters") -> Sheet
 
 
 def _first(result: Evidence, book: Book) -> str:
-    if isinstance(result.win_rate, InsufficientData):
-        raise result.win_rate
-    return facts.find(book, "rep", sorted(result.win_rate.reps["user_id"])[0])
+    return facts.find(book, "rep", sorted(needed(result.win_rate).reps["user_id"])[0])
 
 
 def _own(part: object, name: str, column: str) -> pd.DataFrame | InsufficientData:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,10 +61,13 @@ class Rhythm:
 
     def between_in(self, phases: np.ndarray, after: np.ndarray, last: np.ndarray) -> np.ndarray:
         """Sum the weights of those days after `after` up to `last` that lie in the phase named for each."""
-        days = self.density * (phase(self.week) == np.arange(N_PHASES)[:, None])
-        sums = np.pad(np.cumsum(days, axis=1), ((0, 0), (1, 0)))
         begin, end = (np.clip(day - self.first + 1, 0, len(self.density)) for day in (after, last))
-        return sums[phases, end] - sums[phases, begin]
+        return self._sums_in[phases, end] - self._sums_in[phases, begin]
+
+    @cached_property
+    def _sums_in(self) -> np.ndarray:
+        days = self.density * (phase(self.week) == np.arange(N_PHASES)[:, None])
+        return np.pad(np.cumsum(days, axis=1), ((0, 0), (1, 0)))
 
     def at(self, days: np.ndarray) -> np.ndarray:
         """Weight of each day."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,19 +12,17 @@ from salesops_lib import facts, kpis, passages
 from salesops_lib.ageing import stalled_deals
 from salesops_lib.book import Book
 from salesops_lib.decompose import mix_and_rate
-from salesops_lib.errors import InsufficientData, attempt
+from salesops_lib.errors import InsufficientData, attempt, needed
 from salesops_lib.facts import Facts
 from salesops_lib.funnel.conversion import Conversion, measure_conversion
 from salesops_lib.funnel.leaks import loss_reasons, source_quality
 from salesops_lib.funnel.levers import Levers, rank_levers, velocity_change
-from salesops_lib.periods import Period
+from salesops_lib.periods import QUARTER_DAYS, Period
 from salesops_lib.present import interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Part = TypeVar("Part")
-QUARTER_DAYS = 365.25 / 4
 LEAST_CYCLES = 30
 STEP_DAYS = 30  # to which a horizon that nobody set is rounded up
 
@@ -129,13 +127,6 @@ def review(book: Book, *, period: str = "4 quarters", horizon_days: int = 0, by:
     )
 
 
-def _needed(found: Part | InsufficientData) -> Part:
-    """Pass a part on, or the refusal that it is."""
-    if isinstance(found, InsufficientData):
-        raise found
-    return found
-
-
 def _typical_horizon(book: Book) -> int:
     """Twice the median days from creation to a win, rounded up to whole months of 30 days."""
     rows = facts.deals(book)
@@ -161,7 +152,7 @@ def _journey(book: Book, horizon: int) -> pd.DataFrame:
 def _levers(book: Book, window: Period, found: Conversion | InsufficientData) -> Levers:
     import pandas as pd
 
-    found, here = _needed(found), Facts(book, window, facts.deals(book))
+    found, here = needed(found), Facts(book, window, facts.deals(book))
     days = (min(window.last_day, book.day) - window.start).days + 1
     entered = found.cohorts[found.cohorts["cohort"].ge(pd.Timestamp(window.start).replace(day=1))]
     won = here.won()
@@ -192,7 +183,7 @@ def _velocity(book: Book, window: Period, found: Conversion | InsufficientData) 
     """Split the change of velocity between this window and the one before it."""
     import pandas as pd
 
-    cohorts, factors = _needed(found).cohorts.dropna(subset=["ultimate"]), []
+    cohorts, factors = needed(found).cohorts.dropna(subset=["ultimate"]), []
     for span in (_before(book, window), window):
         then = book if span is window else book.at(span.last_day)
         own = cohorts[span.contains(cohorts["cohort"])]

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from salesops_lib.errors import InsufficientData
+from salesops_lib.errors import InsufficientData, needed
 from salesops_lib.funnel.analysis import Review
 from salesops_lib.funnel.shown import MORE, whole_rate
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
@@ -20,12 +20,6 @@ OPEN_GREY = "#d7dee4"
 FLOW_IN = 0.28  # of the width, the bar of a stage in the flow
 
 
-def _needed(part):
-    if isinstance(part, InsufficientData):
-        raise part
-    return part
-
-
 def plot_incidence(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw what became of deals by age: won, still open, lost, stacked to 100 %.
 
@@ -34,7 +28,7 @@ def plot_incidence(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where conversion cannot be told.
     """
-    found = _needed(result.conversion)
+    found = needed(result.conversion)
     rows = found.curve[found.curve["days"].le(2 * found.horizon_days)]
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
     won, still = rows["won"].to_numpy(), rows["open"].to_numpy()
@@ -58,7 +52,7 @@ def plot_incidence(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_incidence(result: Review) -> str:
     """Say in one sentence what `plot_incidence` shows."""
-    found = _needed(result.conversion)
+    found = needed(result.conversion)
     row = found.curve[found.curve["days"].le(found.horizon_days)].iloc[-1]
     return (
         f"Stacked curves of {found.whole['n'].iloc[0]:,} deals by age: after {found.horizon_days:g} days "
@@ -75,7 +69,7 @@ def plot_steps(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where no step can be told.
     """
-    rows = _needed(result.steps).iloc[::-1].reset_index(drop=True)
+    rows = needed(result.steps).iloc[::-1].reset_index(drop=True)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.0 + 0.4 * len(rows)))[1]
     ax.barh(rows.index, rows["rate"].fillna(0), color=ACCENT, height=0.6, zorder=2)
     for y, row in rows.iterrows():
@@ -99,7 +93,7 @@ def describe_steps(result: Review) -> str:
     """Say in one sentence what `plot_steps` shows."""
     told = ", ".join(
         f"{row.stage} to {row.next_stage} {number(row.rate, 'percent')}"
-        for row in _needed(result.steps).itertuples()
+        for row in needed(result.steps).itertuples()
     )
     return f"Bars of the share of deals that goes on from each stage: {told}."
 
@@ -112,7 +106,7 @@ def plot_cohorts(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where conversion, or every cohort, is too small.
     """
-    rows = _needed(result.cohorts).dropna(subset=["ultimate"])
+    rows = needed(result.cohorts).dropna(subset=["ultimate"])
     if rows.empty:
         raise InsufficientData("Cohorts", needed=30, got=0, of="deals in one month")
     rows = rows.tail(24).reset_index(drop=True)
@@ -140,7 +134,7 @@ def plot_cohorts(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_cohorts(result: Review) -> str:
     """Say in one sentence what `plot_cohorts` shows."""
-    rows = _needed(result.cohorts).dropna(subset=["ultimate"]).tail(24)
+    rows = needed(result.cohorts).dropna(subset=["ultimate"]).tail(24)
     young = int(rows["is_young"].sum())
     return (
         f"Projected win rate of {len(rows)} monthly cohorts with intervals, from "
@@ -158,7 +152,7 @@ def plot_levers(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where levers cannot be told.
     """
-    rows = _needed(result.worth).iloc[::-1].reset_index(drop=True)
+    rows = needed(result.worth).iloc[::-1].reset_index(drop=True)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.0 + 0.34 * len(rows)))[1]
     colours = [ACCENT if unit == "1 point" else MUTED for unit in rows["unit"]]
     ax.barh(rows.index, rows["worth"], color=colours, height=0.6, zorder=2)
@@ -176,7 +170,7 @@ def plot_levers(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_levers(result: Review) -> str:
     """Say in one sentence what `plot_levers` shows."""
-    rows = _needed(result.worth)
+    rows = needed(result.worth)
     told = ", ".join(f"{row.lever} ({row.unit}) {number(row.worth, 'money')}" for row in rows.itertuples())
     return f"Bars of what one unit of each lever brings a quarter in {result.currency}: {told}."
 
@@ -210,7 +204,7 @@ def plot_change(result: Review, *, ax: Axes | None = None) -> Axes:
 
 
 def _change_parts(result: Review) -> list[tuple[str, float, bool]]:
-    rows = _needed(result.change)
+    rows = needed(result.change)
     by = rows.columns[0]
     (before, _), (after, _) = (whole_rate(rows, when) for when in ("before", "after"))
     rates = [(f"rate: {value}", float(rate), False) for value, rate in zip(rows[by], rows["rate"], strict=True)]
@@ -241,7 +235,7 @@ def plot_flow(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where conversion cannot be told.
     """
-    rows = _needed(result.steps)
+    rows = needed(result.steps)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
     n = [*rows["n"], _won(result)]
     labels = [*rows["stage"], "won"]
@@ -271,6 +265,6 @@ def _won(result: Review) -> int:
 
 def describe_flow(result: Review) -> str:
     """Say in one sentence what `plot_flow` shows."""
-    rows = _needed(result.steps)
+    rows = needed(result.steps)
     told = ", ".join(f"{row.stage} {row.n:,}" for row in rows.itertuples())
     return f"Flow of deals through the stages: {told}, won {_won(result):,}."

@@ -11,7 +11,7 @@ from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import NOT_ASSIGNED, PEOPLE, Facts, deals, presence, quotas, records_begin, so_far
 from salesops_lib.kpis.registry import Variants, kpi, refuse
-from salesops_lib.periods import Period
+from salesops_lib.periods import MONTH_DAYS, Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, OK, TOO_FEW, Estimate
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RAMPING_DAYS, TENURED_DAYS = 183, 365  # six months, a year
-MONTH_DAYS = 365.25 / 12
 LEAST_RAMPED, LEAST_QUARTERS, MOST_QUARTERS = 10, 4, 8
 
 

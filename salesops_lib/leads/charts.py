@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from salesops_lib.errors import InsufficientData
+from salesops_lib.errors import InsufficientData, needed
 from salesops_lib.leads.analysis import Review
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
 
@@ -20,12 +20,6 @@ CLOCKS = {"wall": (ACCENT, "-"), "business": (SECOND, "--")}
 OBSERVED = "observed with customers"
 
 
-def _needed(part):
-    if isinstance(part, InsufficientData):
-        raise part
-    return part
-
-
 def plot_waiting(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the share of leads still waiting for an answer, by hours, on both clocks.
 
@@ -34,7 +28,7 @@ def plot_waiting(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where response times cannot be told.
     """
-    rows = _needed(result.waiting)
+    rows = needed(result.waiting)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.8))[1]
     for clock, (colour, style) in CLOCKS.items():
         part = rows[rows["clock"].eq(clock)]
@@ -50,7 +44,7 @@ def plot_waiting(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_waiting(result: Review) -> str:
     """Say in one sentence what `plot_waiting` shows."""
-    rows = _needed(result.waiting)
+    rows = needed(result.waiting)
     said = []
     for clock in CLOCKS:
         part = rows[rows["clock"].eq(clock) & rows["hours"].le(24)]
@@ -66,7 +60,7 @@ def plot_qualified(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where no month can be told.
     """
-    rows = _needed(result.cohorts).dropna(subset=["rate"]).tail(24)
+    rows = needed(result.cohorts).dropna(subset=["rate"]).tail(24)
     if rows.empty:
         raise InsufficientData("Qualification by month", needed=30, got=0, of="leads in one month")
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.6))[1]
@@ -87,7 +81,7 @@ def plot_qualified(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_qualified(result: Review) -> str:
     """Say in one sentence what `plot_qualified` shows."""
-    rows = _needed(result.cohorts).dropna(subset=["rate"]).tail(24)
+    rows = needed(result.cohorts).dropna(subset=["rate"]).tail(24)
     return (
         f"Points with intervals of the qualification rate of {len(rows)} monthly cohorts, from "
         f"{number(rows['rate'].min(), 'percent')} to {number(rows['rate'].max(), 'percent')}."
@@ -104,7 +98,7 @@ def plot_fairness(result: Review, *, ax: Axes | None = None) -> Axes:
     """
     from scipy.stats import binom
 
-    rows = _needed(result.fairness).iloc[::-1].reset_index(drop=True)
+    rows = needed(result.fairness).iloc[::-1].reset_index(drop=True)
     total = int(rows["leads"].sum())
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.1 + 0.3 * len(rows)))[1]
     share = np.clip(rows["due"] / total, 0, 1)
@@ -127,7 +121,7 @@ def plot_fairness(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_fairness(result: Review) -> str:
     """Say in one sentence what `plot_fairness` shows."""
-    rows = _needed(result.fairness)
+    rows = needed(result.fairness)
     ratio = rows["leads"] / rows["due"]
     return (
         f"Dots of the leads of {len(rows)} people against their turn, from {number(ratio.min(), 'times')} to "
@@ -143,7 +137,7 @@ def plot_reliability(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where there is no score.
     """
-    rows = _needed(result.score).calibration.reliability
+    rows = needed(result.score).calibration.reliability
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
     top = 1.1 * float(max(rows["told"].max(), rows["high"].max()))
     ax.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--", label="kept to the word")
@@ -164,7 +158,7 @@ def plot_reliability(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_reliability(result: Review) -> str:
     """Say in one sentence what `plot_reliability` shows."""
-    found = _needed(result.score).calibration
+    found = needed(result.score).calibration
     held = int(((found.reliability["low"] <= found.reliability["told"])
                 & (found.reliability["told"] <= found.reliability["high"])).sum())  # fmt: skip
     return (
@@ -182,7 +176,7 @@ def plot_day(result: Review, *, ax: Axes | None = None) -> Axes:
     InsufficientData
         Where no activity tells.
     """
-    rows = _needed(result.activity)
+    rows = needed(result.activity)
     if "observed" not in rows or rows["observed"].isna().all():
         raise InsufficientData("Selling time", needed=1, got=0, of="people with logged calls or meetings")
     rows = rows.dropna(subset=["observed"]).iloc[::-1].reset_index(drop=True)
@@ -202,7 +196,7 @@ def plot_day(result: Review, *, ax: Axes | None = None) -> Axes:
 
 def describe_day(result: Review) -> str:
     """Say in one sentence what `plot_day` shows."""
-    rows = _needed(result.activity).dropna(subset=["observed"])
+    rows = needed(result.activity).dropna(subset=["observed"])
     return (
         f"Bars of contracted time of {len(rows)} people: {number(rows['observed'].min(), 'percent')} to "
         f"{number(rows['observed'].max(), 'percent')} is seen with customers, the rest is not observed."

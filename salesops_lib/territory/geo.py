@@ -13,13 +13,6 @@ def to_unit(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     return np.column_stack((np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)))
 
 
-def great_circle_km(lat, lon, to_lat, to_lon) -> np.ndarray:
-    """Great-circle kilometres between paired points (haversine; mean earth radius)."""
-    lat, lon, to_lat, to_lon = (np.radians(np.asarray(v, dtype=float)) for v in (lat, lon, to_lat, to_lon))
-    half = np.sin((to_lat - lat) / 2) ** 2 + np.cos(lat) * np.cos(to_lat) * np.sin((to_lon - lon) / 2) ** 2
-    return 2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1)))
-
-
 def all_distances_km(lat, lon, to_lat, to_lon) -> np.ndarray:
     """Great-circle kilometres between all points of one list (rows) and of another (columns), as 32-bit numbers.
 
