@@ -87,7 +87,7 @@ def table(
     # table must scroll from the keyboard too
     named = html.escape(caption or "table", quote=True)
     markup = (
-        f'{titled}<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
+        f'{titled}<div class="scroll" tabindex="0" role="group" aria-label="{named}">'
         f"<table>{head}<tbody>{body}</tbody></table></div>"
     )
     return Shown(markup, shown.to_string(index=False), (kept,))
@@ -97,8 +97,8 @@ def _head(shown: pd.DataFrame, sides: list[str], labels: Mapping[str, str]) -> s
     cells = []
     for column, side in zip(shown.columns, sides, strict=True):
         said = safe(labels.get(column, str(column).replace("_", " ")))
-        unsaid = "" if said else f' aria-label="{safe(str(column))}"'
-        cells.append((said, f'<th scope="col" class="{side}"{unsaid}>{said}</th>'))
+        heard = said or f'<span class="unseen">{safe(str(column).replace("_", " "))}</span>'
+        cells.append((said, f'<th scope="col" class="{side}">{heard}</th>'))
     return (
         f"<thead><tr>{''.join(cell for _, cell in cells)}</tr></thead>" if any(said for said, _ in cells) else ""
     )
