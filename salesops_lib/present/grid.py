@@ -25,13 +25,15 @@ def grid(frame: pd.DataFrame) -> list[Any]:
     said = f"{counted(len(frame), 'row')}."
     if frame.empty:
         return [widgets.HTML(note(said).markup)]
-    if len(frame) > ROWS or frame.shape[1] > COLUMNS:
-        rows, columns = min(ROWS, len(frame)), min(COLUMNS, frame.shape[1])
-        said += f" Shown: {number(rows, 'count')} rows, {columns} of {frame.shape[1]} columns; the export has all."
-    shown = _readable(frame.iloc[:ROWS, :COLUMNS])
+    filled = frame.loc[:, frame.notna().any()]
+    shown = filled.iloc[:ROWS, :COLUMNS]
+    if shown.shape != frame.shape:
+        rows = f"{number(len(shown), 'count')} rows" if len(shown) < len(frame) else "all rows"
+        said += f" Shown: {rows}, {shown.shape[1]} of {frame.shape[1]} columns; the export has all."
     made = ITable(
-        shown, maxBytes=0, maxRows=0, showIndex=False, allow_html=False, pageLength=PAGE, lengthMenu=[PAGE, 50],
-        classes="display compact", style="width:100%;margin:0", text_in_header_can_be_selected=False,
+        _readable(shown), maxBytes=0, maxRows=0, showIndex=False, allow_html=False, pageLength=PAGE,
+        lengthMenu=[PAGE, 50], classes="display compact", style="width:100%;margin:0",
+        text_in_header_can_be_selected=False,
     )  # fmt: skip
     return [widgets.HTML(note(said).markup), made]
 
@@ -44,8 +46,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     for name, column in frame.items():
         values = column if not column.map(lambda value: hasattr(value, "as_tuple")).any() else column.astype(float)
         if pd.api.types.is_datetime64_any_dtype(values):
-            days = values.dt.normalize().eq(values) | values.isna()
-            values = values.dt.strftime("%Y-%m-%d" if days.all() else "%Y-%m-%d %H:%M").fillna("")
+            values = values.dt.strftime("%Y-%m-%d").fillna("")
         elif pd.api.types.is_bool_dtype(values):
             values = values.astype(object).map({True: "yes", False: "no"}).fillna("")
         elif pd.api.types.is_float_dtype(values):

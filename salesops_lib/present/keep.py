@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def parameters_with(picked: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Write picks into the parameters cell as it was last run; give back those that are none of its parameters.
+def parameters_with(picked: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Write picks into the parameters cell as it was last run; name those that are none of its parameters.
 
     Nothing is written where none of them fits; comments and other parameters stay as they are.
     """
@@ -16,12 +17,15 @@ def parameters_with(picked: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     lines, left = source.splitlines(), dict(picked)
     for line in reversed(ast.parse(source).body):
         name, value = line.target.id, line.value
-        if name in left and (fit := _fitting(left[name], ast.literal_eval(value))) is not None:
-            del left[name]
+        if name not in left or (fit := _fitting(left[name], was := ast.literal_eval(value))) is None:
+            continue
+        del left[name]
+        if fit != was:
             first, last = lines[value.lineno - 1].encode(), lines[value.end_lineno - 1].encode()
-            written = first[: value.col_offset] + repr(fit).encode() + last[value.end_col_offset :]
+            new = json.dumps(fit, ensure_ascii=False) if isinstance(fit, str) else repr(fit)
+            written = first[: value.col_offset] + new.encode() + last[value.end_col_offset :]
             lines[value.lineno - 1 : value.end_lineno] = [written.decode()]  # `ast` counts bytes
-    return ("\n".join(lines) if len(left) < len(picked) else ""), left
+    return ("\n".join(lines) if len(left) < len(picked) else ""), list(left)
 
 
 def _fitting(value: Any, instead_of: Any) -> Any:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 PERIODS = ("quarter", "4 quarters", "month", "year")
 BEFORE = 8  # periods that one part of the company is shown for
-FIRST = ["name", "rep", "team", "segment", "priced", "is_won", "close_date", "created_at", "product"]
+FIRST = [
+    "name", "rep", "team", "segment", "priced", "is_won", "close_date", "expected_close_date", "created_at",
+    "product",
+]  # fmt: skip
 ROW_IN = 0.26
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from html import escape
 from typing import Any
 
 from salesops_lib.errors import ParameterError, SalesOpsError, unknown
@@ -99,15 +100,14 @@ class _Lens:
         self.waiting: asyncio.TimerHandle | None = None
         self.status, self.shown, self.said = (widgets.HTML() for _ in range(3))
         self.pick_rows = widgets.Dropdown(description="rows behind", options=[NONE])
-        self.pick_rows.style.description_width = "7rem"
-        self.rows, self.text = widgets.VBox(), widgets.Textarea(disabled=False, rows=1)
+        self.pick_rows.style.description_width = "6rem"
+        self.rows = widgets.VBox()
         export, keep = (widgets.Button(description=words) for words in ("Export to XLSX", "Keep these values"))
         for control in controls.values():
             control.observe(self.moved, names="value")
         self.pick_rows.observe(self.open_rows, names="value")
         export.on_click(lambda _: self.say(self.exported()))
-        keep.on_click(lambda _: self.keep())
-        self.text.layout.display = "none"
+        keep.on_click(lambda _: self.say(self.to_keep()))
         self.box = widgets.VBox(
             [
                 widgets.HBox(list(controls.values()), layout=widgets.Layout(flex_flow="row wrap")),
@@ -116,7 +116,6 @@ class _Lens:
                 widgets.HBox([self.pick_rows, export, keep], layout=widgets.Layout(flex_flow="row wrap")),
                 self.rows,
                 self.said,
-                self.text,
             ]
         )
         self.box.add_class("salesops-lens")
@@ -168,11 +167,9 @@ class _Lens:
         self.status.value = f'<span role="status">{"computing …" if is_busy else "&nbsp;"}</span>'
         (self.shown.add_class if is_busy else self.shown.remove_class)(BUSY)
 
-    def say(self, said: Shown, text: str = "") -> None:
-        """Put a sentence, and text to copy, below the buttons."""
+    def say(self, said: Shown) -> None:
+        """Put an answer below the buttons."""
         self.said.value = said.markup
-        self.text.value, self.text.rows = text, text.count("\n") + 1
-        self.text.layout.display = None if text else "none"
 
     def offer_rows(self, picked: dict[str, Any]) -> None:
         """List the numbers that can be opened."""
@@ -205,16 +202,15 @@ class _Lens:
         sheets = {name: frame for name, frame in frames.items() if isinstance(frame, pd.DataFrame)}
         return download(sheets, "lens.xlsx") if sheets else note("There is nothing to export.")
 
-    def keep(self) -> None:
-        """Write the picks into the text of the parameters cell."""
+    def to_keep(self) -> Shown:
+        """Write the picks into the text of the parameters cell, to be copied."""
         text, left = parameters_with(self.picked)
-        named = ", ".join(f"{_words(name)} {value!r}" for name, value in left.items())
-        self.say(
-            stack(
-                note("Copy this over the parameters cell, and run the notebook again." if text else ""),
-                note(f"Not among the notebook's parameters: {named}." if named else ""),
-            ),
-            text,
+        named = ", ".join(self.controls[name].description for name in left)
+        area = f'<textarea readonly rows="{len(text.splitlines())}" aria-label="kept">{escape(text)}</textarea>'
+        return stack(
+            note("Copy this over the parameters cell, and run the notebook again." if text else ""),
+            Shown(area if text else "", text),
+            note(f"No parameters of this notebook, so not kept: {named}." if named else ""),
         )
 
 
@@ -232,7 +228,7 @@ def _control(words: str, values: Iterable[Any] | Scale) -> Any:
     else:
         made = widgets.Dropdown(options=[(_words(value), value) for value in _once(values)])
     made.description = words
-    made.style.description_width = "7rem"
+    made.style.description_width = "6rem"
     return made
 
 
