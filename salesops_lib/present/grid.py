@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from salesops_lib.present.blocks import note
@@ -44,7 +45,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
 
     out = {}
     for name, column in frame.items():
-        values = column if not column.map(lambda value: hasattr(value, "as_tuple")).any() else column.astype(float)
+        values = column.astype(float) if any(isinstance(value, Decimal) for value in column) else column
         if pd.api.types.is_datetime64_any_dtype(values):
             values = values.dt.strftime("%Y-%m-%d").fillna("")
         elif pd.api.types.is_bool_dtype(values):

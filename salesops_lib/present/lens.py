@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import ParameterError, SalesOpsError, unknown
 from salesops_lib.present.blocks import Shown, note, safe, stack
@@ -17,6 +17,9 @@ from salesops_lib.present.figures import figure, show
 from salesops_lib.present.grid import grid
 from salesops_lib.present.keep import parameters_with
 from salesops_lib.present.tables import download, fitted, kpi_table, table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PAUSE_S = 0.15  # a burst of moves is over when nothing has moved for that long
 KEPT = 64  # results a lens remembers
@@ -55,7 +58,7 @@ def explore(
     Parameters
     ----------
     function, fixed
-        What to call, and its first arguments.
+        What to call, and its first arguments. It returns a frame, or what has one as `table` and may have `looks`.
     plot, describe
         Chart of the result and its alternative text, drawn above the table; both or none.
     rows
@@ -196,10 +199,8 @@ class _Lens:
 
     def exported(self) -> Shown:
         """Offer what is shown as an Excel file."""
-        import pandas as pd
-
-        frames = {"result": self.result, "rows": self.opened()}
-        sheets = {name: frame for name, frame in frames.items() if isinstance(frame, pd.DataFrame)}
+        frames = {"result": _frame(self.result), "rows": self.opened()}
+        sheets = {name: frame for name, frame in frames.items() if frame is not None}
         return download(sheets, "lens.xlsx") if sheets else note("There is nothing to export.")
 
     def to_keep(self) -> Shown:
@@ -246,17 +247,23 @@ def _words(value: Any) -> str:
     return "all" if value is None or value == "" else str(value).replace("_", " ")
 
 
-def _drawn(result: Any, *, plot: Callable | None, describe: Callable | None, looks: Mapping) -> Shown:
+def _frame(result: Any) -> pd.DataFrame | None:
+    """The frame of a result: itself, or its `table`; none where it is something else."""
     import pandas as pd
 
+    found = result if isinstance(result, pd.DataFrame) else getattr(result, "table", None)
+    return found if isinstance(found, pd.DataFrame) else None
+
+
+def _drawn(result: Any, *, plot: Callable | None, describe: Callable | None, looks: Mapping) -> Shown:
+    """Show a result: its chart, and below it its table."""
+    if isinstance(result, Shown):
+        return result
     if hasattr(result, "get_figure"):
         return show(result, "chart picked in the lens", is_live=True)
     blocks = [figure(plot, describe, result, is_live=True)] if plot and describe else []
-    if isinstance(result, pd.DataFrame):
-        is_kpis = "kpi_id" in result and not looks
-        blocks.append(kpi_table(result) if is_kpis else table(result, **fitted(result, **looks), limit=SHOWN_ROWS))
-    elif isinstance(result, Shown):
-        blocks.append(result)
-    elif not blocks:
-        blocks.append(Shown(f"<p>{safe(str(result))}</p>", str(result)))
-    return stack(*blocks)
+    if (frame := _frame(result)) is not None:
+        looks = looks or getattr(result, "looks", {})
+        is_kpis = "kpi_id" in frame and not looks
+        blocks.append(kpi_table(frame) if is_kpis else table(frame, **fitted(frame, **looks), limit=SHOWN_ROWS))
+    return stack(*blocks) if blocks else Shown(f"<p>{safe(str(result))}</p>", str(result))
