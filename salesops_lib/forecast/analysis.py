@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import facts, stats
 from salesops_lib.errors import InsufficientData, attempt
+from salesops_lib.forecast.beside import compare, written
 from salesops_lib.forecast.commit import commit_bias
 from salesops_lib.forecast.components import decompose
 from salesops_lib.forecast.months import DIMENSIONS, Months, months_ahead
@@ -14,6 +15,7 @@ from salesops_lib.forecast.projection import (
     Projection,
     compare_probabilities,
     compare_scenarios,
+    outcome,
     project_period,
 )
 from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 WAYS = {"crm": "the CRM's, by stage", "forecast": "this forecast", "share won": "the same for every deal"}
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # what a unit too little costs, against one too much
-CHANCE = "chance to reach the quota"
 LEVERS = (
     Scenario(win_rate=1.1),
     Scenario(deal_size=1.1),
@@ -35,7 +36,6 @@ LEVERS = (
     Scenario(new_pipeline=1.2),
     Scenario(hires=2),
 )
-ENDS = {"low end of the 80 % range": 0.1, "most likely": 0.5, "high end of the 80 % range": 0.9}
 TOP = 3
 DEAL_NUMBERS = ["amount", "expected_close_date", "p_win_in_period", "expected", "p_quota_if_won", "p_quota_if_not"]
 
@@ -255,7 +255,7 @@ def review(
     base = project_period(book, period=period)
     if base.is_over and period in KINDS:
         base = project_period(book, period=f"next {period}")
-    after = base if scenario == AS_IT_IS else project_period(book, period=base.period, scenario=scenario)
+    after = base if scenario == AS_IT_IS else outcome(book, period=base.period, scenario=scenario)
     ahead = attempt(lambda: months_ahead(book, horizon=months, model=model))
 
     def taken_apart() -> pd.DataFrame | InsufficientData:
@@ -285,45 +285,6 @@ def _named(book: Book, rows: pd.DataFrame) -> pd.DataFrame:
     """Put names in the place of ids."""
     rows.insert(0, "rep", facts.named(book, "rep", rows.pop("user_id")).to_numpy())
     return rows
-
-
-def compare(base: Projection, after: Projection) -> pd.DataFrame:
-    """Put a scenario beside the projection as it is.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `measure`, `as_it_is`, `scenario`, `difference`; amounts, the last row P(quota) where there is a quota.
-    """
-    import pandas as pd
-
-    told = {name: (base.quantiles[q], after.quantiles[q]) for name, q in ENDS.items()}
-    told["from open deals"] = base.from_open, after.from_open
-    told["from deals not yet created"] = base.from_new, after.from_new
-    if base.quota > 0:
-        told[CHANCE] = base.p_quota, after.p_quota
-    rows = [(name, before, then, then - before) for name, (before, then) in told.items()]
-    return pd.DataFrame(rows, columns=["measure", "as_it_is", "scenario", "difference"])
-
-
-def what_if(book: Book, base: Projection, **factors: float) -> pd.DataFrame:
-    """Put a scenario, given by the factors of `Scenario`, beside the projection as it is; for a lens."""
-    return written(compare(base, project_period(book, period=base.period, scenario=Scenario(**factors))))
-
-
-def written(compared: pd.DataFrame) -> pd.DataFrame:
-    """Write amounts and the chance below them as text."""
-
-    import pandas as pd
-
-    def said(row: pd.Series) -> pd.Series:
-        unit, change = ("percent", "points") if row["measure"] == CHANCE else ("money", "money")
-        both = {name: number(row[name], unit) for name in ("as_it_is", "scenario")}
-        return pd.Series(
-            {"measure": row["measure"], **both, "difference": number(row["difference"], change, signed=True)}
-        )
-
-    return compared.apply(said, axis=1) if len(compared) else compared
 
 
 def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.DataFrame:

@@ -9,11 +9,13 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from salesops_lib.errors import InsufficientData
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, interval, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, interval, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from salesops_lib.forecast.beside import Beside
+    from salesops_lib.forecast.hindsight import LookBack
     from salesops_lib.forecast.projection import Projection
     from salesops_lib.forecast.replay import Replay
 
@@ -188,3 +190,74 @@ def describe_error(result: Replay) -> str:
 def _rivals(result: Replay) -> tuple[str, ...]:
     ways = [way for way in result.league["way"] if way not in ("forecast", "bottom_up", "top_down")]
     return tuple(ways[:3])
+
+
+def plot_what_if(result: Beside, *, ax: Axes | None = None) -> Axes:
+    """Draw the 50, 80 and 95 % ranges of a period as it is and under a scenario, and its quota."""
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.2))[1]
+    rows = result.ranges
+    for at, row, colour in zip((1, 0), rows.to_dict("records"), (MUTED, ACCENT), strict=True):
+        for low, high, alpha in FANS.values():
+            ax.barh(at, row[high] - row[low], left=row[low], height=0.42, color=colour, alpha=alpha + 0.1)
+        ax.plot(row["q50"], at, "o", color=INK, markersize=6)
+        said = f"{number(row['q50'], 'money')} {interval(row['q10'], row['q90'], 'money')}"
+        ax.annotate(said, (row["q50"], at + 0.27), ha="center", fontsize=9)
+    ends = [rows["q2.5"].min(), rows["q97.5"].max()]
+    if result.base.quota > 0:
+        ends.append(result.base.quota)
+        ax.axvline(result.base.quota, color=SECOND, linewidth=1.6)
+        said = {"xytext": (4, 0), "textcoords": "offset points", "fontsize": 9, "va": "bottom"}
+        ax.annotate("quota", (result.base.quota, -0.45), **said)
+    spare = 0.08 * max(max(ends) - min(ends), 1.0)
+    ax.set(xlim=(min(ends) - spare, max(ends) + spare), ylim=(-0.5, 1.6), xlabel="50, 80 and 95 % ranges", ylabel="",
+           title=f"Bookings of {result.period}, {result.currency}")  # fmt: skip
+    ax.set_yticks((1, 0), ["as it is", "scenario"])
+    ax.xaxis.set_major_formatter(MONEY)
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def describe_what_if(result: Beside) -> str:
+    """Say in one sentence what `plot_what_if` shows."""
+    told = []
+    for one in (result.base, result.after):
+        said = f"{number(one.quantiles[0.5], 'money')} {interval(*one.quantiles[[0.1, 0.9]], 'money')}"
+        told.append(said + (f", chance of the quota {number(one.p_quota, 'percent')}" if one.quota > 0 else ""))
+    said = f"as it is {told[0]}; {result.after.scenario}: {told[1]}"
+    return f"Bookings of {result.period}, most likely and 80 % range: {said}."
+
+
+def plot_look_back(result: LookBack, *, ax: Axes | None = None) -> Axes:
+    """Draw the weekly forecasts of a past period with their 80 % ranges, another way's, and what came."""
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
+    rows = result.rows
+    at = rows["lead_weeks"]
+    ax.fill_between(at, rows["low"], rows["high"], color=ACCENT, alpha=0.24, linewidth=0, label="80 % range")
+    ax.plot(at, rows["forecast"], color=ACCENT, marker="o", markersize=4, linewidth=2.2, label="forecast")
+    if "way" in rows:
+        ax.plot(at, rows["way"], color=INK, linestyle="--", linewidth=1.3, label=result.way)
+    ax.step(at, rows["booked"], where="mid", color=MUTED, linewidth=1.2, label="booked by then")
+    ax.axhline(result.came, color=SECOND, linewidth=1.6, label="came")
+    ax.invert_xaxis()
+    ax.set_ylim(0, None)
+    ax.yaxis.set_major_formatter(MONEY)
+    ax.legend(frameon=False, loc="lower right", ncols=3, fontsize=8.5)
+    ax.set(title=f"{result.period} as it was foreseen", xlabel="weeks to the end of the period", ylabel="")
+    return ax
+
+
+def describe_look_back(result: LookBack) -> str:
+    """Say in one sentence what `plot_look_back` shows."""
+    rows = result.rows
+    off, held = number(rows["off"].abs().mean(), "percent"), f"{int(rows['held'].sum())} of {len(rows)}"
+    return (
+        f"{result.period} came to {number(result.came, 'money')}; {counted(len(rows), 'past forecast')} "
+        f"of it {off} off on average, {held} 80 % ranges held{_beside(result)}."
+    )
+
+
+def _beside(result: LookBack) -> str:
+    if "way" not in result.rows:
+        return ""
+    off = result.rows["way_off"].abs().mean()
+    return f"; {result.way} was {number(off, 'percent')} off" if off == off else f"; {result.way} told nothing"

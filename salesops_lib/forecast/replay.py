@@ -20,7 +20,7 @@ from salesops_lib.errors import InsufficientData, ParameterError, unknown
 from salesops_lib.export import write_text
 from salesops_lib.forecast import baselines, commit, origins, spread
 from salesops_lib.forecast.deals import Panel, day_number, panel
-from salesops_lib.forecast.foresight import foresee
+from salesops_lib.forecast.foresight import foresee, prepare
 from salesops_lib.forecast.projection import window
 from salesops_lib.forecast.summary import NAMES, QUANTILES
 from salesops_lib.periods import KINDS, Period
@@ -217,10 +217,10 @@ def _one(task: Task) -> dict:
     row = {"period": period.label, "start": str(period.start), "end": str(period.end), "day": str(day)}
     row |= {"lead_weeks": -(-(last - seen.day) // 7), "actual": float(stats.exact_sum(own.won()["priced"]))}
     try:
-        found = foresee(seen, calendar, after, last, draws=task.draws, seed=task.seed)
+        found = foresee(prepare(seen, calendar, after, last, draws=task.draws, seed=task.seed))
     except InsufficientData as error:
         return row | {"reason": str(error)}
-    booked = origins.booked(seen, day_number(period.start) - 1, seen.day)
+    ground, booked = found.ground, origins.booked(seen, day_number(period.start) - 1, seen.day)
     totals = booked + found.rest[:, -1]
     probability = book.stages.drop_duplicates("stage_id", keep="last").set_index("stage_id")["probability_default"]
     return row | {
@@ -228,9 +228,9 @@ def _one(task: Task) -> dict:
         "booked": booked,
         **dict(zip(NAMES, np.quantile(totals, QUANTILES).tolist(), strict=True)),
         "expected": float(totals.mean()),
-        "bottom_up": booked + found.now["bottom_up"],
-        "top_down": booked + found.now["top_down"],
-        "weight": found.blend.weight, "spread": found.blend.spread, "stretch": found.blend.stretch,
+        "bottom_up": booked + ground.now["bottom_up"],
+        "top_down": booked + ground.now["top_down"],
+        "weight": ground.blend.weight, "spread": ground.blend.spread, "stretch": ground.blend.stretch,
         **baselines.baselines(
             seen, calendar, period, day, probability=probability.dropna().to_dict(),
             submissions=commit.submissions(book),

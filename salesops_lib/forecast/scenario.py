@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,6 +74,7 @@ FACTORS = tuple(field.name for field in fields(Scenario) if field.name != "hires
 AS_IT_IS = Scenario()
 
 
+@lru_cache(maxsize=8)
 def share_of_a_hire(known: Panel) -> float:
     """Deals created by the mean rep past the first six months, as a share of all.
 

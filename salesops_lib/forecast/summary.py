@@ -41,7 +41,7 @@ def deals(
     import pandas as pd
 
     rows, chance, drawn = found.rows, found.chance, found.drawn.open
-    worth = np.nan_to_num(found.learnt.sizes.moments(rows)[0]) * what.deal_size
+    worth = np.nan_to_num(found.ground.learnt.sizes.moments(rows)[0]) * what.deal_size
     if_won, if_not = np.full((2, len(rows)), np.nan)
     if quota > 0:
         order = np.argsort(drawn.deal, kind="stable")
@@ -136,7 +136,7 @@ def headline(
 
 def method(found: Foresight) -> str:
     """Say how the forecast was made."""
-    learnt, joint = found.learnt.hazard, found.blend
+    learnt, joint = found.ground.learnt.hazard, found.ground.blend
     how = "rates of winning and losing by what is known of each deal" if learnt.is_rich else (
         f"rates by stage and age alone, as only {learnt.wins} deals were won so far"
     )  # fmt: skip
@@ -158,7 +158,7 @@ WORDS = {
 
 def notes(own: facts.Facts, found: Foresight) -> tuple[str, ...]:
     """Say what the source cannot tell, and what is left out."""
-    seen, notes = found.panel, []
+    seen, notes = found.ground.panel, []
     if seen.untold:
         told = ", ".join(WORDS[name] for name in seen.untold)
         notes.append(f"the source keeps no history of {told}: nothing is learnt from them")

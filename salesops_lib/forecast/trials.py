@@ -134,13 +134,6 @@ def trial(
     )
 
 
-def try_model(book: Book, *, model: str = "auto", by: str | None = "team", horizon: int = 3) -> pd.DataFrame:
-    """Score a model of monthly bookings beside the seasonal naive one on past cutoffs; for a lens."""
-    past = history(book, "bookings", by=by)
-    asked = {"horizon": horizon, "cutoffs": 3, "models": (model, "seasonal_naive")}
-    return backtest_series(past.rows, freq=past.freq, **asked).league
-
-
 def ways(found: Replay) -> pd.DataFrame:
     """Put the ways to forecast a period beside ours, with the doubt of the distance: periods are the cases."""
     rows, out = found.forecasts, found.league.copy()

@@ -52,6 +52,7 @@ def compute(
     period: Period | str = "quarter",
     *,
     by: str | None = None,
+    segment: str = "",
     variants: str | Iterable[str] = "all",
     compare: bool = False,
 ) -> pd.DataFrame:
@@ -69,6 +70,8 @@ def compute(
     by
         ``rep``, ``team``, ``region``, ``segment``, ``product``, ``source`` or ``type``; the company by default.
         People and teams without a deal are there too.
+    segment
+        Id of one value of `by`, to compute that alone.
     variants
         ``all``, ``default`` for the first variant of each, or names of the ones wanted.
     compare
@@ -99,6 +102,8 @@ def compute(
     wanted = {name: _wanted(REGISTRY[name], variants) for name in chosen}
     window = resolve_period(book, period)
     listed = _listed(book, window, by, chosen)
+    if by and segment:
+        listed = {name: {segment} for name in chosen}
     rows = []
     for facts, shown in _segments(book, window, by, set().union(*listed.values())):
         for name in chosen:
@@ -112,7 +117,7 @@ def compute(
     if not compare:
         return frame
     for name, (day, span) in before(book, window).items():
-        earlier = compute(book.at(day), chosen, span, by=by, variants=variants)
+        earlier = compute(book.at(day), chosen, span, by=by, segment=segment, variants=variants)
         frame = frame.join(_differences(frame, earlier, name))
     return frame
 

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from salesops_lib.book import Book
 
 STYLE = Path(__file__).parents[1] / "report" / "template" / "page.css"
+LIVE = Path(__file__).with_name("live.css")
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
 
 
 def start() -> Shown:
-    """Set the drawing theme, and the page's style where a notebook is open in JupyterLab."""
+    """Set the drawing theme, and the page's style where a notebook is open in JupyterLab: in outputs only."""
     theme()
-    markup = "" if RENDERING in os.environ else f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
-    return Shown(markup, "")
+    if RENDERING in os.environ:
+        return Shown("", "")
+    style = "".join(path.read_text(encoding="utf-8") for path in (STYLE, LIVE))
+    return Shown(f"<style>@scope (.jp-OutputArea-output) to (.dt-container) {{{style}}}</style>", "")
 
 
 def as_of_line(book: Book) -> Shown:

@@ -54,18 +54,22 @@ def theme() -> None:
     )
 
 
-def figure(plot: Callable[[Any], Axes], describe: Callable[[Any], str], result: Any) -> Shown:
+def figure(
+    plot: Callable[[Any], Axes], describe: Callable[[Any], str], result: Any, *, is_live: bool = False
+) -> Shown:
     """Draw a result and show it with its description; where there is too little data, say so instead."""
     if isinstance(result, SalesOpsError):
         return note(str(result))
     try:
-        return show(plot(result), describe(result))
+        return show(plot(result), describe(result), is_live=is_live)
     except InsufficientData as error:
         return note(str(error))
 
 
-def show(ax: Axes, alt: str) -> Shown:
+def show(ax: Axes, alt: str, *, is_live: bool = False) -> Shown:
     """Show a chart with its alternative text, as the smaller of SVG and a 2× PNG, and close it.
+
+    What is live is drawn once only, as SVG: drawing costs more time than all else that a lens does.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def show(ax: Axes, alt: str) -> Shown:
     figure = ax.get_figure()
     behind = (ax.get_title(loc="left") or ax.get_title() or "figure", _drawn(figure))
     images = {}
-    for kind, media in (("svg", "image/svg+xml"), ("png", "image/png")):
+    for kind, media in (("svg", "image/svg+xml"), ("png", "image/png"))[: 1 if is_live else 2]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=192, metadata={"Date": None} if kind == "svg" else None)
         images[media] = buffer.getvalue()

@@ -234,6 +234,8 @@ def kpi_table(frame: pd.DataFrame, *, caption: str = "") -> Shown:
             shown.insert(shown.columns.get_loc("n"), label, [_change(row, name) for row in rows])
     if frame["segment"].eq("company").all():
         shown = shown.drop(columns="segment")
+    if frame["period"].nunique() > 1:
+        shown.insert(1, "period", frame["period"].to_numpy())
     units = {"n": "count", "value": "shown", "95 % interval": "shown"}
     return table(shown, units=units, caption=caption, behind=frame)
 
