@@ -13,6 +13,7 @@ from salesops_lib.book import Book
 from salesops_lib.config import FILE_NAME, CompanySettings, Settings, load_settings
 from salesops_lib.errors import LossLimitExceeded, ParameterError, SnapshotError
 from salesops_lib.export import write_csv
+from salesops_lib.language import ENGLISH
 from salesops_lib.sources import Loaded, Staged, load, stage
 from salesops_lib.store import Snapshot, Store, private_folder
 
@@ -52,6 +53,12 @@ class Workspace:
     def out(self) -> Path:
         """Folder that pages are published to."""
         return self.root / self.settings.out
+
+    @property
+    def language(self) -> str:
+        """Language of the pages, or the path of the company's own catalogue."""
+        named = self.settings.company.language or ENGLISH
+        return str((self.root / named).resolve()) if named.endswith(".po") else named
 
     def load(
         self, source: str | None = None, *paths: str | Path, mapping=None, max_loss=None, **options
