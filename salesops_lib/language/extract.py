@@ -43,7 +43,7 @@ def update(root: Path = ROOT) -> Iterator[tuple[str, int, int]]:
     for path in sorted(FOLDER.glob("*.po")):
         with path.open("rb") as file:
             kept = read_po(file)
-        kept.update(wanted, no_fuzzy_matching=True)
+        kept.update(wanted, no_fuzzy_matching=True, update_creation_date=False)
         kept.obsolete.clear()
         with path.open("wb") as file:
             write_po(file, kept, sort_output=True, include_lineno=False, width=110)
