@@ -83,7 +83,7 @@ def _of_code(source: str) -> Iterator[Message]:
 def _of_call(node: ast.Call) -> Iterator[Message]:
     name = getattr(node.func, "id", getattr(node.func, "attr", ""))
     given = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-    if name in ("say", "mark"):
+    if name in ("say", "mark", "how_to_read"):
         yield from given[:1]
     elif name == "say_many" and len(given) == 2:
         yield given[0], given[1]

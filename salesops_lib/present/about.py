@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from salesops_lib.language import dated, mark, say, say_many
 from salesops_lib.present.blocks import KPI, Shown, folded, note, off_paper, safe, stack
 from salesops_lib.present.figures import theme
 from salesops_lib.present.numbers import EMPTY, counted, number
+from salesops_lib.present.reading import method_note
 from salesops_lib.present.tables import table
 
 if TYPE_CHECKING:
@@ -81,8 +83,8 @@ def losses(book: Book) -> Shown:
     return stack(shown, rest)
 
 
-def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
-    """Say what the page rests on: snapshot, as-of instant, company settings, and the KPI definitions it used."""
+def run_details(book: Book, definitions: pd.DataFrame | None = None, *, methods: Iterable[str] = ()) -> Shown:
+    """Say what the page rests on: snapshot, as-of instant, company settings, KPI definitions and method notes."""
     import pandas as pd
 
     company, local = book.company, book.as_of.tz_convert(book.calendar.timezone)
@@ -101,14 +103,15 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
     first = table(
         pd.DataFrame({"what": list(facts), "value": list(facts.values())}), labels={"what": "", "value": ""}
     )
+    notes = [method_note(name) for name in methods]
     if definitions is None:
-        return off_paper(first)
+        return off_paper(stack(first, *notes))
     columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]
     rows = table(
         definitions[columns].drop_duplicates("kpi_id"), units=dict.fromkeys(columns[1:], "word"),
         labels={"kpi_id": "id"}, caption=say("Metrics"),
     )  # fmt: skip
-    return off_paper(stack(first, folded(say("Definitions used"), _anchored(rows))))
+    return off_paper(stack(first, folded(say("Definitions used"), _anchored(rows)), *notes))
 
 
 def _anchored(rows: Shown) -> Shown:

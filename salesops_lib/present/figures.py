@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError
 from salesops_lib.present.blocks import Shown, note
+from salesops_lib.present.reading import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,13 +60,15 @@ def figure(plot: Callable[[Any], Axes], describe: Callable[[Any], str], result: 
     if isinstance(result, SalesOpsError):
         return note(str(result))
     try:
-        return show(plot(result), describe(result))
+        return show(plot(result), describe(result), getattr(plot, "reading", None))
     except InsufficientData as error:
         return note(str(error))
 
 
-def show(ax: Axes, alt: str) -> Shown:
+def show(ax: Axes, alt: str, reading: Reading | None = None) -> Shown:
     """Show a chart with its alternative text, as the smaller of SVG and a 2× PNG, and close it.
+
+    Below it stands how it is read, where that is known.
 
     Raises
     ------
@@ -87,7 +90,8 @@ def show(ax: Axes, alt: str) -> Shown:
     media = min(images, key=lambda kind: len(images[kind]))
     data = base64.b64encode(images[media]).decode()
     image = f'<img alt="{html.escape(alt, quote=True)}" src="data:{media};base64,{data}">'
-    return Shown(f"<figure>{image}</figure>", alt, (behind,))
+    below = reading.markup if reading else ""
+    return Shown(f"<figure>{image}{below}</figure>", alt, (behind,))
 
 
 def _drawn(figure: Figure) -> pd.DataFrame:
