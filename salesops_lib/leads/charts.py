@@ -100,7 +100,7 @@ def describe_qualified(result: Review) -> str:
 
 
 @how_to_read(
-    "A dot is what a person was given against their turn; inside the band chance explains it.",
+    "A dot is what a person was given against their turn; chance alone leaves one in twenty outside the band.",
     method="funnel",
     kpis=("K38", "K39"),
 )

@@ -39,6 +39,7 @@ def theme() -> None:
             "font.size": 10,
             "axes.edgecolor": MUTED,
             "axes.labelcolor": INK,
+            "axes.labelsize": 10,
             "axes.titlelocation": "left",
             "axes.titlesize": 11,
             "axes.titleweight": "bold",
@@ -46,6 +47,8 @@ def theme() -> None:
             "axes.spines.right": False,
             "text.color": INK,
             "text.parse_math": False,  # a `$` in a name is a dollar sign
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
             "xtick.color": INK,
             "ytick.color": INK,
             "grid.color": "#e3e8ec",
