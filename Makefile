@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 AS_OF  ?= 2026-09-30
 
-.PHONY: report test test-all fuzz kills lab bench lock lint dictionary help
+.PHONY: report test test-all fuzz kills lab bench lock lint words dictionary help
 help:
 	@echo "make report | test | lab | bench   (and: fuzz, kills, lint, lock, dictionary)"
 
@@ -46,6 +46,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/pipeline_forecast.py
 	$(BIN)/python benchmarks/reps_funnel.py
 	$(BIN)/python benchmarks/territory.py --peers nearest flow kmeans milp
+
+# What pages say, collected into the catalogues of other languages.
+words: $(STAMP)
+	$(BIN)/python -m salesops_lib.language.extract
 
 lint: $(STAMP)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

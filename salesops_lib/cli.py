@@ -411,13 +411,15 @@ def snapshots(workspace, as_json) -> None:
 @IN
 def lab(workspace) -> None:
     """Open JupyterLab on the workspace."""
+    from salesops_lib.language import LANGUAGE
     from salesops_lib.present import LOCALE
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
     root = ws.root
     os.chdir(root)
-    os.environ.setdefault(LOCALE, ws.settings.company.locale or "en")
+    os.environ.setdefault(LOCALE, ws.settings.company.locale or "")
+    os.environ.setdefault(LANGUAGE, ws.language)
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root)])
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from salesops_lib import tables
 from salesops_lib.errors import ConfigError, ParameterError, unknown
+from salesops_lib.language import languages
 from salesops_lib.periods import FiscalCalendar
 
 FILE_NAME = "salesops.yaml"
@@ -36,6 +37,7 @@ class CompanySettings(Strict):
     week_start: Literal["monday", "saturday", "sunday"] | None = None
     holidays: str | None = None
     locale: str | None = None
+    language: str | None = None
 
     @field_validator("locale")
     @classmethod
@@ -46,6 +48,13 @@ class CompanySettings(Strict):
             return value and str(Locale.parse(value.replace("-", "_")))
         except (ValueError, UnknownLocaleError):
             raise ValueError("is no locale such as de_DE or en_GB") from None
+
+    @field_validator("language")
+    @classmethod
+    def _spoken(cls, value: str | None) -> str | None:
+        if value is None or value in languages() or value.endswith(".po"):
+            return value
+        raise ValueError(f"is none of {', '.join(languages())}, nor the path of a .po file")
 
     def over(self, base: CompanySettings) -> CompanySettings:
         """Lay the keys stated here over those of `base`."""

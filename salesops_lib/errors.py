@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from salesops_lib.language import say_many
+
 
 class SalesOpsError(Exception):
     """Base of every error this package raises on purpose; its text is safe to print."""
@@ -74,7 +76,11 @@ class InsufficientData(SalesOpsError):
     """
 
     def __init__(self, what: str, *, needed: int, got: int, of: str):
-        super().__init__(f"{what}: needs {needed} {of}, there {'is' if got == 1 else 'are'} {got}.")
+        there = say_many(
+            "{what}: needs {needed} {of}, there is {n}.", "{what}: needs {needed} {of}, there are {n}.", got,
+            what=what, needed=needed, of=of,
+        )  # fmt: skip
+        super().__init__(there)
         self.needed, self.got, self.of = needed, got, of
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import html
+import importlib
 import re
 
 import nbformat
@@ -81,6 +82,42 @@ def test_pages_say_what_they_rest_on(pages):
         assert page.headline in shown, page.name
         for image in text.split("<img ")[1:]:
             assert len(image.split('alt="')[1].split('"')[0]) > 20
+
+
+def figures_of(path):
+    """List the chart functions a notebook shows, and the text of its last cell, which says what they rest on."""
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    imports = {}
+    for module, names in re.findall(r"^from (salesops_lib\.\w+) import (.+)$", "\n".join(cells), re.MULTILINE):
+        for name in names.split(", "):
+            imports[name.split(" as ")[-1]] = f"{module}.{name.split(' as ')[0]}"
+    shown = re.findall(r"\.figure\(\s*(\w+)\.(plot_\w+)", "\n".join(cells))
+    return [getattr(importlib.import_module(imports[module]), plot) for module, plot in shown], cells[-1]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_says_how_it_is_read_and_its_links_are_on_the_page(path):
+    plots, last = figures_of(path)
+    assert plots or path.stem == "kpi_catalogue"
+    for plot in plots:
+        text, method, kpis = plot.reading
+        assert text.endswith("."), plot.__name__
+        assert f'"{method}"' in last, f"{plot.__name__}: the page lacks its method note {method}"
+        for kpi_id in kpis:
+            assert "catalogue())" in last or "catalogue()," in last or f"'{kpi_id}'" in last, (
+                plot.__name__,
+                kpi_id,
+            )
+
+
+@pytest.mark.slow
+def test_every_link_within_a_page_leads_somewhere(pages):
+    for page in pages.pages:
+        text = (pages.folder / page.path).read_text(encoding="utf-8")
+        assert text.count("<figure") == text.count("<figcaption>"), page.name
+        assert text.count('<details class="method"') > 0
+        ids = set(re.findall(r' id="([^"]+)"', text))
+        assert [to for to in re.findall(r'href="#([^"]+)"', text) if to not in ids] == [], page.name
 
 
 HEADINGS = {

@@ -15,7 +15,7 @@ from salesops_lib.benchmark.limits import LEVELS, binomial_limit
 from salesops_lib.benchmark.review import Review
 from salesops_lib.benchmark.sheet import SURE, Sheet
 from salesops_lib.errors import needed
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, how_to_read, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,11 @@ def _benchmark(result: Evidence | Benchmark) -> Benchmark:
     return result if isinstance(result, Benchmark) else needed(result.win_rate)
 
 
+@how_to_read(
+    "A dot is the share of quota a rep has booked, the line its 95 % interval.",
+    method="benchmarking",
+    kpis=("K02",),
+)
 def plot_attainment(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw each rep's quota attainment with its interval; see `charts.plot_attainment`."""
     return charts.plot_attainment(needed(result.summary), ax=ax)
@@ -38,6 +43,12 @@ def describe_attainment(result: Review) -> str:
     return charts.describe_attainment(needed(result.summary))
 
 
+@how_to_read(
+    "A dot is a rep; between the lines chance alone explains the distance from the team, more of it the "
+    "fewer the deals.",
+    method="benchmarking",
+    kpis=("K03", "K44"),
+)
 def plot_funnel(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes:
     """Draw how far each rep lies from what the mix gives, against the number of deals, with limits of chance.
 
@@ -83,6 +94,12 @@ def describe_funnel(result: Evidence | Benchmark) -> str:
     )
 
 
+@how_to_read(
+    "The point is a rep's win rate at the team's mix of deals, less what chance may have done; the line "
+    "its interval, the tick the raw rate.",
+    method="benchmarking",
+    kpis=("K44",),
+)
 def plot_caterpillar(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes:
     """Draw each rep's adjusted win rate with its interval, and the raw one as a tick.
 
@@ -133,6 +150,11 @@ def describe_caterpillar(result: Evidence | Benchmark) -> str:
     )
 
 
+@how_to_read(
+    "A line is the ranks a rep may hold; where lines overlap nobody can say who is ahead.",
+    method="benchmarking",
+    kpis=("K44",),
+)
 def plot_ranks(result: Evidence | Benchmark, *, ax: Axes | None = None) -> Axes:
     """Draw the range of ranks each rep may hold: what a league table hides.
 
@@ -168,6 +190,11 @@ def describe_ranks(result: Evidence | Benchmark) -> str:
     return f"Bars of the ranks each of {k} reps may hold: the middle one spans {wide:.0f} of {k} places."
 
 
+@how_to_read(
+    "A bar is what a stage adds to, or takes from, the way to a win, against the team; the bars add up.",
+    method="benchmarking",
+    kpis=("K03",),
+)
 def plot_stages(result: Sheet, *, ax: Axes | None = None) -> Axes:
     """Draw what each stage adds to or takes from a rep's way to a win, against the team; the bars add up.
 
@@ -205,6 +232,11 @@ def describe_stages(result: Sheet) -> str:
     return f"Bars of what each stage adds to the way of {result.name}'s deals to a win, against the team: {told}."
 
 
+@how_to_read(
+    "A cell is a rep's points over the team in a segment; pale where chance may explain it.",
+    method="benchmarking",
+    kpis=("K03",),
+)
 def plot_strengths(result: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw rep × segment strengths as a matrix: points over the team there, pale where chance may explain it.
 
@@ -219,6 +251,11 @@ def plot_strengths(result: Evidence, *, ax: Axes | None = None) -> Axes:
                    "Points against the team in each segment", ax)  # fmt: skip
 
 
+@how_to_read(
+    "A cell is what a stage brings or costs a rep, in points of win rate; pale where chance may explain it.",
+    method="benchmarking",
+    kpis=("K03",),
+)
 def plot_skills(result: Evidence, *, ax: Axes | None = None) -> Axes:
     """Draw rep × stage as a matrix: points of the whole way that each stage brings or costs.
 
@@ -280,6 +317,11 @@ def _describe_matrix(rows: pd.DataFrame, by: str, value: float, named: str) -> s
     )
 
 
+@how_to_read(
+    "The line is what people book in each month of their tenure, leavers included; the band is its interval.",
+    method="benchmarking",
+    kpis=("K35",),
+)
 def plot_ramp(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw productivity by month of tenure with leavers in it, and the mean of survivors that misleads.
 

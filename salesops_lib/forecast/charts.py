@@ -10,7 +10,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from salesops_lib.errors import ParameterError, listed, unknown
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +56,11 @@ def plot_fan(
     return ax
 
 
+@how_to_read(
+    "A point is how much worse than the best a model was; where its line misses zero, by more than chance.",
+    method="forecast",
+    kpis=("K13",),
+)
 def plot_league(result: Backtest, *, ax: Axes | None = None) -> Axes:
     """Draw how far each model is behind the best, in MASE, with a 95 % interval; one that misses zero is dark."""
     rows = result.league.iloc[::-1]
@@ -70,6 +75,11 @@ def plot_league(result: Backtest, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@how_to_read(
+    "A line is the share of a model's past ranges that held; the level line is the share they claim.",
+    method="forecast",
+    kpis=("K13",),
+)
 def plot_coverage(result: Backtest, *, level: int = 80, ax: Axes | None = None) -> Axes:
     """Draw the share of past ranges that held, by steps ahead, one line a model, and the share they claim."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
@@ -86,6 +96,10 @@ def plot_coverage(result: Backtest, *, level: int = 80, ax: Axes | None = None) 
     return ax
 
 
+@how_to_read(
+    "A line is one part of what Prophet sees; the parts add up to its forecast.",
+    method="forecast",
+)
 def plot_components(parts: pd.DataFrame, *, series: object = None, ax: Axes | None = None) -> Axes:
     """Draw Prophet's trend, and its seasons and effects around it, for one series."""
     rows = parts[parts["unique_id"].eq(parts["unique_id"].iloc[0] if series is None else series)]
@@ -132,6 +146,11 @@ def describe_components(parts: pd.DataFrame) -> str:
     return f"Prophet's trend of {trend['unique_id'].iloc[0]}, from {first} to {last} a step{beside}."
 
 
+@how_to_read(
+    "The dark line is what came, the other the forecast, with its 80 and 95 % ranges.",
+    method="forecast",
+    kpis=("K14",),
+)
 def plot_months(result: Months, *, ax: Axes | None = None) -> Axes:
     """Draw the company's months so far, and what is forecast for those to come."""
     rows = result.company

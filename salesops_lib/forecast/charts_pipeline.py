@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from salesops_lib.errors import InsufficientData
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, interval, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, how_to_read, interval, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,12 @@ FANS = {"95 %": ("q2.5", "q97.5", 0.16), "80 %": ("q10", "q90", 0.24), "50 %": (
 MONEY = FuncFormatter(lambda value, _: number(value, "money"))
 
 
+@how_to_read(
+    "The line is booked so far; the bands hold 50, 80 and 95 % of outcomes, the dashed line is the most "
+    "likely one, the level line the quota.",
+    method="forecast",
+    kpis=("K26",),
+)
 def plot_fan(result: Projection, *, ax: Axes | None = None) -> Axes:
     """Draw bookings so far by week, the ranges of what they will come to, and the quota."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
@@ -68,6 +74,12 @@ def _held(result: Projection) -> str:
     return f" 80 % ranges held {share} of {result.coverage.n} past weeks."
 
 
+@how_to_read(
+    "A bar is what is booked, or to come from open deals or from deals not yet created; the thin line is "
+    "its 80 % range.",
+    method="forecast",
+    kpis=("K14",),
+)
 def plot_parts(result: Projection, *, ax: Axes | None = None) -> Axes:
     """Draw what is booked, what open deals and what deals not yet created are to bring, with 80 % ranges."""
     rows = result.parts
@@ -98,6 +110,11 @@ def describe_parts(result: Projection) -> str:
     return f"Expected bookings of {result.period} by part, with 80 % ranges: {told}."
 
 
+@how_to_read(
+    "A point is a group of past deals given a like chance; on the diagonal as many were won as was told.",
+    method="forecast",
+    kpis=("K13",),
+)
 def plot_calibration(result: Projection, *, ax: Axes | None = None) -> Axes:
     """Draw past chances of deals beside the share that was won; on the diagonal they were right.
 
@@ -137,6 +154,12 @@ def _calibrated(result: Projection):
     return result.calibration
 
 
+@how_to_read(
+    "A line is how often past ranges held what came; on its dotted line a range kept its word, below it "
+    "was too narrow.",
+    method="forecast",
+    kpis=("K13",),
+)
 def plot_coverage(result: Replay, *, ax: Axes | None = None) -> Axes:
     """Draw by weeks to the end how often 50, 80 and 95 % ranges held what came."""
     rows = result.scores
@@ -162,6 +185,12 @@ def describe_coverage(result: Replay) -> str:
     )
 
 
+@how_to_read(
+    "A point is how far forecasts made that many weeks before the end were off, as a share of what came; "
+    "lower is better.",
+    method="forecast",
+    kpis=("K13",),
+)
 def plot_error(result: Replay, *, ax: Axes | None = None, beside: tuple[str, ...] = ()) -> Axes:
     """Draw by weeks to the end how far forecasts were off, beside baselines: by default the best three."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from salesops_lib.errors import InsufficientData, needed
 from salesops_lib.funnel.analysis import Review
 from salesops_lib.funnel.shown import MORE, whole_rate
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,11 @@ OPEN_GREY = "#d7dee4"
 FLOW_IN = 0.28  # of the width, the bar of a stage in the flow
 
 
+@how_to_read(
+    "Read upwards at an age: the share of deals won by then, still open, and lost.",
+    method="funnel",
+    kpis=("K03",),
+)
 def plot_incidence(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw what became of deals by age: won, still open, lost, stacked to 100 %.
 
@@ -61,6 +66,11 @@ def describe_incidence(result: Review) -> str:
     )
 
 
+@how_to_read(
+    "A bar is the share of deals that goes on from a stage; the thin line is its 95 % interval.",
+    method="funnel",
+    kpis=("K22",),
+)
 def plot_steps(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the share that goes on from each stage, with its interval.
 
@@ -98,6 +108,12 @@ def describe_steps(result: Review) -> str:
     return f"Bars of the share of deals that goes on from each stage: {told}."
 
 
+@how_to_read(
+    "A point is the share of a month's deals that will be won, the line its interval; hollow ones are "
+    "too young to be sure.",
+    method="funnel",
+    kpis=("K03",),
+)
 def plot_cohorts(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the projected win rate by month of entry, young cohorts dashed and hollow.
 
@@ -144,6 +160,11 @@ def describe_cohorts(result: Review) -> str:
     )
 
 
+@how_to_read(
+    "A bar is what one unit more of a lever brings in a quarter; the thin line is its interval.",
+    method="funnel",
+    kpis=("K43",),
+)
 def plot_levers(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw what one unit of each lever brings a quarter, with its interval.
 
@@ -175,6 +196,11 @@ def describe_levers(result: Review) -> str:
     return f"Bars of what one unit of each lever brings a quarter in {result.currency}: {told}."
 
 
+@how_to_read(
+    "From the win rate before to that of now: mix is what was worked on, rate is how much of it was won.",
+    method="funnel",
+    kpis=("K03",),
+)
 def plot_change(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the win rate before and now as bars from zero, mix and rate of the segments between them.
 
@@ -227,6 +253,12 @@ def describe_change(result: Review) -> str:
     )
 
 
+@how_to_read(
+    "The height of a band is a number of deals: on to the next stage, or out where they were lost or are "
+    "still open.",
+    method="funnel",
+    kpis=("K03",),
+)
 def plot_flow(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw deals flowing from stage to stage, and out where they are lost or still open; heights are deals.
 

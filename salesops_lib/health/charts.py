@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.health.analysis import Health
-from salesops_lib.present import INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,10 @@ PALE = "#dfe5ea"
 MOST = 12  # bars
 
 
+@how_to_read(
+    "A bar is the share of rows that a finding concerns; red blocks reports, amber stands on top of every page.",
+    method="data_health",
+)
 def plot_findings(result: Health, *, ax: Axes | None = None) -> Axes:
     """Draw which share of its rows each finding concerns: one bar a finding, red first, its title above it.
 
@@ -58,6 +62,10 @@ def describe_findings(result: Health) -> str:
     )
 
 
+@how_to_read(
+    "A bar is an owner's open deals; the dark part of it nobody has touched for long.",
+    method="data_health",
+)
 def plot_staleness(result: Health, *, ax: Axes | None = None) -> Axes:
     """Draw open deals by owner and, dark, those nobody has touched for long; most money in stale deals first.
 

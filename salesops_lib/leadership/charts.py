@@ -11,12 +11,18 @@ from matplotlib.ticker import FuncFormatter
 from salesops_lib.forecast.charts_pipeline import plot_fan
 from salesops_lib.leadership.ahead import Ahead
 from salesops_lib.leadership.analysis import Leadership
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@how_to_read(
+    "The line is booked so far, the level line the quota; the bands, or the point, are where the period "
+    "may end; grey is past periods at the same week.",
+    method="leadership",
+    kpis=("K26",),
+)
 def plot_outlook(result: Leadership, *, ax: Axes | None = None) -> Axes:
     """Draw bookings so far by week, past periods, the quota, and the forecast or where past periods would end."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from salesops_lib.errors import InsufficientData, needed
 from salesops_lib.leads.analysis import Review
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,11 @@ CLOCKS = {"wall": (ACCENT, "-"), "business": (SECOND, "--")}
 OBSERVED = "observed with customers"
 
 
+@how_to_read(
+    "A curve is the share of leads still waiting so many hours after they came; the sooner it falls the better.",
+    method="funnel",
+    kpis=("K20",),
+)
 def plot_waiting(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the share of leads still waiting for an answer, by hours, on both clocks.
 
@@ -52,6 +57,12 @@ def describe_waiting(result: Review) -> str:
     return f"Curves of the share of leads still waiting for an answer: {' and '.join(said)}."
 
 
+@how_to_read(
+    "A point is the share of a month's leads that qualify, the line its interval; hollow months are too "
+    "young to be sure.",
+    method="funnel",
+    kpis=("K22",),
+)
 def plot_qualified(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the qualification rate by month of creation, months not old enough hollow.
 
@@ -88,6 +99,11 @@ def describe_qualified(result: Review) -> str:
     )
 
 
+@how_to_read(
+    "A dot is what a person was given against their turn; chance alone leaves one in twenty outside the band.",
+    method="funnel",
+    kpis=("K38", "K39"),
+)
 def plot_fairness(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw how many leads each person got against their turn, with the range that chance gives.
 
@@ -129,6 +145,11 @@ def describe_fairness(result: Review) -> str:
     )
 
 
+@how_to_read(
+    "A point is leads given a like chance; on the diagonal as many became customers as was told; bars "
+    "are 90 % intervals.",
+    method="funnel",
+)
 def plot_reliability(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the chance told against the share that became customers, with 90 % bars.
 
@@ -168,6 +189,11 @@ def describe_reliability(result: Review) -> str:
     )
 
 
+@how_to_read(
+    "The dark part of a bar is time seen with customers; the pale rest is not observed, not idle.",
+    method="funnel",
+    kpis=("K19",),
+)
 def plot_day(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the share of contracted time seen with customers by person; the pale rest is not observed.
 

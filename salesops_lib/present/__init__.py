@@ -20,11 +20,12 @@ from salesops_lib.present.grid import grid
 from salesops_lib.present.kpi_lens import explore_kpis
 from salesops_lib.present.lens import Scale, explore
 from salesops_lib.present.numbers import EMPTY, LOCALE, counted, fitting, interval, number
+from salesops_lib.present.reading import how_to_read, method_note
 from salesops_lib.present.tables import download, drill, fitted, kpi_table, table
 
 __all__ = [
     "ACCENT", "DATA", "EMPTY", "INK", "LOCALE", "MUTED", "RENDERING", "SECOND", "WIDTH_IN", "Scale", "Shown",
     "as_of_line", "columns", "counted", "download", "drill", "explore", "explore_kpis", "figure", "fitted",
-    "fitting", "folded", "grid", "headline", "interval", "kpi_table", "losses", "note", "number", "run_details",
-    "section", "show", "stack", "start", "table", "theme", "tiles",
+    "fitting", "folded", "grid", "headline", "how_to_read", "interval", "kpi_table", "losses", "method_note",
+    "note", "number", "run_details", "section", "show", "stack", "start", "table", "theme", "tiles",
 ]  # fmt: skip

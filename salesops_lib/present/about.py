@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from salesops_lib.language import dated, mark, say, say_many
 from salesops_lib.present.blocks import KPI, Shown, folded, note, off_paper, safe, stack
 from salesops_lib.present.figures import theme
 from salesops_lib.present.numbers import EMPTY, counted, number
+from salesops_lib.present.reading import method_note
 from salesops_lib.present.tables import table
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 STYLE = Path(__file__).parents[1] / "report" / "template" / "page.css"
 LIVE = Path(__file__).with_name("live.css")
+INSTANT = mark("EEE dd MMM y HH:mm")
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
 
 
@@ -37,18 +41,22 @@ def as_of_line(book: Book) -> Shown:
     week = (book.day - quarter.start).days // 7 + 1
     weeks = max(round(quarter.days / 7), week)
     local = book.as_of.tz_convert(book.calendar.timezone)
-    said = f"{quarter.label}, week {week} of {weeks}, as of {local:%a %d %b %Y %H:%M}, {currency(book)}."
+    said = say(
+        "{quarter}, week {week} of {weeks}, as of {instant}, {currency}.",
+        quarter=quarter.label, week=week, weeks=weeks, instant=dated(local, INSTANT), currency=currency(book),
+    )  # fmt: skip
     day = book.calendar.day_of(book.known_until)
     if day < book.day:
-        said += f" The source was exported on {day:%d %b %Y}: nothing that happened later is in these numbers."
+        late = "The source was exported on {day}: nothing that happened later is in these numbers."
+        said = f"{said} {say(late, day=dated(day))}"
         return Shown(f'<p class="warning">{safe(said)}</p>', said)
     return note(said)
 
 
 def currency(book: Book) -> str:
     """Name the corporate currency, and whether its rates are held constant."""
-    constant = ", constant currency, plan rates" if book.rates == "plan" else ""
-    return f"{book.currency or EMPTY}{constant}"
+    name = book.currency or EMPTY
+    return say("{currency}, constant currency, plan rates", currency=name) if book.rates == "plan" else name
 
 
 def losses(book: Book) -> Shown:
@@ -57,43 +65,56 @@ def losses(book: Book) -> Shown:
 
     rows, without = book.losses, unrated(book)
     total, aside = int(rows["rows_in"].sum()), int(rows["rows_quarantined"].sum())
-    said = (
-        f"{counted(total, 'row')} read, {number(total - aside, 'count')} kept, {number(aside, 'count')} set aside."
-    )
+    said = say(
+        "{rows} read, {kept} kept, {aside} set aside.",
+        rows=counted(total, "row"), kept=number(total - aside, "count"), aside=number(aside, "count"),
+    )  # fmt: skip
     units = dict.fromkeys(("rows_in", "rows_kept", "rows_quarantined"), "count")
     shown = folded(
-        said, table(rows, units=units, labels={"rows_quarantined": "set aside"}, caption="Rows by table")
+        said, table(rows, units=units, labels={"rows_quarantined": "set aside"}, caption=say("Rows by table"))
     )
     if without.empty:
         return shown
     n, named = int(without["deals"].sum()), ", ".join(without["currency"])
-    said = f"{counted(n, 'deal')} counted but not priced: no rate for {named}."
-    listed = table(without, units={"deals": "count", "amount": "amount"}, caption="Amounts in their own currency")
+    said = say_many(
+        "{n} deal counted but not priced: no rate for {currencies}.",
+        "{n} deals counted but not priced: no rate for {currencies}.", n, currencies=named,
+    )  # fmt: skip
+    units = {"deals": "count", "amount": "amount"}
+    listed = table(without, units=units, caption=say("Amounts in their own currency"))
     rest = folded(said, listed)
     return stack(shown, rest)
 
 
-def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
-    """Say what the page rests on: snapshot, as-of instant, company settings, and the KPI definitions it used."""
+def run_details(book: Book, definitions: pd.DataFrame | None = None, *, methods: Iterable[str] = ()) -> Shown:
+    """Say what the page rests on: snapshot, as-of instant, company settings, KPI definitions and method notes."""
     import pandas as pd
 
-    company = book.company
+    company, local = book.company, book.as_of.tz_convert(book.calendar.timezone)
     facts = {
-        "Snapshot": book.snapshot_id,
-        "As of": f"{book.as_of.tz_convert(book.calendar.timezone):%a %d %b %Y %H:%M} {book.calendar.timezone}",
-        "Source exported": f"{book.snapshot.extracted_at:%d %b %Y %H:%M} UTC",
-        "Company": company.name or EMPTY,
-        "Currency": currency(book),
-        "Fiscal year": f"starts in month {book.calendar.start_month}, pattern {book.calendar.pattern}",
+        say("Snapshot"): book.snapshot_id,
+        say("As of"): f"{dated(local, INSTANT)} {book.calendar.timezone}",
+        say("Source exported"): f"{dated(book.snapshot.extracted_at, 'dd MMM y HH:mm')} UTC",
+        say("Company"): company.name or EMPTY,
+        say("Currency"): currency(book),
+        say("Fiscal year"): say(
+            "starts in month {month}, pattern {pattern}",
+            month=book.calendar.start_month,
+            pattern=book.calendar.pattern,
+        ),
     }
     first = table(
         pd.DataFrame({"what": list(facts), "value": list(facts.values())}), labels={"what": "", "value": ""}
     )
+    notes = [method_note(name) for name in methods]
     if definitions is None:
-        return off_paper(first)
+        return off_paper(stack(first, *notes))
     columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]
-    rows = table(definitions[columns].drop_duplicates("kpi_id"), caption="Metrics", labels={"kpi_id": "id"})
-    return off_paper(stack(first, folded("Definitions used", _anchored(rows))))
+    rows = table(
+        definitions[columns].drop_duplicates("kpi_id"), units=dict.fromkeys(columns[1:], "word"),
+        labels={"kpi_id": "id"}, caption=say("Metrics"),
+    )  # fmt: skip
+    return off_paper(stack(first, folded(say("Definitions used"), _anchored(rows)), *notes))
 
 
 def _anchored(rows: Shown) -> Shown:

@@ -7,12 +7,15 @@ import os
 from functools import cache
 from typing import Any
 
+from salesops_lib.language import dated, language, mark, say, say_many
+
 LOCALE = "SALESOPS_LOCALE"  # set by the runner and by `salesops lab`: how pages write 1,234.5
 WIDE = 0.05  # an interval of more than five points bears no decimal
 EMPTY = "–"
-A_DAY = {"money": "", "money_per_day": " a day"}
-SUFFIXES = {
-    "times": "×", "hours": " h", "minutes": " min", "months": " mo", "per_day": " a day", "per_week": " a week",
+SIZES = ((1e9, mark("{n} bn")), (1e6, mark("{n} M")), (1e3, mark("{n} k")))
+MEASURED = {
+    "times": mark("{n}×"), "hours": mark("{n} h"), "minutes": mark("{n} min"), "months": mark("{n} mo"),
+    "per_day": mark("{n} a day"), "per_week": mark("{n} a week"),
 }  # fmt: skip
 
 
@@ -27,8 +30,8 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
         ``money`` (three digits, k and M), ``amount`` (to the unit), ``share`` (one decimal), ``percent`` (none),
         ``points`` (difference of shares), ``days``, ``hours``, ``minutes``, ``months``, ``per_day``, ``per_week``,
         ``times``, ``score`` (two or three decimals), ``money_per_day``, ``count``, ``date``, ``flag``, ``text``,
-        or ``shown`` for numbers already written out; ``long`` for sentences in a table, ``severity`` for red,
-        amber and note.
+        ``word`` for our own words, which are translated, ``long`` for sentences in a table, ``severity`` for red,
+        amber and note, or ``shown`` for numbers already written out.
     signed
         Put a plus before positive numbers.
     """
@@ -37,13 +40,15 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return EMPTY
     if unit == "date":
-        return f"{pd.Timestamp(value):%d %b %Y}"
+        return dated(pd.Timestamp(value))
     if unit == "flag":
-        return "yes" if value else ""
-    if unit in ("", "text", "long", "severity", "shown"):
+        return say("yes") if value else ""
+    if unit in ("word", "severity"):
+        return say(str(value))
+    if unit in ("", "text", "long", "shown"):
         return str(value)
     value = float(value)
-    said = localised(_magnitude(abs(value), unit))
+    said = _magnitude(abs(value), unit)
     if not any(digit in said for digit in "123456789"):
         return said  # a sign before a zero says nothing
     return f"{'−' if value < 0 else '+' if signed and value > 0 else ''}{said}"
@@ -57,50 +62,67 @@ def _separators(locale: str) -> tuple[str, str]:
     return get_decimal_symbol(locale), get_group_symbol(locale)
 
 
+def locale() -> str:
+    """Name the locale by which numbers are written: the company's, or that of the language spoken."""
+    return os.environ.get(LOCALE) or language()
+
+
 def localised(text: str) -> str:
     """Write the numbers of a text, which come as ``1,234.5``, as the company's locale does.
 
-    >>> localised("1,234.5 M")
-    '1,234.5 M'
+    >>> localised("1,234.5")
+    '1,234.5'
     """
-    decimal, group = _separators(os.environ.get(LOCALE) or "en")
+    decimal, group = _separators(locale())
     return text.translate({ord(","): group, ord("."): decimal})
 
 
 def delocalised(text: str) -> str:
     """Undo `localised`."""
-    decimal, group = _separators(os.environ.get(LOCALE) or "en")
+    decimal, group = _separators(locale())
     return text.replace(group, "\0").replace(decimal, ".").replace("\0", ",")
 
 
 def _magnitude(value: float, unit: str) -> str:
+    def written(value: float, places: int = 0) -> str:
+        return localised(f"{value:,.{places}f}")
+
     if unit in ("money", "money_per_day"):
-        for size, letter in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
-            if value >= size * 0.9995:
-                scaled = value / size
-                places = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
-                return f"{scaled:.{places}f} {letter}{A_DAY[unit]}"
-        return f"{value:.0f}{A_DAY[unit]}"
-    if unit == "amount":
-        return f"{value:,.0f}"
+        said = _sized(value)
+        return say("{money} a day", money=said) if unit == "money_per_day" else said
     if unit == "share":
-        return f"{value * 100:.1f} %"
+        return f"{written(value * 100, 1)} %"
     if unit == "percent":
-        return f"{value * 100:.0f} %"
+        return f"{written(value * 100)} %"
     if unit == "points":
-        return f"{value * 100:.1f} pts"
+        return say("{n} pts", n=written(value * 100, 1))
     if unit == "days":
-        return f"{value:.0f} d"
+        return say("{n} d", n=written(value))
     if unit == "score":
-        return f"{value:.3f}" if value < 1 else f"{value:.2f}"
-    if unit in SUFFIXES:
-        return f"{value:.{0 if value >= 100 else 1}f}{SUFFIXES[unit]}"
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+        return written(value, 3 if value < 1 else 2)
+    if unit in MEASURED:
+        return say(MEASURED[unit], n=written(value, 0 if value >= 100 else 1))
+    return written(value, 0 if unit == "amount" or value >= 100 or value == int(value) else 1)
+
+
+def _sized(value: float) -> str:
+    """Write an amount with three digits and its size."""
+    for size, message in SIZES:
+        if value >= size * 0.9995:
+            scaled = value / size
+            places = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+            return say(message, n=localised(f"{scaled:.{places}f}"))
+    return f"{value:.0f}"
+
+
+def sizes() -> dict[str, float]:
+    """List the words behind an amount, by which its number is multiplied."""
+    return {say(message, n="").strip(): size for size, message in SIZES}
 
 
 def counted(n: int, of: str) -> str:
     """Write how many there are of something, with an s where they are not one."""
-    return f"{localised(f'{n:,}')} {of}{'' if n == 1 else 's'}"
+    return say_many(f"{{n}} {of}", f"{{n}} {of}s", n, n=localised(f"{n:,}"))
 
 
 def interval(low: Any, high: Any, unit: str) -> str:

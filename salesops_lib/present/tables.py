@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import ParameterError, SalesOpsError, unknown
+from salesops_lib.language import say
 from salesops_lib.present.blocks import Shown, folded, note, safe, stack
-from salesops_lib.present.numbers import EMPTY, counted, delocalised, fitting, interval, number
+from salesops_lib.present.numbers import EMPTY, counted, delocalised, fitting, interval, number, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
 DOWNLOAD_ROWS = 20_000  # in a file inside the page
 LIGHT = "txt light"  # beside it the word itself becomes a class: red, amber, note
 # the others are numbers, aligned right
-SIDES = {"text": "txt", "long": "txt long", "severity": LIGHT, "flag": "txt", "date": "day"}
+SIDES = {"text": "txt", "long": "txt long", "severity": LIGHT, "flag": "txt", "word": "txt", "date": "day"}
 RANKS = {"red": 3, "amber": 2, "note": 1}  # of severities, where a reader sorts a table by them
-WRITTEN = re.compile(r"([+−-]?)(\d[\d,]*(?:\.\d+)?)(?: (bn|M|k)\b)?")  # as `number` writes one
+WRITTEN = re.compile(r"([+−-]?)(\d[\d,]*(?:\.\d+)?)(?: (\w+\b\.?))?")  # as `number` writes one
 MINUS = ("−", "-")
-SIZES = {"bn": 1e9, "M": 1e6, "k": 1e3, None: 1}
 
 
 def table(
@@ -64,7 +64,7 @@ def table(
     if isinstance(frame, SalesOpsError):
         return note(str(frame))
     if frame.empty:
-        return note(f"{caption} None.".strip())
+        return note(say("{what} None.", what=caption).strip())
     units, labels, ranges = dict(units or {}), dict(labels or {}), dict(ranges or {})
     for column in (*units, *labels, *ranges, *(bound for pair in ranges.values() for bound in pair)):
         if column not in frame:
@@ -79,13 +79,14 @@ def table(
         units[column] = "shown"
     shown = shown.drop(columns=bounds)
     if len(frame) > limit:
-        caption = f"{caption} First {limit} of {counted(len(frame), 'row')}.".strip()
+        first = say("First {n} of {rows}.", n=number(limit, "count"), rows=counted(len(frame), "row"))
+        caption = f"{caption} {first}".strip()
     sides = [SIDES.get(units.get(column, "text"), "num") for column in shown.columns]
     head, body = _head(shown, sides, labels), _body(shown, raw, units, kinds, sides)
     titled = f'<p class="caption">{safe(caption)}</p>' if caption else ""
     # the caption stands outside: inside it would scroll away with a wide table on a phone; tabindex: and the
     # table must scroll from the keyboard too
-    named = html.escape(caption or "table", quote=True)
+    named = html.escape(caption or say("table"), quote=True)
     markup = (
         f'{titled}<div class="scroll" tabindex="0" role="group" aria-label="{named}">'
         f"<table>{head}<tbody>{body}</tbody></table></div>"
@@ -96,8 +97,9 @@ def table(
 def _head(shown: pd.DataFrame, sides: list[str], labels: Mapping[str, str]) -> str:
     cells = []
     for column, side in zip(shown.columns, sides, strict=True):
-        said = safe(labels.get(column, str(column).replace("_", " ")))
-        heard = said or f'<span class="unseen">{safe(str(column).replace("_", " "))}</span>'
+        named = str(column).replace("_", " ")
+        said = safe(say(labels.get(column, named)))
+        heard = said or f'<span class="unseen">{safe(say(named))}</span>'
         cells.append((said, f'<th scope="col" class="{side}">{heard}</th>'))
     return (
         f"<thead><tr>{''.join(cell for _, cell in cells)}</tr></thead>" if any(said for said, _ in cells) else ""
@@ -108,7 +110,7 @@ def _body(shown: pd.DataFrame, raw: pd.DataFrame, units: dict, kinds: list[str],
     body = []
     for row, values in zip(shown.itertuples(index=False), raw.itertuples(index=False), strict=True):
         cells = [safe(number(v, units.get(c, ""))) for c, v in zip(shown.columns, row, strict=True)]
-        looks = [f"{side} {cell}" if side == LIGHT else side for side, cell in zip(sides, cells, strict=True)]
+        looks = [f"{side} {safe(str(v))}" if side == LIGHT else side for side, v in zip(sides, row, strict=True)]
         looks = [f'class="{k}"{_sorts_by(v, unit)}' for k, v, unit in zip(looks, values, kinds, strict=True)]
         rest = "".join(f"<td {look}>{cell}</td>" for look, cell in zip(looks[1:], cells[1:], strict=True))
         body.append(f'<tr><th scope="row" {looks[0]}>{cells[0]}</th>{rest}</tr>')
@@ -119,7 +121,7 @@ def _sorts_by(value: Any, unit: str) -> str:
     """Attribute with the number behind a cell; an empty one, which comes last, where there is none."""
     import pandas as pd
 
-    if unit in ("text", "long", "flag"):
+    if unit in ("text", "long", "flag", "word"):
         return ""
     if number(value, unit) in (EMPTY, ""):
         key = ""
@@ -139,7 +141,7 @@ def _written(text: str) -> str:
     if not (found := WRITTEN.search(delocalised(text))):
         return ""
     sign, digits, size = found.groups()
-    value = float(digits.replace(",", "")) * SIZES[size]
+    value = float(digits.replace(",", "")) * sizes().get(size, 1)
     return f"{-value if sign in MINUS else value:.15g}"
 
 
@@ -199,12 +201,11 @@ def download(sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str) -> S
         path = write_xlsx(first, Path(folder) / "rows.xlsx")
         data = base64.b64encode(path.read_bytes()).decode()
     n = sum(len(rows) for rows in sheets.values())
-    cut = (
-        f", the first {number(DOWNLOAD_ROWS, 'count')} of each sheet"
-        if any(len(r) > DOWNLOAD_ROWS for r in sheets.values())
-        else ""
-    )
-    said = f"{name} ({counted(n, 'row')}{cut})"
+    given = {"name": name, "rows": counted(n, "row"), "first": number(DOWNLOAD_ROWS, "count")}
+    if any(len(rows) > DOWNLOAD_ROWS for rows in sheets.values()):
+        said = say("{name} ({rows}, the first {first} of each sheet)", **given)
+    else:
+        said = say("{name} ({rows})", **given)
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     named = html.escape(name, quote=True)
     return Shown(
@@ -220,10 +221,10 @@ def kpi_table(frame: pd.DataFrame, *, caption: str = "") -> Shown:
     rows = frame.to_dict("records")
     shown = pd.DataFrame(
         {
-            "KPI": [f"{row['kpi_id']} {row['name']}" for row in rows],
+            "KPI": [f"{row['kpi_id']} {say(row['name'])}" for row in rows],
             "variant": frame["variant"].to_numpy(),
             "segment": frame["segment_name"].to_numpy(),
-            "value": [_full(row) if row["status"] == "ok" else row["status"] for row in rows],
+            "value": [_full(row) if row["status"] == "ok" else say(row["status"]) for row in rows],
             "95 % interval": [_range(row) for row in rows],
             "n": frame["n"].to_numpy(),
             "note": frame["note"].to_numpy(),
@@ -236,7 +237,7 @@ def kpi_table(frame: pd.DataFrame, *, caption: str = "") -> Shown:
         shown = shown.drop(columns="segment")
     if frame["period"].nunique() > 1:
         shown.insert(1, "period", frame["period"].to_numpy())
-    units = {"n": "count", "value": "shown", "95 % interval": "shown"}
+    units = {"n": "count", "variant": "word", "value": "shown", "95 % interval": "shown"}
     return table(shown, units=units, caption=caption, behind=frame)
 
 
@@ -246,8 +247,8 @@ def _change(row: Mapping[str, Any], name: str) -> str:
     if math.isnan(value):
         return EMPTY
     unit = "points" if row["unit"] == "share" else _unit(row)
-    noise = " n.s." if low <= 0 <= high else ""
-    return f"{number(value, unit, signed=True)} {interval(low, high, unit)}{noise}".strip()
+    noise = say("n.s.") if low <= 0 <= high else ""
+    return f"{number(value, unit, signed=True)} {interval(low, high, unit)} {noise}".strip()
 
 
 def _unit(row: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from salesops_lib.report import lean  # noqa: F401  # before all that reads note
 # isort: split
 from salesops_lib import gate
 from salesops_lib.errors import ConfigError, ParameterError, RenderError, SalesOpsError
+from salesops_lib.language import speaking
 from salesops_lib.periods import as_date
 from salesops_lib.progress import track
 from salesops_lib.report import executors, runs
@@ -159,14 +160,15 @@ def render(
     known = {"report": report, "title": definition.title, "as_of": str(asked.get("as_of", "")), "health": {}}
     deliveries = definition.deliver if tell else ()
     try:
-        plan = planned(report, definition, ws, asked, **when, details=details or {}, findings=findings)
-        known = plan.record
-        admit(report, definition, plan.findings, force)
-        plan.setting = replace(plan.setting, cell_timeout_s=timeout_s or definition.cell_timeout_s)
-        told = partial(deliver, folder=place / plan.day, deliveries=deliveries, before=runs.last(place))
-        pages, manifest = _make(plan, place / plan.day, told, workers, executor, force=force, pdf=pdf)
-        with runs.in_words(place):
-            write_catalogue(place.parent, overdue(ws, plan.now, place.parent))
+        with speaking(ws.language):
+            plan = planned(report, definition, ws, asked, **when, details=details or {}, findings=findings)
+            known = plan.record
+            admit(report, definition, plan.findings, force)
+            plan.setting = replace(plan.setting, cell_timeout_s=timeout_s or definition.cell_timeout_s)
+            told = partial(deliver, folder=place / plan.day, deliveries=deliveries, before=runs.last(place))
+            pages, manifest = _make(plan, place / plan.day, told, workers, executor, force=force, pdf=pdf)
+            with runs.in_words(place):
+                write_catalogue(place.parent, overdue(ws, plan.now, place.parent))
     except (ParameterError, ConfigError):
         raise  # nothing has run
     except SalesOpsError as error:

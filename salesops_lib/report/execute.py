@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from salesops_lib.errors import RenderError
 from salesops_lib.export import write_csv, write_xlsx
 from salesops_lib.gate import FOUND
+from salesops_lib.language import ENGLISH, LANGUAGE, say, speaking
 from salesops_lib.present import DATA, LOCALE, RENDERING
 from salesops_lib.report.fanout import Job
 from salesops_lib.report.page import to_html
@@ -110,8 +111,8 @@ class Setting:
         What the header says about the data: `blocking`, `notes`, `more`, and `link` to the page with the rest.
     cell_timeout_s, page_timeout_s, memory_mb
         The longest a cell and a page may take, and the memory a process of a page may take beyond its start.
-    show_code, locale
-        Whether the pages hold their code, and how they write numbers.
+    show_code, locale, language
+        Whether the pages hold their code, how they write numbers, and the language (or catalogue) they speak.
     """
 
     work: Path
@@ -122,7 +123,8 @@ class Setting:
     page_timeout_s: int = 3_600
     memory_mb: int = 4_096
     show_code: bool = True
-    locale: str = "en"
+    locale: str = ""
+    language: str = ENGLISH
 
 
 def prune(notebook: NotebookNode, name: str) -> NotebookNode:
@@ -202,7 +204,8 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
         details = setting.details | {"Parameters": _shown(job.parameters)}
-        made = to_html(done, job.title, details, health, show_code=setting.show_code)
+        with speaking(setting.language):
+            made = to_html(done, say(job.title), details, health, show_code=setting.show_code)
         (setting.work / f"{job.name}.html").write_text(made, encoding="utf-8")
         _write_data(data, job.name)
         run.status = "ok"
@@ -244,7 +247,8 @@ def _told(failure: Exception, setting: Setting) -> str:
 
 def surroundings(setting: Setting) -> dict[str, str]:
     """Return the environment in which notebooks run, beside that of this process."""
-    found = {RENDERING: "1", PINNED: setting.details.get("Snapshot", ""), LOCALE: setting.locale}
+    found = {RENDERING: "1", PINNED: setting.details.get("Snapshot", "")}
+    found |= {LOCALE: setting.locale, LANGUAGE: setting.language}
     if (findings := setting.work / FINDINGS).exists():
         found[FOUND] = str(findings.resolve())
     return found

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from salesops_lib.language import language, say, say_many
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from nbconvert import HTMLExporter
@@ -89,7 +91,9 @@ def to_html(
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader
 
-    return Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, trim_blocks=True)
+    found = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, trim_blocks=True)
+    found.globals |= {"say": say, "say_many": say_many, "language": language}
+    return found
 
 
 def fill(template: str, *, script: str = "", **values: Any) -> str:
@@ -124,10 +128,19 @@ def _cut(notebook: NotebookNode) -> list[list[NotebookNode]]:
         if not titled and cell.cell_type == "markdown" and cell.source.startswith("# "):
             titled, cell = True, cell.copy()
             cell.source = cell.source.partition("\n")[2]
+        if cell.cell_type == "markdown":
+            cell = cell.copy()
+            cell.source = translated(cell.source)
         if _opens(cell):
             parts.append([])
         parts[-1].append(cell)
     return parts
+
+
+def translated(markdown: str) -> str:
+    """Translate a text block by block; a heading keeps its marks."""
+    blocks = [re.fullmatch(r"([#\s]*)(.*)", block, re.DOTALL) for block in markdown.split("\n\n")]
+    return "\n\n".join(f"{block[1]}{say(block[2].strip())}" for block in blocks)
 
 
 def _opens(cell: NotebookNode) -> bool:

@@ -99,7 +99,8 @@ def planned(
         page_timeout_s=definition.page_timeout_s,
         memory_mb=definition.memory_mb,
         show_code=definition.show_code,
-        locale=ws.settings.company.locale or "en",
+        locale=ws.settings.company.locale or "",
+        language=ws.language,
     )
     shared = {
         "snapshot": book.snapshot_id,
@@ -107,6 +108,7 @@ def planned(
         "findings": findings.to_dict(),
         "show_code": definition.show_code,
         "modules": runs.modules_hash(ws.root),
+        "words": runs.words_hash(ws.language),
     }
     return Plan(runs.keyed(jobs, shared), setting, record, findings, record["as_of"], now)
 

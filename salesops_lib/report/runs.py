@@ -119,9 +119,15 @@ def code_hash() -> str:
     """Hash every file of this package that a page may depend on."""
     root = Path(__file__).resolve().parent.parent
     found = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".j2", ".css", ".js", ".yaml")):
+    kinds = (".py", ".j2", ".css", ".js", ".yaml", ".po")
+    for path in sorted(path for path in root.rglob("*") if path.suffix in kinds):
         found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:16]
+
+
+def words_hash(language: str) -> str:
+    """Hash a company's own catalogue; those of this package are part of its code."""
+    return _hash(Path(language).read_text(encoding="utf-8") if language.endswith(".po") else language)
 
 
 def modules_hash(root: Path) -> str:

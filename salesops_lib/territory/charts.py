@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.transforms import Bbox
 
 from salesops_lib.errors import InsufficientData
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,10 @@ MOST_POINTS = 6_000
 NEAR = 0.12  # share of a map's width within which homes are named together
 
 
+@how_to_read(
+    "A mark is an account, in the colour and shape of its rep; a line leads to the rep's home, a ring.",
+    method="territory",
+)
 def plot_map(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw today's territories beside the plan's: each account, with a line to the home of its rep, and names.
 
@@ -144,6 +148,10 @@ def describe_map(result: Review) -> str:
     )
 
 
+@how_to_read(
+    "A mark is a rep's load against the target, today and planned; the band is the tolerance.",
+    method="territory",
+)
 def plot_balance(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw each rep's load as a share of target, today and planned, with the tolerance."""
     _refuse(result)
@@ -173,6 +181,10 @@ def describe_balance(result: Review) -> str:
     )
 
 
+@how_to_read(
+    "A point is a plan: to the left fewer accounts change hands, further down there is less travel.",
+    method="territory",
+)
 def plot_curve(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw what calm costs: kilometres a year against the share of accounts that change hands."""
     _refuse(result)

@@ -1,0 +1,106 @@
+"""The words of a page: English as the code has it, other languages from gettext catalogues.
+
+A catalogue is a `.po` file: those beside this module, named by their language, or one of the company's own. Whole
+sentences are translated, with placeholders for what was computed; names that came from a CRM are never looked up.
+"""
+
+from __future__ import annotations
+
+import gettext
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LANGUAGE = "SALESOPS_LANGUAGE"  # set by the runner and by `salesops lab`: a language, or the path of a catalogue
+ENGLISH = "en"
+FOLDER = Path(__file__).parent
+_spoken: ContextVar[str] = ContextVar("spoken", default="")
+
+
+def languages() -> list[str]:
+    """Name the languages that pages can speak."""
+    return sorted({ENGLISH, *(path.stem for path in FOLDER.glob("*.po"))})
+
+
+def language() -> str:
+    """Name the language spoken now, as in ``de`` or ``en``."""
+    return _translation(_current()).info().get("language", ENGLISH)
+
+
+def _current() -> str:
+    return _spoken.get() or os.environ.get(LANGUAGE) or ENGLISH
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Speak a language, or that of a catalogue, for a while."""
+    before = _spoken.set(language)
+    try:
+        yield
+    finally:
+        _spoken.reset(before)
+
+
+@cache
+def _translation(name: str) -> gettext.NullTranslations:
+    """Read a catalogue; languages without one are spoken in English."""
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    path = Path(name) if name.endswith(".po") else FOLDER / f"{name}.po"
+    if not path.exists():
+        return gettext.NullTranslations()
+    with path.open("rb") as file:
+        catalogue = read_po(file)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def say(message: str, /, **values: Any) -> str:
+    """Translate a message and put values in the places of its placeholders.
+
+    Parameters
+    ----------
+    message
+        English, a literal: what it holds in braces names a value.
+    values
+        What stands in their places, written out already.
+
+    >>> say("{n} of {total} deals", n=3, total=5)
+    '3 of 5 deals'
+    """
+    found = _translation(_current()).gettext(message) if message else ""
+    return found.format(**values) if values else found
+
+
+def say_many(one: str, many: str, n: int, /, **values: Any) -> str:
+    """Translate a message that depends on a number; `n` stands in its text as `n` gives it, or the number.
+
+    >>> say_many("{n} deal is open", "{n} deals are open", 1)
+    '1 deal is open'
+    """
+    return _translation(_current()).ngettext(one, many, n).format(**{"n": n, **values})
+
+
+def mark(message: str) -> str:
+    """Mark a message that is translated later, where it is shown: a heading or a definition named at import."""
+    return message
+
+
+def dated(day: date, pattern: str = "dd MMM y") -> str:
+    """Write a day, or an instant, by a pattern of the Unicode locale data; languages have patterns of their own.
+
+    >>> dated(date(2026, 9, 5))
+    '05 Sep 2026'
+    """
+    from babel.dates import format_datetime
+
+    return format_datetime(day, say(pattern), locale=language())
