@@ -73,8 +73,8 @@ def figure(
 def show(ax: Axes, alt: str, reading: Reading | None = None, *, is_live: bool = False) -> Shown:
     """Show a chart with its alternative text, as the smaller of SVG and a 2× PNG, and close it.
 
-    Below it stands how it is read, where that is known. What is live is drawn once only, as SVG: drawing costs more
-    time than all else that a lens does.
+    Below it stands how it is read, where that is known. What is live is drawn once only, as SVG: drawing costs
+    more time than all else that a lens does.
 
     Raises
     ------
