@@ -116,8 +116,9 @@ def _headline(ratio: Estimate, naive: Estimate) -> str:
     given["naive"] = localised(f"{naive.value:.2f}")
     if ratio.low <= 1 <= ratio.high:
         return say(
-            "Like for like, leads answered quickly qualify {value}× as often [{low}; {high}], no more than chance; "
-            "the plain ratio is {naive}× and also holds which leads are answered quickly. Observed, not tried out.",
+            "Like for like, leads answered quickly qualify {value}× as often [{low}; {high}], no more than "
+            "chance; the plain ratio is {naive}× and also holds which leads are answered quickly. Observed, "
+            "not tried out.",
             **given,
         )
     return say(
