@@ -27,6 +27,7 @@ WORDS = {
     "velocity a day": mark("velocity a day"),
 }
 MORE = {mark("1 point"): mark("1 point more"), mark("1 %"): mark("1 % more"), mark("1 day"): mark("1 day less")}
+PHASES = (mark("awareness"), mark("consideration"), mark("decision"), mark("customer"))  # of the contract
 LEVERS = {"deals created": "count", "deal size": "money", "sales cycle": "days"}
 
 
@@ -38,6 +39,14 @@ def steps(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | Insufficient
     rows["p90_days"] = [number(day, "days") if day == day else say("not reached") for day in rows["p90_days"]]
     rows = rows.assign(**{name: rows[name].map(called) for name in ("stage", "next_stage")})
     return rows.drop(columns="status") if rows["status"].eq(stats.OK).all() else rows
+
+
+def journey(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | InsufficientData:
+    """Show steps along the buyer's journey, whose phases are words of ours."""
+    rows = steps(frame)
+    if isinstance(rows, InsufficientData):
+        return rows
+    return rows.assign(**{name: rows[name].map(say) for name in ("stage", "next_stage")})
 
 
 def worth(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | InsufficientData:
