@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from salesops_lib.errors import InsufficientData
+from salesops_lib.language import say
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, how_to_read, interval, number
 
 if TYPE_CHECKING:
@@ -43,20 +44,22 @@ def plot_fan(result: Projection, *, ax: Axes | None = None) -> Axes:
         at = [*start["week"], *ahead["week"]]
         ax.fill_between(at, *band, color=ACCENT, alpha=alpha, linewidth=0, label=label)
     ax.plot([*start["week"], *ahead["week"]], [*start["q50"], *ahead["q50"]], color=ACCENT, linestyle="--",
-            linewidth=1.4, label="most likely")  # fmt: skip
-    ax.plot(past["week"], past["booked"], color=INK, linewidth=2.2, marker="o", markersize=3.5, label="booked")
+            linewidth=1.4, label=say("most likely"))  # fmt: skip
+    ax.plot(past["week"], past["booked"], color=INK, linewidth=2.2, marker="o", markersize=3.5,
+            label=say("booked"))  # fmt: skip
     last = int(weeks["week"].max())
     if result.quota > 0:
         ax.axhline(result.quota, color=SECOND, linewidth=1.6)
         said = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 9, "ha": "right"}
-        ax.annotate("quota", (last, result.quota), **said)
+        ax.annotate(say("quota"), (last, result.quota), **said)
     ax.set_xlim(0.4, last + 0.4)
     ax.set_ylim(0, 1.3 * max(result.quota, float(result.quantiles.iloc[-1]), 1.0))
     ax.set_xticks(range(1, last + 1, max(last // 13, 1)))
     ax.yaxis.set_major_formatter(MONEY)
     ax.legend(frameon=False, loc="upper left", ncols=3, fontsize=8.5)
     ax.grid(axis="x", visible=False)
-    ax.set(title=f"Bookings of {result.period}, {result.currency}", xlabel="week", ylabel="")
+    title = say("Bookings of {period}, {currency}", period=result.period, currency=result.currency)
+    ax.set(title=title, xlabel=say("week"), ylabel="")
     return ax
 
 

@@ -10,6 +10,7 @@ from salesops_lib import facts, stats
 from salesops_lib.forecast.deals import day_number
 from salesops_lib.forecast.foresight import Foresight
 from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
+from salesops_lib.language import mark, say
 from salesops_lib.present import interval, number
 
 if TYPE_CHECKING:
@@ -124,14 +125,18 @@ def headline(
     own: facts.Facts, quantiles: pd.Series, quota: float, p_quota: float, what: Scenario = AS_IT_IS
 ) -> str:
     """Say in a sentence what the period will book, and under which scenario."""
-    under = "" if what == AS_IT_IS else f" ({what})"
-    said = (
-        f"{own.period}{under}: most likely {number(quantiles[0.5], 'money')} {own.book.currency}, 80 % range "
-        f"{interval(quantiles[0.1], quantiles[0.9], 'money')}"
-    )
-    if quota > 0:
-        said += f", against quota {number(quota, 'money')}; chance to reach it {number(p_quota, 'percent')}"
-    return f"{said}."
+    told = {
+        "period": own.period if what == AS_IT_IS else f"{own.period} ({what})",
+        "amount": number(quantiles[0.5], "money"), "currency": own.book.currency,
+        "range": interval(quantiles[0.1], quantiles[0.9], "money"),
+    }  # fmt: skip
+    if not quota > 0:
+        return say("{period}: most likely {amount} {currency}, 80 % range {range}.", **told)
+    return say(
+        "{period}: most likely {amount} {currency}, 80 % range {range}, against quota {quota}; chance to reach it "
+        "{chance}.",
+        **told, quota=number(quota, "money"), chance=number(p_quota, "percent"),
+    )  # fmt: skip
 
 
 def method(found: Foresight) -> str:
@@ -151,8 +156,8 @@ def method(found: Foresight) -> str:
 
 
 WORDS = {
-    "stage": "stages", "amount": "amounts", "expected_close_date": "expected close dates",
-    "forecast_category": "forecast categories",
+    "stage": mark("stages"), "amount": mark("amounts"), "expected_close_date": mark("expected close dates"),
+    "forecast_category": mark("forecast categories"),
 }  # fmt: skip
 
 
@@ -160,12 +165,13 @@ def notes(own: facts.Facts, found: Foresight) -> tuple[str, ...]:
     """Say what the source cannot tell, and what is left out."""
     seen, notes = found.ground.panel, []
     if seen.untold:
-        told = ", ".join(WORDS[name] for name in seen.untold)
-        notes.append(f"the source keeps no history of {told}: nothing is learnt from them")
+        told = ", ".join(say(WORDS[name]) for name in seen.untold)
+        notes.append(say("the source keeps no history of {fields}: nothing is learnt from them", fields=told))
     if seen.late:
-        notes.append(f"filled in as deals close, so left out: {', '.join(seen.late)}")
+        notes.append(say("filled in as deals close, so left out: {fields}", fields=", ".join(seen.late)))
     rest = len(own.open()) - len(seen.open())
     if rest > 0:
-        notes.append(f"{rest:,} open deals without a day of creation count as not yet created")
+        n = number(rest, "count")
+        notes.append(say("{n} open deals without a day of creation count as not yet created", n=n))
     unpriced = own.unpriced(own.won())
     return (*notes, *([unpriced] if unpriced else []))

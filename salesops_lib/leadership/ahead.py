@@ -14,8 +14,9 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import Projection, project_period, submitted_commit
 from salesops_lib.forecast.deals import Panel, day_number, panel
+from salesops_lib.language import dated, say, say_many
 from salesops_lib.periods import Period
-from salesops_lib.present import counted, interval, number
+from salesops_lib.present import interval, number
 from salesops_lib.stats import OK, Estimate
 
 if TYPE_CHECKING:
@@ -94,54 +95,70 @@ def headline(found: Ahead) -> str:
     now, last = found.now, found.last
     bounds = interval(now.quantiles[0.1], now.quantiles[0.9], "money")
     most = number(now.quantiles[0.5], "money")
-    said = f"{now.period.label} most likely {most} {now.currency} (80 % range {bounds})"
+    said = say(
+        "{period} most likely {amount} {currency} (80 % range {range})",
+        period=now.period.label, amount=most, currency=now.currency, range=bounds,
+    )  # fmt: skip
     if not now.quota > 0:
         return said
-    before = f" ({found.since:%d %b}: {number(last.p_quota, 'percent')})" if last and last.quota > 0 else ""
     chance = number(now.p_quota, "percent")
-    return f"{said} against quota {number(now.quota, 'money')}; chance to reach it {chance}{before}"
+    if last and last.quota > 0:
+        before, day = number(last.p_quota, "percent"), dated(found.since, "dd MMM")
+        chance = say("{chance} ({day}: {before})", chance=chance, day=day, before=before)
+    return say(
+        "{forecast} against quota {quota}; chance to reach it {chance}",
+        forecast=said, quota=number(now.quota, "money"), chance=chance,
+    )  # fmt: skip
 
 
 def measured(found: Projection) -> str:
     """Say what such forecasts were worth in the past."""
     if found.coverage.status != OK:
-        return "No past weeks to measure such forecasts on."
-    said = f"80 % ranges held {number(found.coverage.value, 'percent')} of {found.coverage.n} past weeks"
-    if found.error.status == OK:
-        said += f"; median error {number(found.error.value, 'percent')} of the rest"
-    return f"{said}."
+        return say("No past weeks to measure such forecasts on.")
+    held = {"share": number(found.coverage.value, "percent"), "n": found.coverage.n}
+    if found.error.status != OK:
+        return say("80 % ranges held {share} of {n} past weeks.", **held)
+    off = number(found.error.value, "percent")
+    return say("80 % ranges held {share} of {n} past weeks; median error {error} of the rest.", **held, error=off)
 
 
 def caption(found: Ahead) -> str:
     """Say what past forecasts were worth, and what the source cannot tell."""
     notes = "; ".join(found.now.notes)
-    return f"{measured(found.now)} {f'Note: {notes}.' if notes else ''}".strip()
+    return f"{measured(found.now)} {say('Note: {notes}.', notes=notes) if notes else ''}".strip()
 
 
 def tiles(found: Ahead) -> list[dict]:
     """Build the tiles of the forecast and of the chance to reach the quota."""
     now, last = found.now, found.last
     low, mid, high = now.quantiles[[0.1, 0.5, 0.9]]
-    moved = f"{number(mid - last.quantiles[0.5], 'money', signed=True)} w/w" if last else ""
+    moved = number(mid - last.quantiles[0.5], "money", signed=True) if last else ""
     n = now.coverage.n
     first = {
-        "label": f"Forecast, most likely, {now.currency}", "kpi_id": "", "value": number(mid, "money"),
-        "range": f"80 %: {interval(low, high, 'money')}", "change": moved, "tone": "",
+        "label": say("Forecast, most likely, {currency}", currency=now.currency), "kpi_id": "",
+        "value": number(mid, "money"),
+        "range": f"80 %: {interval(low, high, 'money')}", "change": on_last(moved), "tone": "",
         "estimate": Estimate(mid, low, high, n),
     }  # fmt: skip
     if not now.quota > 0:
         return [first]
     both = last is not None and last.quota > 0
-    moved = f"{number(now.p_quota - last.p_quota, 'points', signed=True)} w/w" if both else ""
-    held = (
-        f"ranges held {number(now.coverage.value, 'percent')}, n = {n} weeks" if n else "ranges not yet measured"
-    )
+    moved = number(now.p_quota - last.p_quota, "points", signed=True) if both else ""
+    quota, held = number(now.quota, "money"), number(now.coverage.value, "percent")
+    told = say("quota {quota}; 80 % ranges not yet measured", quota=quota)
+    if n:
+        told = say("quota {quota}; 80 % ranges held {share}, n = {n} weeks", quota=quota, share=held, n=n)
     return [first, {
-        "label": "Chance to reach quota", "kpi_id": "", "value": number(now.p_quota, "percent"),
-        "range": f"quota {number(now.quota, 'money')}; 80 % {held}", "change": moved,
+        "label": say("Chance to reach quota"), "kpi_id": "", "value": number(now.p_quota, "percent"),
+        "range": told, "change": on_last(moved),
         "tone": "good" if mid >= now.quota else "bad",
         "estimate": Estimate(now.p_quota, np.nan, np.nan, len(now.totals)),
     }]  # fmt: skip
+
+
+def on_last(change: str) -> str:
+    """Say of a change that it is on the last report; nothing for none."""
+    return say("{change} w/w", change=change) if change else ""
 
 
 def watchlist(found: Ahead, book: Book, flagged: pd.DataFrame | None) -> tuple[pd.DataFrame, str]:
@@ -182,10 +199,15 @@ def watchlist(found: Ahead, book: Book, flagged: pd.DataFrame | None) -> tuple[p
     whole, n = every["expected"].sum(), min(TOP_SHARE, len(every))
     if not whole > 0:
         return shown, ""
-    top = number(every["expected"].head(TOP_SHARE).sum() / whole, "percent")
-    amount = f"{number(found.now.from_open, 'money')} {found.now.currency}"
-    said = f"The first {n} of {counted(len(every), 'open deal')} carry {top} of the {amount} they are to bring"
-    return shown, f"{said} in {found.now.period.label}."
+    return shown, say_many(
+        "The first {first} of {n} open deal carry {share} of the {amount} {currency} they are to bring in "
+        "{period}.",
+        "The first {first} of {n} open deals carry {share} of the {amount} {currency} they are to bring in "
+        "{period}.",
+        len(every), n=number(len(every), "count"), first=n,
+        share=number(every["expected"].head(TOP_SHARE).sum() / whole, "percent"),
+        amount=number(found.now.from_open, "money"), currency=found.now.currency, period=found.now.period.label,
+    )  # fmt: skip
 
 
 def next_period(found: Ahead) -> str:
@@ -195,8 +217,16 @@ def next_period(found: Ahead) -> str:
         return ""
     low, mid, high = later.quantiles[[0.1, 0.5, 0.9]]
     new = later.from_new / later.expected if later.expected > 0 else stats.NONE
-    said = (
-        f"{later.period.label} most likely {number(mid, 'money')} {later.currency} {interval(low, high, 'money')}"
-    )
-    said += f" (80 %), {number(new, 'percent')} of it from deals not yet created"
-    return f"{said}; chance of its quota {number(later.p_quota, 'percent')}." if later.quota > 0 else f"{said}."
+    told = {
+        "period": later.period.label, "amount": number(mid, "money"), "currency": later.currency,
+        "range": interval(low, high, "money"), "share": number(new, "percent"),
+    }  # fmt: skip
+    if not later.quota > 0:
+        return say(
+            "{period} most likely {amount} {currency} {range} (80 %), {share} of it from deals not yet created.",
+            **told,
+        )
+    return say(
+        "{period} most likely {amount} {currency} {range} (80 %), {share} of it from deals not yet created; "
+        "chance of its quota {chance}.", **told, chance=number(later.p_quota, "percent"),
+    )  # fmt: skip

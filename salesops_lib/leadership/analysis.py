@@ -11,13 +11,14 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import deals, quota, resolve_period
 from salesops_lib.kpis.reps import RAMPING_DAYS
+from salesops_lib.language import dated, mark, say
 from salesops_lib.leadership import ahead
 from salesops_lib.leadership.blocks import decisions, watchlist, why
 from salesops_lib.leadership.outlook import Outlook, describe
 from salesops_lib.leadership.scope import Scope, scope
 from salesops_lib.leadership.tiles import Desk, changes, shown, spread, tiles
 from salesops_lib.periods import Period
-from salesops_lib.present import counted, fitted, fitting, interval, number
+from salesops_lib.present import counted, fitting, interval, number
 from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ class Leadership:
     @property
     def watched(self) -> str:
         """Say which deals the watchlist holds."""
-        return f"Open deals by what hangs on them in {self.period}." if self.ahead else f"Due in {self.period}."
+        if self.ahead:
+            return say("Open deals by what hangs on them in {period}.", period=self.period)
+        return say("Due in {period}.", period=self.period)
 
 
 def summarize(
@@ -123,7 +126,8 @@ def summarize(
         For an unknown period, audience, team or person.
     """
     if deals(book).empty:
-        raise InsufficientData(f"Leadership report as of {book.day}", needed=1, got=0, of="deals known by then")
+        what, of = say("Leadership report as of {day}", day=book.day), say("deals known by then")
+        raise InsufficientData(what, needed=1, got=0, of=of)
     now, part = resolve_period(book, period), scope(book, audience, who)
     last = facts.day_before(book, since)
     desk = Desk(book, part, now, last)
@@ -168,7 +172,8 @@ def _why(desk: Desk, own: facts.Facts) -> tuple[pd.DataFrame | InsufficientData,
     for name in ("year", "last"):
         day, span = kpis.before(desk.book, desk.period)[name]
         if not facts.is_recorded(desk.book, span):
-            refusal = refusal or InsufficientData(f"Bookings of {span}", needed=1, got=0, of="whole records of it")
+            what, of = say("Bookings of {period}", period=span), say("whole records of it")
+            refusal = refusal or InsufficientData(what, needed=1, got=0, of=of)
             continue
         try:
             return why(own, desk.scope.facts(desk.book.at(day), span))
@@ -190,7 +195,7 @@ def _headline(desk: Desk, figures: pd.DataFrame, review: Any) -> str:
     first = ahead.headline(desk.ahead) if desk.ahead else _standing(desk, figures)
     known = desk.book.calendar.day_of(desk.book.known_until)
     if known < desk.book.day:
-        first = f"Data end on {known:%d %b %Y}, before the as-of day. {first}"
+        first = f"{say('Data end on {day}, before the as-of day.', day=dated(known))} {first}"
     second = _cause(review) or _win_rate(desk)
     return f"{first}. {second}".strip()
 
@@ -200,24 +205,36 @@ def _standing(desk: Desk, figures: pd.DataFrame) -> str:
     own = desk.scope.facts(book, now)
     reading = desk.read("K26", "new business")
     booked, pace = reading.now, figures.set_index("kpi_id")["estimate"].get("K02")
-    gone = book.calendar.elapsed(now, book.day)
-    when = f"in {now.label}" if gone >= 1 else f"after {number(gone, 'percent')} of {now.label}"
-    n, moved = len(own.won()), changes(reading, "money")
-    name = f"{desk.scope.name}: booked" if desk.scope.by else "Booked"
-    amount = (
-        f"{number(booked.value, 'money')} {book.currency}" if booked.status == OK else f"no amount ({booked.note})"
-    )
-    first = f"{name} {amount} {when} ({counted(n, 'deal')}{f', {moved}' if moved else ''})"
+    n, moved = counted(len(own.won()), "deal"), changes(reading, "money")
+    amount = say("no amount ({why})", why=booked.note)
+    if booked.status == OK:
+        amount = f"{number(booked.value, 'money')} {book.currency}"
+    first = _booked(desk, amount, f"{n}, {moved}" if moved else n)
     unpriced = own.unpriced(own.won())
     if unpriced and booked.status == OK:
-        first += f", {unpriced}"
-    if pace is not None and pace.status == OK:
-        target = quota(own)
-        first += (
-            f": {number(booked.value / target, 'percent')} of quota {number(target, 'money')}, on pace for "
-            f"{shown(pace, 'share')} {interval(pace.low, pace.high, fitting('share', pace.low, pace.high))}"
-        ).rstrip()
-    return first
+        first = f"{first}, {unpriced}"
+    if pace is None or pace.status != OK:
+        return first
+    target, bounds = quota(own), interval(pace.low, pace.high, fitting("share", pace.low, pace.high))
+    return say(
+        "{booked}: {share} of quota {quota}, on pace for {pace}",
+        booked=first, share=number(booked.value / target, "percent"), quota=number(target, "money"),
+        pace=f"{shown(pace, 'share')} {bounds}".rstrip(),
+    )  # fmt: skip
+
+
+def _booked(desk: Desk, amount: str, deals: str) -> str:
+    """Say what was booked, of whom, and in how much of the period."""
+    gone = desk.book.calendar.elapsed(desk.period, desk.book.day)
+    told = {"name": desk.scope.name, "amount": amount, "period": desk.period.label, "deals": deals,
+            "share": number(gone, "percent")}  # fmt: skip
+    if desk.scope.by:
+        if gone >= 1:
+            return say("{name}: booked {amount} in {period} ({deals})", **told)
+        return say("{name}: booked {amount} after {share} of {period} ({deals})", **told)
+    if gone >= 1:
+        return say("Booked {amount} in {period} ({deals})", **told)
+    return say("Booked {amount} after {share} of {period} ({deals})", **told)
 
 
 def _cause(review: Any) -> str:
@@ -225,11 +242,10 @@ def _cause(review: Any) -> str:
     moved = getattr(review, "waterfall", None)
     if moved is None or isinstance(moved, Exception):
         return ""
+    since = dated(moved.since, "dd MMM")
     if moved.causes.empty:
-        return f"Nothing moved the pipeline since {moved.since:%d %b}."
-    row = moved.causes.iloc[0]
-    said = f"{row['bucket']} {number(row['amount'], 'money', signed=True)} ({counted(row['n'], 'deal')})"
-    return f"What moved the pipeline most since {moved.since:%d %b}: {said}."
+        return say("Nothing moved the pipeline since {day}.", day=since)
+    return say("What moved the pipeline most since {day}: {cause}.", day=since, cause=moved.said(0))
 
 
 def _win_rate(desk: Desk) -> str:
@@ -237,8 +253,8 @@ def _win_rate(desk: Desk) -> str:
     if reading.now.status != OK:
         return ""
     moved = changes(reading, "share")
-    said = f"Win rate over four quarters {shown(reading.now, 'share')} {spread(reading.now, 'share')}"
-    return f"{said}{f', {moved}' if moved else ''}."
+    rate = f"{shown(reading.now, 'share')} {spread(reading.now, 'share')}"
+    return say("Win rate over four quarters {rate}.", rate=f"{rate}, {moved}" if moved else rate)
 
 
 def _quarters(book: Book) -> pd.DataFrame:
@@ -249,7 +265,7 @@ def _quarters(book: Book) -> pd.DataFrame:
     booked, won, rate = (kpis.over_time(book, kpi_id, periods) for kpi_id in ("K26", "K25", "K03"))
     return pd.DataFrame(
         {
-            "quarter": [*booked["period"].iloc[:-1], "last four"],
+            "quarter": [*booked["period"].iloc[:-1], mark("last four")],
             "bookings": booked["value"],
             "low": booked["low"],
             "high": booked["high"],
@@ -329,58 +345,3 @@ def _own_people(book: Book, out: pd.DataFrame, part: Scope) -> pd.DataFrame:
     if part.by == "team":
         out = out[users["team_id"].reindex(out.index).eq(part.segment).fillna(False)]
     return out[out.index == part.segment] if part.by == "rep" else out
-
-
-def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
-    """Say how a table of the page is shown: arguments of `present.table`."""
-    return fitted(frame, units=UNITS, labels=LABELS, ranges=RANGES)
-
-
-RANGES = {
-    "bookings": ("low", "high"), "win_rate": ("win_low", "win_high"), "needed": ("needed_low", "needed_high"),
-    "forecast": ("forecast_low", "forecast_high"),
-}  # fmt: skip
-UNITS = {
-    **dict.fromkeys(("quota", "booked", "gap", "pipeline_due", "booked_4q", "bookings", "amount"), "amount"),
-    **dict.fromkeys(("effect", "mix", "rate", "forecast"), "money"),
-    **dict.fromkeys(("pace", "stale", "chance", "chance_before", "of_missing"), "percent"),
-    **dict.fromkeys(("p_win", "p_win_before", "if_won", "if_not", "p_quota"), "percent"),
-    **dict.fromkeys(("coverage", "needed"), "times"),
-    **dict.fromkeys(("deals_won", "closed"), "count"),
-    **dict.fromkeys(("decision", "outcome"), "long"),
-    **dict.fromkeys(("before", "after"), "shown"),
-    "win_rate": "share",
-    "is_new": "flag",
-}
-LABELS = {
-    "name": "",
-    "quarter": "",
-    "booked": "booked K26",
-    "bookings": "bookings K26 [95 %]",
-    "pace": "pace K02",
-    "gap": "gap to quota",
-    "pipeline_due": "pipeline due K08",
-    "coverage": "coverage K09",
-    "needed": "needed K09",
-    "stale": "stale K11",
-    "deals_won": "won K25",
-    "win_rate": "win rate K03 [95 %]",
-    "closed": "closed",
-    "booked_4q": "booked 4 Q",
-    "is_new": "< 6 months",
-    "factor": "",
-    "outcome": "what it is about",
-    "mix": "of it mix",
-    "rate": "of it own",
-    "forecast": "most likely [80 %]",
-    "p_quota": "P(quota)",
-    "p_win": "P(win)",
-    "p_win_before": "last report",
-    "if_won": "P(quota) if won",
-    "if_not": "if not",
-    "chance": "P (CRM)",
-    "chance_before": "last report",
-    "of_missing": "amount × P of gap",
-    "reasons": "against it",
-    "next_step": "next step",
-}

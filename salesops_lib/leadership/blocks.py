@@ -12,6 +12,7 @@ from salesops_lib.decompose import BookingsChange, bookings_change
 from salesops_lib.facts import Facts
 from salesops_lib.kpis.pipeline import due, missing
 from salesops_lib.kpis.selling import chances
+from salesops_lib.language import dated, mark, say, say_many
 from salesops_lib.present import counted, number
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ TOP_DEALS = 7
 DECISIONS = 3
 TOP_SHARE = 3
 FACTOR = {
-    "volume": "deals closed",
-    "win rate": "win rate",
-    "size": "average deal",
-    "priced share": "share with a price",
+    "volume": mark("deals closed"),
+    "win rate": mark("win rate"),
+    "size": mark("average deal"),
+    "priced share": mark("share with a price"),
 }
 
 
-def why(own: Facts, ago: Facts, by: str = "segment") -> tuple[pd.DataFrame, str]:
+def why(own: Facts, ago: Facts) -> tuple[pd.DataFrame, str]:
     """Split the change of bookings on the same point of last year into its factors, exactly.
 
     Returns
@@ -45,7 +46,7 @@ def why(own: Facts, ago: Facts, by: str = "segment") -> tuple[pd.DataFrame, str]
     import pandas as pd
 
     before, after = (part.closed().assign(amount=lambda rows: rows["priced"]) for part in (ago, own))
-    found = bookings_change(before, after, by=by)
+    found = bookings_change(before, after, by="segment")
     effects = found.effects.pivot(index="factor", columns="part", values="amount")
     effects = effects.reindex(columns=["total", "mix", "rate"])
     rows = []
@@ -53,9 +54,10 @@ def why(own: Facts, ago: Facts, by: str = "segment") -> tuple[pd.DataFrame, str]
         old, new = (_factor(part, factor) for part in (before, after))
         rows.append({"factor": FACTOR[factor], "before": old, "after": new, "effect": effects.loc[factor, "total"],
                      "mix": effects.loc[factor, "mix"], "rate": effects.loc[factor, "rate"]})  # fmt: skip
-    rows.append({"factor": "bookings", "before": number(found.start, "money"), "after": number(found.end, "money"),
-                 "effect": found.change, "mix": np.nan, "rate": np.nan})  # fmt: skip
-    return pd.DataFrame(rows), _because(found, own, ago, by)
+    rows.append({"factor": mark("bookings"), "before": number(found.start, "money"),
+                 "after": number(found.end, "money"), "effect": found.change, "mix": np.nan,
+                 "rate": np.nan})  # fmt: skip
+    return pd.DataFrame(rows), _because(found, own, ago)
 
 
 def _factor(closed: pd.DataFrame, factor: str) -> str:
@@ -69,26 +71,28 @@ def _factor(closed: pd.DataFrame, factor: str) -> str:
     return number(won["priced"].notna().mean(), "percent")
 
 
-def _because(found: BookingsChange, own: Facts, ago: Facts, by: str) -> str:
+def _because(found: BookingsChange, own: Facts, ago: Facts) -> str:
     totals = found.effects[found.effects["part"].eq("total")].set_index("factor")["amount"]
     factor = totals.abs().idxmax()
     split = found.effects[found.effects["factor"].eq(factor)].set_index("part")["amount"]
-    parts = ""
+    effect = number(totals[factor], "money", signed=True)
     if "mix" in split:
-        parts = (
-            f" ({number(split['mix'], 'money', signed=True)} from the mix of {by}s, "
-            f"{number(split['rate'], 'money', signed=True)} within them)"
+        mix, rate = (number(split[part], "money", signed=True) for part in ("mix", "rate"))
+        effect = say(
+            "{amount} ({mix} from the mix of segments, {rate} within them)", amount=effect, mix=mix, rate=rate
         )
-    said = (
-        f"Bookings {number(found.change, 'money', signed=True)} {own.book.currency} on the same part of "
-        f"{ago.period}; largest: {FACTOR[factor]} {number(totals[factor], 'money', signed=True)}{parts}."
-    )
+    said = say(
+        "Bookings {change} {currency} on the same part of {period}; largest: {factor} {effect}.",
+        change=number(found.change, "money", signed=True), currency=own.book.currency, period=ago.period,
+        factor=say(FACTOR[factor]), effect=effect,
+    )  # fmt: skip
     cycles = [kpis.evaluate(part, "K05", "median")["median"] for part in (own, ago)]
     gap = stats.difference(*cycles)
     if gap.status != stats.OK:
         return said
-    noise = " n.s." if gap.is_noise else ""
-    return f"{said} Sales cycle {number(gap.value, 'days', signed=True)}{noise} (median)."
+    moved = number(gap.value, "days", signed=True)
+    moved = say("{change} n.s.", change=moved) if gap.is_noise else moved
+    return f"{said} {say('Sales cycle {change} (median).', change=moved)}"
 
 
 def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd.DataFrame, str]:
@@ -138,14 +142,17 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     empty = [c for c in ("of_missing", "next_step", "chance_before") if shown[c].isna().all()]
     shown = shown.drop(columns=empty)
     if not whole > 0:
-        return shown, "No deal has both a price and a chance, so nothing can be weighed." if len(ranked) else ""
-    top = ranked["expected"].head(TOP_SHARE).sum() / whole
-    said = (
-        f"The largest {min(TOP_SHARE, len(ranked))} of {counted(len(ranked), 'deal')} hold "
-        f"{number(top, 'percent')} of the amount × P of {number(whole, 'money')} {own.book.currency}, overdue "
-        "deals included."
-    )
-    return shown, said
+        none = say("No deal has both a price and a chance, so nothing can be weighed.")
+        return shown, none if len(ranked) else ""
+    return shown, say_many(
+        "The largest {first} of {n} deal hold {share} of the amount × P of {amount} {currency}, overdue deals "
+        "included.",
+        "The largest {first} of {n} deals hold {share} of the amount × P of {amount} {currency}, overdue deals "
+        "included.",
+        len(ranked), n=number(len(ranked), "count"), first=min(TOP_SHARE, len(ranked)),
+        share=number(ranked["expected"].head(TOP_SHARE).sum() / whole, "percent"),
+        amount=number(whole, "money"), currency=own.book.currency,
+    )  # fmt: skip
 
 
 def decisions(
@@ -172,7 +179,7 @@ def decisions(
 
 def _in_a_week(own: Facts) -> str:
     day: date = own.book.day + timedelta(days=7)
-    return f"{day:%d %b %Y}"
+    return dated(day)
 
 
 def _shortfall(own: Facts, segments: pd.DataFrame) -> list[dict]:
@@ -184,9 +191,11 @@ def _shortfall(own: Facts, segments: pd.DataFrame) -> list[dict]:
         return []
     row = short.iloc[0]
     return [{
-        "decision": f"Help {row['name']} with more pipeline, or lower what is expected",
-        "outcome": f"{number(row['gap'], 'money')} missing, covered {number(row['coverage'], 'times')} where "
-                  f"{number(row['needed'], 'times')} were needed",
+        "decision": say("Help {name} with more pipeline, or lower what is expected", name=row["name"]),
+        "outcome": say(
+            "{amount} missing, covered {coverage} where {needed} were needed", amount=number(row["gap"], "money"),
+            coverage=number(row["coverage"], "times"), needed=number(row["needed"], "times"),
+        ),
         "owner": str(row["name"]),
         "by": _in_a_week(own),
     }]  # fmt: skip
@@ -199,11 +208,11 @@ def _overdue(own: Facts, review: Any) -> list[dict]:
     if rows.empty:
         return []
     owner = rows.groupby("rep")["amount"].sum().idxmax()
-    amount = number(rows["amount"].sum(), "money")
+    deals, amount = counted(len(rows), "deal"), number(rows["amount"].sum(), "money")
     return [{
-        "decision": "Close, re-date or drop every deal past its expected close",
-        "outcome": f"{counted(len(rows), 'deal')}, {amount}, gone or believable again",
-        "owner": f"all; most with {owner}",
+        "decision": say("Close, re-date or drop every deal past its expected close"),
+        "outcome": say("{deals}, {amount}, gone or believable again", deals=deals, amount=amount),
+        "owner": say("all; most with {name}", name=owner),
         "by": _in_a_week(own),
     }]  # fmt: skip
 
@@ -215,9 +224,11 @@ def _to_create(own: Facts, review: Any) -> list[dict]:
     if not row["per_week"] > row["created"]:
         return []
     return [{
-        "decision": f"Raise pipeline creation for {row['period']}",
-        "outcome": f"{number(row['per_week'], 'money')} a week needed, {number(row['created'], 'money')} a week "
-                  "created in the last four",
-        "owner": facts.names(own.book, own.by).get(own.segment, own.segment) or "marketing and team leads",
+        "decision": say("Raise pipeline creation for {period}", period=row["period"]),
+        "outcome": say(
+            "{needed} a week needed, {created} a week created in the last four",
+            needed=number(row["per_week"], "money"), created=number(row["created"], "money"),
+        ),
+        "owner": facts.names(own.book, own.by).get(own.segment, own.segment) or say("marketing and team leads"),
         "by": _in_a_week(own),
     }]  # fmt: skip

@@ -9,12 +9,19 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from salesops_lib.forecast.charts_pipeline import plot_fan
+from salesops_lib.language import mark, say
 from salesops_lib.leadership.ahead import Ahead
 from salesops_lib.leadership.analysis import Leadership
+from salesops_lib.leadership.outlook import so_many
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+WEEK_OF = {
+    "week": mark("week of the week"), "month": mark("week of the month"), "quarter": mark("week of the quarter"),
+    "year": mark("week of the year"),
+}  # fmt: skip
 
 
 @how_to_read(
@@ -35,16 +42,20 @@ def _fan(result: Leadership, ahead: Ahead, ax: Axes) -> Axes:
     if found.n and weeks["mid"].notna().any():
         for bound in ("low", "high"):
             ax.plot(weeks["week"], weeks[bound], color=MUTED, linewidth=1.0, linestyle=":",
-                    label=f"last {found.n} {result.period.kind}s" if bound == "low" else None)  # fmt: skip
+                    label=_last(result) if bound == "low" else None)  # fmt: skip
     plot_fan(ahead.now, ax=ax)
     if ahead.commit == ahead.commit:
-        ax.axhline(ahead.commit, color=INK, linewidth=1.2, linestyle="-.", label="submitted commit")
+        ax.axhline(ahead.commit, color=INK, linewidth=1.2, linestyle="-.", label=say("submitted commit"))
         ax.legend(frameon=False, loc="upper left", ncols=3, fontsize=8.5)
     low, high = ax.get_ylim()
     tops = [high, 1.3 * ahead.commit, 1.25 * weeks["high"].max()]
     ax.set_ylim(low, np.nanmax(tops))
-    ax.set_xlabel(f"week of the {result.period.kind}")
+    ax.set_xlabel(say(WEEK_OF[result.period.kind]))
     return ax
+
+
+def _last(result: Leadership) -> str:
+    return say("last {periods}", periods=so_many(result.outlook.n, result.period.kind))
 
 
 def _past(result: Leadership, ax: Axes) -> Axes:
@@ -52,21 +63,20 @@ def _past(result: Leadership, ax: Axes) -> Axes:
     weeks = found.weeks
     if found.n and weeks["mid"].notna().any():
         ax.fill_between(weeks["week"], weeks["low"], weeks["high"], color=MUTED, alpha=0.18, linewidth=0,
-                        label=f"last {found.n} {result.period.kind}s")  # fmt: skip
-        ax.plot(weeks["week"], weeks["mid"], color=MUTED, linewidth=1.2, linestyle="--", label="their median")
-    ax.plot(
-        weeks["week"], weeks["booked"], color=ACCENT, linewidth=2.4, marker="o", markersize=3.5, label="booked"
-    )
+                        label=_last(result))  # fmt: skip
+        ax.plot(weeks["week"], weeks["mid"], color=MUTED, linewidth=1.2, linestyle="--",
+                label=say("their median"))  # fmt: skip
+    ax.plot(weeks["week"], weeks["booked"], color=ACCENT, linewidth=2.4, marker="o", markersize=3.5,
+            label=say("booked"))  # fmt: skip
     last = int(weeks["week"].max())
     if found.ends_mid == found.ends_mid:
         spread = [[found.ends_mid - found.ends_low], [found.ends_high - found.ends_mid]]
         look = {"fmt": "D", "color": SECOND, "markersize": 5, "capsize": 4}
-        ax.errorbar([last + 0.6], [found.ends_mid], spread, label="end, if like them", **look)
+        ax.errorbar([last + 0.6], [found.ends_mid], spread, label=say("end, if like them"), **look)
     if found.quota > 0:
         ax.axhline(found.quota, color=INK, linewidth=1.6)
-        ax.annotate(
-            "quota", (last, found.quota), xytext=(0, 3), textcoords="offset points", fontsize=9, ha="right"
-        )
+        beside = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 9, "ha": "right"}
+        ax.annotate(say("quota"), (last, found.quota), **beside)
     ax.set_xlim(0.5, last + 1.2)
     tops = [found.quota, found.ends_high, *weeks[["booked", "high"]].max()]
     ax.set_ylim(0, 1.4 * np.nanmax([0.0, *tops]) or 1)
@@ -75,8 +85,8 @@ def _past(result: Leadership, ax: Axes) -> Axes:
     ax.legend(frameon=False, loc="upper left", ncols=2, fontsize=8.5)
     ax.grid(axis="x", visible=False)
     ax.set(
-        title=f"Bookings in {result.period}, {result.currency}",
-        xlabel=f"week of the {result.period.kind}",
+        title=say("Bookings in {period}, {currency}", period=result.period, currency=result.currency),
+        xlabel=say(WEEK_OF[result.period.kind]),
         ylabel="",
     )
     return ax
@@ -85,6 +95,10 @@ def _past(result: Leadership, ax: Axes) -> Axes:
 def describe_outlook(result: Leadership) -> str:
     """Say in one sentence what `plot_outlook` shows."""
     if result.ahead:
-        said = "Line of cumulative bookings by week and their 50, 80 and 95 % ranges to come, beside past periods"
-        return f"{said} and quota. {result.ahead.now.headline} {result.caption}"
-    return f"Line of cumulative bookings by week beside past periods and quota. {result.standing}"
+        said = say(
+            "Line of cumulative bookings by week and their 50, 80 and 95 % ranges to come, beside past periods "
+            "and quota."
+        )
+        return f"{said} {result.ahead.now.headline} {result.caption}"
+    said = say("Line of cumulative bookings by week beside past periods and quota.")
+    return f"{said} {result.standing}"

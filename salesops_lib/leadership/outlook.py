@@ -16,17 +16,15 @@ from salesops_lib import stats
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import Facts, records_begin, whole_quota
 from salesops_lib.kpis import evaluate
+from salesops_lib.language import say
 from salesops_lib.periods import Period
-from salesops_lib.present import number
+from salesops_lib.present import counted, interval, number
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAST = 8
 LEAST = 4
-LABEL = (
-    "No forecast yet: booked so far plus what the last {n} {kind}s still booked after this week, least to most."
-)
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,8 @@ def outlook(own: Facts) -> Outlook:
     rest = [booked(span.start, span.last_day) - until(span, book.day) for span in past]
     low, mid, high = now + _spread(rest)
     weighted = evaluate(own, "K08", "weighted")["weighted"]
-    short = InsufficientData("Range of past periods", needed=LEAST, got=len(past), of="whole periods before")
     return Outlook(
-        label=LABEL.format(n=len(past), kind=period.kind) if len(past) >= LEAST else str(short),
+        label=_label(len(past), period.kind),
         booked=now,
         quota=whole_quota(own),
         weighted=weighted.value if weighted.status == stats.OK else stats.NONE,
@@ -95,6 +92,26 @@ def outlook(own: Facts) -> Outlook:
         n=len(past),
         weeks=_weeks(own, past, booked, until),
     )
+
+
+def _label(n: int, kind: str) -> str:
+    """Say what the range is, or what is missing for one."""
+    if n < LEAST:
+        of = say("whole periods before")
+        return str(InsufficientData(say("Range of past periods"), needed=LEAST, got=n, of=of))
+    return say(
+        "No forecast yet: booked so far plus what the last {periods} still booked after this week, least to most.",
+        periods=so_many(n, kind),
+    )
+
+
+def so_many(n: int, kind: str) -> str:
+    """Count periods of a kind."""
+    said = {
+        "week": counted(n, "week"), "month": counted(n, "month"), "quarter": counted(n, "quarter"),
+        "year": counted(n, "year"),
+    }  # fmt: skip
+    return said[kind]
 
 
 def _booked(own: Facts) -> Callable[[date, date], float]:
@@ -124,14 +141,16 @@ def _weeks(own: Facts, past: list[Period], booked: Callable, until: Callable) ->
 
 def describe(found: Outlook, period: Period, currency: str) -> str:
     """Say in one sentence where the period stands."""
-    said = f"{period}: {number(found.booked, 'money')} {currency} booked"
+    so_far = {"period": period, "amount": number(found.booked, "money"), "currency": currency}
+    said = [say("{period}: {amount} {currency} booked", **so_far)]
     if found.quota > 0:
-        said += f" of quota {number(found.quota, 'money')}"
+        quota = number(found.quota, "money")
+        said = [say("{period}: {amount} {currency} booked of quota {quota}", **so_far, quota=quota)]
     if found.weighted == found.weighted:
-        said += f"; weighted pipeline {number(found.weighted, 'money')}"
+        said.append(say("weighted pipeline {amount}", amount=number(found.weighted, "money")))
     if found.ends_mid == found.ends_mid:
-        said += (
-            f"; with what past periods still booked it ends at {number(found.ends_mid, 'money')} "
-            f"[{number(found.ends_low, 'money')}; {number(found.ends_high, 'money')}]"
-        )
-    return f"{said}."
+        said.append(say(
+            "with what past periods still booked it ends at {amount} {range}",
+            amount=number(found.ends_mid, "money"), range=interval(found.ends_low, found.ends_high, "money"),
+        ))  # fmt: skip
+    return f"{'; '.join(said)}."

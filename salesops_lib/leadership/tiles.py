@@ -11,6 +11,7 @@ from salesops_lib import kpis, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import is_recorded, resolve_period, whole_quota
+from salesops_lib.language import mark, say
 from salesops_lib.leadership import ahead
 from salesops_lib.leadership.outlook import Outlook, outlook
 from salesops_lib.leadership.scope import Scope
@@ -24,21 +25,29 @@ if TYPE_CHECKING:
 ROLLING = "4 quarters"
 # label, KPI, variant, whether over the last four quarters instead of the current period
 TILES = {
-    "booked": ("Booked", "K26", "new business", False),
-    "pace": ("Quota at this pace", "K02", "pace", False),
-    "coverage": ("Coverage of what is missing", "K09", "open", False),
-    "win rate": ("Win rate, 4 quarters", "K03", "count", True),
+    "booked": (mark("Booked"), "K26", "new business", False),
+    "pace": (mark("Quota at this pace"), "K02", "pace", False),
+    "coverage": (mark("Coverage of what is missing"), "K09", "open", False),
+    "win rate": (mark("Win rate, 4 quarters"), "K03", "count", True),
 }
+BEFORE = {"year": mark("{change} y/y"), "last": mark("{change} on period before")}
+LIKE_PAST = {
+    "week": mark("Ends at, if like past weeks"), "month": mark("Ends at, if like past months"),
+    "quarter": mark("Ends at, if like past quarters"), "year": mark("Ends at, if like past years"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A figure now, at the last report, and at the same point of last year or else of the period before."""
+    """A figure now, at the last report, and at the same point of last year or else of the period before.
+
+    `on` says which of the two it was: a key of `BEFORE`.
+    """
 
     now: Estimate
     last: Estimate
     before: Estimate
-    words: str
+    on: str
 
 
 @dataclass(frozen=True)
@@ -85,12 +94,12 @@ def _read(desk: Desk, kpi_id: str, variant: str, rolling: bool) -> Reading:
     then = Estimate.none(stats.NO_DATA, 0, "the period had not begun")
     if same.start <= desk.since:
         then = desk.at(last, same, kpi_id, variant)
-    for name, words in (("year", "y/y"), ("last", "on period before")):
+    for name in BEFORE:
         day, span = kpis.before(book, window)[name]
         before = Estimate.none(stats.NO_DATA, 0, "the records do not reach so far")
         if is_recorded(book, span):
             before = desk.at(book.at(day), span, kpi_id, variant)
-        found = Reading(now, then, before, words)
+        found = Reading(now, then, before, name)
         if before.status == OK:
             break
     return found
@@ -101,21 +110,15 @@ def tiles(desk: Desk) -> pd.DataFrame:
     import pandas as pd
 
     read = {name: desk.read(kpi_id, variant, rolling) for name, (_, kpi_id, variant, rolling) in TILES.items()}
-    rows = [_tile(desk, *TILES[name][:2], reading) for name, reading in read.items()]
+    rows = [_tile(desk, say(TILES[name][0]), TILES[name][1], reading) for name, reading in read.items()]
     gone = number(desk.book.calendar.elapsed(desk.period, desk.book.day), "percent")
     for row, name in zip(rows, read, strict=True):
         now = read[name].now
         if name == "booked" and now.status == OK:
-            target = whole_quota(desk.scope.facts(desk.book, desk.period))
-            share = (
-                f"{number(now.value / target, 'percent')} of quota {number(target, 'money')}, "
-                if target > 0
-                else ""
-            )
-            row["range"] = f"{share}n = {number(now.n, 'count')}"
+            row["range"] = _of_quota(now, whole_quota(desk.scope.facts(desk.book, desk.period)))
         if name == "pace" and now.status == OK:
             row["tone"] = "good" if now.value >= 1 else "bad"
-            row["range"] += f", {gone} of days gone"
+            row["range"] = say("{range}, {share} of days gone", range=row["range"], share=gone)
         if name == "coverage" and now.status == OK:
             row |= _needed(desk, now)
     foreseen = ahead.tiles(desk.ahead) if desk.ahead else [_range(desk)]
@@ -124,13 +127,21 @@ def tiles(desk: Desk) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _of_quota(booked: Estimate, quota: float) -> str:
+    n = number(booked.n, "count")
+    if not quota > 0:
+        return f"n = {n}"
+    share = number(booked.value / quota, "percent")
+    return say("{share} of quota {quota}, n = {n}", share=share, quota=number(quota, "money"), n=n)
+
+
 def _tile(desk: Desk, label: str, kpi_id: str, reading: Reading) -> dict:
     unit = kpis.REGISTRY[kpi_id].unit
     now = reading.now
     return {
         "label": f"{label}, {desk.book.currency}" if unit == "money" else label,
         "kpi_id": kpi_id,
-        "value": shown(now, unit) if now.status == OK else now.status,
+        "value": shown(now, unit) if now.status == OK else say(now.status),
         "range": spread(now, unit) if now.status == OK else now.note,
         "change": changes(reading, unit) if now.status == OK else "",
         "tone": "",
@@ -143,14 +154,13 @@ def _range(desk: Desk) -> dict:
     now, then = desk.outlook
     enough = now.ends_mid == now.ends_mid
     moved = number(now.ends_mid - then.ends_mid, "money", signed=True) if enough and then else ""
+    bounds = interval(now.ends_low, now.ends_high, "money")
     return {
-        "label": f"Ends at, if like past {desk.period.kind}s",
+        "label": say(LIKE_PAST[desk.period.kind]),
         "kpi_id": "",
-        "value": number(now.ends_mid, "money") if enough else stats.TOO_FEW,
-        "range": f"{interval(now.ends_low, now.ends_high, 'money')} no forecast, last {now.n}"
-        if enough
-        else now.label,
-        "change": f"{moved} w/w" if moved else "",
+        "value": number(now.ends_mid, "money") if enough else say(stats.TOO_FEW),
+        "range": say("{range} no forecast, last {n}", range=bounds, n=now.n) if enough else now.label,
+        "change": ahead.on_last(moved),
         "tone": "",
         "estimate": Estimate(now.ends_mid, now.ends_low, now.ends_high, now.n, OK if enough else stats.TOO_FEW),
     }
@@ -162,7 +172,7 @@ def _needed(desk: Desk, now: Estimate) -> dict:
         return {"range": f"n = {number(now.n, 'count')}; {needed.note}"}
     bounds = interval(needed.low, needed.high, "times")
     tone = "bad" if now.value < needed.low else "good" if now.value > needed.high else ""
-    said = f"past need {number(needed.value, 'times')} {bounds}"
+    said = say("past need {needed} {range}", needed=number(needed.value, "times"), range=bounds)
     return {"range": "; ".join(part for part in (said, now.note) if part), "tone": tone}
 
 
@@ -172,11 +182,11 @@ def _at_quota(desk: Desk) -> dict:
         variant = "on pace" if desk.book.day < desk.period.last_day else kpis.REGISTRY["K01"].default
         reading = desk.read("K01", variant)
         if reading.now.status == OK:
-            label = "Reps on pace for quota" if variant == "on pace" else "Reps at quota"
+            label = say("Reps on pace for quota") if variant == "on pace" else say("Reps at quota")
             tile = _tile(desk, label, "K01", reading)
-            reached = round(reading.now.value * reading.now.n)
-            return tile | {"value": f"{reached} of {reading.now.n}", "range": spread(reading.now, "share")}
-    return _tile(desk, "Average deal, 4 quarters", "K06", desk.read("K06", "won", rolling=True))
+            reached = say("{n} of {total}", n=round(reading.now.value * reading.now.n), total=reading.now.n)
+            return tile | {"value": reached, "range": spread(reading.now, "share")}
+    return _tile(desk, say("Average deal, 4 quarters"), "K06", desk.read("K06", "won", rolling=True))
 
 
 def shown(found: Estimate, unit: str) -> str:
@@ -192,8 +202,9 @@ def spread(found: Estimate, unit: str) -> str:
 
 def changes(reading: Reading, unit: str) -> str:
     """Say how a figure moved since the last report (w/w) and since last year (y/y), else on the period before."""
-    last, before = change(reading.now, reading.last, unit, test=False), change(reading.now, reading.before, unit)
-    return ", ".join(f"{said} {words}" for said, words in ((last, "w/w"), (before, reading.words)) if said)
+    last = ahead.on_last(change(reading.now, reading.last, unit, test=False))
+    before = change(reading.now, reading.before, unit)
+    return ", ".join(said for said in (last, before and say(BEFORE[reading.on], change=before)) if said)
 
 
 def change(now: Estimate, before: Estimate, unit: str, *, test: bool = True) -> str:
@@ -209,4 +220,4 @@ def change(now: Estimate, before: Estimate, unit: str, *, test: bool = True) -> 
         if unit == "share"
         else number(gap.value / before.value, "percent", signed=True)
     )
-    return f"{said}{' n.s.' if test and gap.is_noise else ''}"
+    return say("{change} n.s.", change=said) if test and gap.is_noise else said

@@ -11,6 +11,7 @@ from salesops_lib.errors import InsufficientData, attempt
 from salesops_lib.facts import Facts, whole_quota
 from salesops_lib.kpis.pipeline import LEAST, missing
 from salesops_lib.kpis.pipeline import needed as needed_by
+from salesops_lib.language import mark, say
 from salesops_lib.periods import Period
 from salesops_lib.pipeline.attention import REASONS, clumps, owners, reasons, watch
 from salesops_lib.pipeline.movement import Waterfall, waterfall
@@ -101,7 +102,8 @@ def review(book: Book, *, period: str = "quarter", since: str = "", by: str = "t
         Where no deal was known at the as-of instant.
     """
     if facts.deals(book).empty:
-        raise InsufficientData(f"Pipeline as of {book.day}", needed=1, got=0, of="deals known by then")
+        what, of = say("Pipeline as of {day}", day=book.day), say("deals known by then")
+        raise InsufficientData(what, needed=1, got=0, of=of)
     window, day = facts.resolve_period(book, period), facts.day_before(book, since)
     rows, part = facts.deals(book), {}
     if segment:
@@ -145,7 +147,7 @@ def _coverage(own: Facts) -> pd.DataFrame:
         here, needed = found["open"], found["needed"]
         out.append(
             {
-                "name": names.get(scope.segment, scope.segment or "company"),
+                "name": names.get(scope.segment, scope.segment or say("company")),
                 "open": kpis.evaluate(scope, "K08", "due")["due"].value,
                 "left": missing(scope),
                 "coverage": here.value,
@@ -163,10 +165,10 @@ def _verdict(here: stats.Estimate, needed: stats.Estimate) -> str:
     if here.status != stats.OK:
         return here.note
     if needed.status != stats.OK:
-        return "no past periods to compare"
+        return mark("no past periods to compare")
     if here.value < needed.low:
-        return "short"
-    return "enough" if here.value > needed.high else "in the usual range"
+        return mark("short")
+    return mark("enough") if here.value > needed.high else mark("in the usual range")
 
 
 def _created(own: Facts) -> pd.DataFrame:
@@ -195,8 +197,8 @@ def _ahead(own: Facts) -> pd.DataFrame:
     coming = [replace(own, period=book.calendar.shift(window, step)) for step in range(1, AHEAD + 1)]
     needed = needed_by(coming[0])  # as periods begin: the same for all that come
     if needed.status != stats.OK:
-        of = "past periods with tracked deals"
-        raise InsufficientData("Pipeline to create", needed=LEAST, got=needed.n, of=of)
+        of = say("past periods with tracked deals")
+        raise InsufficientData(say("Pipeline to create"), needed=LEAST, got=needed.n, of=of)
     rows = own.open()
     days = book.calendar.business_date(rows["created_at"])
     recent = days > pd.Timestamp(book.day) - pd.Timedelta(weeks=4)
@@ -205,7 +207,8 @@ def _ahead(own: Facts) -> pd.DataFrame:
         quota_of = span.label if target > 0 else window.label
         target = target if target > 0 else current
         if target <= 0:
-            raise InsufficientData("Pipeline to create", needed=1, got=0, of="quota of this or the next period")
+            of = say("quota of this or the next period")
+            raise InsufficientData(say("Pipeline to create"), needed=1, got=0, of=of)
         expected = span.contains(rows["expected_close_date"])
         there = float(stats.exact_sum(rows.loc[expected, "priced"]))
         weeks = max((span.start - book.day).days / 7, 1)
@@ -232,19 +235,23 @@ def _headline(
 ) -> str:
     """Say what moved the pipeline, and whether there is enough of it."""
     if isinstance(moved, InsufficientData):
-        whole, n = attention["amount"].sum(), len(attention)
-        worth = f"worth {number(whole, 'money')} {book.currency}" if whole else "without an amount"
-        first = f"{number(n, 'count')} deals {worth} are open"
+        whole, n = attention["amount"].sum(), number(len(attention), "count")
+        first = say("{n} deals without an amount are open", n=n)
+        if whole:
+            amount = number(whole, "money")
+            first = say("{n} deals worth {amount} {currency} are open", n=n, amount=amount, currency=book.currency)
     else:
         first = moved.headline.rstrip(".")
     company = coverage.iloc[0]
     if company["needed"] != company["needed"] or company["coverage"] != company["coverage"]:
         return f"{first}."
     bounds = interval(company["needed_low"], company["needed_high"], "times")
-    return (
-        f"{first}. It covers what is missing {number(company['coverage'], 'times')}; past periods needed "
-        f"{number(company['needed'], 'times')} {bounds} at this week: {company['verdict']}."
-    )
+    enough = say(
+        "It covers what is missing {coverage}; past periods needed {needed} {range} at this week: {verdict}.",
+        coverage=number(company["coverage"], "times"), needed=number(company["needed"], "times"), range=bounds,
+        verdict=say(company["verdict"]),
+    )  # fmt: skip
+    return f"{first}. {enough}"
 
 
 def describe_ahead(result: Review) -> str:
@@ -252,13 +259,17 @@ def describe_ahead(result: Review) -> str:
     if isinstance(result.ahead, InsufficientData):
         return ""
     row = result.ahead.iloc[0]
-    borrowed = f" (no quota yet, that of {row['quota_of']} taken)" if row["quota_of"] != row["period"] else ""
+    period = row["period"]
+    if row["quota_of"] != period:
+        period = say("{period} (no quota yet, that of {other} taken)", period=period, other=row["quota_of"])
     if not row["to_create"]:
-        return f"{row['period']}{borrowed} has what past periods began with."
-    return (
-        f"{row['period']}{borrowed}: {number(row['per_week'], 'money')} {result.currency} a week of pipeline till "
-        f"it begins; the last four weeks made {number(row['created'], 'money')} a week due in it."
-    )
+        return say("{period} has what past periods began with.", period=period)
+    return say(
+        "{period}: {amount} {currency} a week of pipeline till it begins; the last four weeks made {created} a "
+        "week due in it.",
+        period=period, amount=number(row["per_week"], "money"), currency=result.currency,
+        created=number(row["created"], "money"),
+    )  # fmt: skip
 
 
 def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
@@ -272,11 +283,22 @@ UNITS = {
     **dict.fromkeys(("coverage", "needed"), "times"),
     **dict.fromkeys(("n", "deals", "pushes", "idle_days", *REASONS), "count"),
     **dict.fromkeys(("expected_close_date", "expected_close_date_before", "expected_close_date_after"), "date"),
+    **dict.fromkeys(("bucket", "meaning", "verdict"), "word"),
     "share": "percent",
 }
 LABELS = {
     "name": "",
     "n": "deals",
+    "amount": "amount",
+    "rep": "rep",
+    "team": "team",
+    "stage": "stage",
+    "pushes": "pushes",
+    "reasons": "reasons",
+    "reason": "reason",
+    "deals": "deals",
+    "period": "period",
+    "quota": "quota",
     "left": "quota left",
     "coverage": "coverage K09",
     "needed": "needed [95 %]",
@@ -290,4 +312,21 @@ LABELS = {
     "idle_days": "days idle",
     "share": "of open",
     "note": "",
+}
+# tables of what moved, and the deals behind a number, show columns under their own names
+OWN_LABELS = {
+    "bucket": "bucket",
+    "meaning": "meaning",
+    "opportunity_id": "opportunity id",
+    "name": "name",
+    "expected_close_date": "expected close date",
+    "idle_days": "idle days",
+    "stage_id_before": "stage id before",
+    "stage_id_after": "stage id after",
+    "amount_before": "amount before",
+    "amount_after": "amount after",
+    "currency_before": "currency before",
+    "currency_after": "currency after",
+    "expected_close_date_before": "expected close date before",
+    "expected_close_date_after": "expected close date after",
 }

@@ -10,6 +10,7 @@ from salesops_lib import facts
 from salesops_lib.book import Book
 from salesops_lib.facts import Facts
 from salesops_lib.kpis.pipeline import STALE_DAYS, idle_days
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,12 +19,12 @@ PUSHES = 2  # a deal pushed so often has a date nobody believes
 CLUMP = 5  # deals on one day, from which on it is a clump
 CLUMP_SHARE = 0.05  # and the share of open deals it must be
 REASONS = {
-    "no amount": "no amount",
-    "no date": "no expected close date",
-    "overdue": "expected close is past",
-    "pushed": f"expected close pushed out {PUSHES} times or more",
-    "stale": f"no activity or change for {STALE_DAYS} days",
-    "no next step": "no next step",
+    mark("no amount"): "no amount",
+    mark("no date"): mark("no expected close date"),
+    mark("overdue"): mark("expected close is past"),
+    mark("pushed"): mark("expected close pushed out {pushes} times or more"),
+    mark("stale"): mark("no activity or change for {days} days"),
+    mark("no next step"): "no next step",
 }
 
 
@@ -46,6 +47,7 @@ def watch(own: Facts) -> tuple[pd.DataFrame, dict[str, str]]:
     }).astype("boolean").fillna(False).astype(bool)  # fmt: skip
     untold = _untold(book, rows)
     flags[list(untold)] = False
+    words = pd.Index([f"{say(flag)}, " for flag in flags])
     shown = pd.DataFrame({
         "name": rows["name"],
         "rep": facts.named(book, "rep", rows["rep"]),
@@ -55,7 +57,7 @@ def watch(own: Facts) -> tuple[pd.DataFrame, dict[str, str]]:
         "expected_close_date": due,
         "idle_days": np.floor(rows["idle_days"].astype("float64")),
         "pushes": pushes,
-        "reasons": flags.dot(flags.columns + ", ").str.removesuffix(", ") if len(flags) else "",
+        "reasons": flags.dot(words).str.removesuffix(", ") if len(flags) else "",
     })  # fmt: skip
     shown = shown.join(flags).reset_index()
     return shown.sort_values(["amount", "opportunity_id"], ascending=[False, True], ignore_index=True), untold
@@ -64,15 +66,15 @@ def watch(own: Facts) -> tuple[pd.DataFrame, dict[str, str]]:
 def _untold(book: Book, rows: pd.DataFrame) -> dict[str, str]:
     out = {}
     if rows["idle_days"].isna().all():
-        out["stale"] = "the source keeps neither activities nor changes"
+        out["stale"] = say("the source keeps neither activities nor changes")
     if not book.has("opportunity_history") or not book.tracks("expected_close_date"):
-        out["pushed"] = "the source keeps no history of expected close dates"
+        out["pushed"] = say("the source keeps no history of expected close dates")
     if book.opportunities["next_step"].isna().all():
-        out["no next step"] = "next steps are known only at the export, if the source has them"
+        out["no next step"] = say("next steps are known only at the export, if the source has them")
     if rows["expected_close_date"].isna().all():
-        out["no date"] = out["overdue"] = "no open deal has an expected close date"
+        out["no date"] = out["overdue"] = say("no open deal has an expected close date")
     if rows["amount"].isna().all():
-        out["no amount"] = "no open deal has an amount"
+        out["no amount"] = say("no open deal has an amount")
     return out
 
 
@@ -102,7 +104,7 @@ def reasons(attention: pd.DataFrame, untold: dict[str, str]) -> pd.DataFrame:
         rows = attention[attention[reason]]
         told = reason not in untold
         out.append({
-            "reason": words,
+            "reason": say(words, pushes=PUSHES, days=STALE_DAYS),
             "deals": len(rows) if told else None,
             "amount": rows["amount"].sum() if told and reason != "no amount" else np.nan,
             "share": rows["amount"].sum() / whole if told and whole and reason != "no amount" else np.nan,

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
+from salesops_lib.language import dated, say
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
@@ -48,11 +49,15 @@ def plot_waterfall(result: Review, *, ax: Axes | None = None) -> Axes:
         ax.annotate(said, (right, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
     for y, level in zip(at[:-1], ends[:-1], strict=True):
         ax.plot([level, level], [y - 1.33, y + 0.33], color=MUTED, linewidth=0.7, zorder=1)
-    ax.set_yticks(at, rows["bucket"])
+    ax.set_yticks(at, [say(bucket) for bucket in rows["bucket"]])
     ax.set_xlim(0, max(ends.max(), amounts[-1]) * 1.16 or 1)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, "money")))
     ax.grid(axis="y", visible=False)
-    title = f"Pipeline of {moved.period}, {moved.since:%d %b} to {moved.until:%d %b}, {moved.currency}"
+    since, until = dated(moved.since, "dd MMM"), dated(moved.until, "dd MMM")
+    title = say(
+        "Pipeline of {period}, {since} to {until}, {currency}",
+        period=moved.period, since=since, until=until, currency=moved.currency,
+    )  # fmt: skip
     ax.set(title=title, xlabel="", ylabel="")
     return ax
 
@@ -60,8 +65,11 @@ def plot_waterfall(result: Review, *, ax: Axes | None = None) -> Axes:
 def describe_waterfall(result: Review) -> str:
     """Say in one sentence what `plot_waterfall` shows."""
     moved = _waterfall(result)
-    told = ", ".join(f"{row.bucket} {number(row.amount, 'money')}" for row in _shown(moved).itertuples())
-    return f"Waterfall of the open pipeline of {moved.period}: {told}; the parts add up exactly."
+    told = ", ".join(f"{say(row.bucket)} {number(row.amount, 'money')}" for row in _shown(moved).itertuples())
+    return say(
+        "Waterfall of the open pipeline of {period}: {buckets}; the parts add up exactly.",
+        period=moved.period, buckets=told,
+    )  # fmt: skip
 
 
 def _waterfall(result: Review) -> Waterfall:
@@ -86,7 +94,7 @@ def plot_created(result: Review, *, ax: Axes | None = None) -> Axes:
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.6))[1]
     weeks = result.created
     at = range(len(weeks))
-    bars = ax.bar(at, weeks["amount"], color=ACCENT, width=0.72, zorder=2, label="created")
+    bars = ax.bar(at, weeks["amount"], color=ACCENT, width=0.72, zorder=2, label=say("created"))
     for bar, partial in zip(bars, weeks["is_partial"], strict=True):
         if partial:
             bar.set(facecolor="white", edgecolor=ACCENT, hatch="////", linewidth=1.2)
@@ -94,13 +102,14 @@ def plot_created(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.errorbar(at, weeks["amount"], yerr=spread, fmt="none", ecolor=MUTED, elinewidth=1, capsize=2.5, zorder=3)
     need = 0.0 if isinstance(result.ahead, Exception) else float(result.ahead["per_week"].sum())
     if need:
-        ax.axhline(need, color=INK, linewidth=1.6, label="needed for the next periods")
+        ax.axhline(need, color=INK, linewidth=1.6, label=say("needed for the next periods"))
         ax.legend(frameon=False, loc="upper left", ncols=2)
-    ax.set_xticks(list(at), [f"{start:%d\n%b}" for start in weeks["start"]], fontsize=8)
+    ax.set_xticks(list(at), [dated(start, "dd\nMMM") for start in weeks["start"]], fontsize=8)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, "money")))
     ax.set_ylim(0, 1.25 * max(float(weeks[["amount", "high"]].max().max()), need) or 1)
     ax.grid(axis="x", visible=False)
-    ax.set(title=f"Pipeline created per week, {result.currency}", xlabel="week starting", ylabel="")
+    title = say("Pipeline created per week, {currency}", currency=result.currency)
+    ax.set(title=title, xlabel=say("week starting"), ylabel="")
     return ax
 
 
@@ -108,8 +117,10 @@ def describe_created(result: Review) -> str:
     """Say in one sentence what `plot_created` shows."""
     full = result.created[~result.created["is_partial"]]
     mean = full["amount"].mean() if len(full) else 0.0
-    n = len(result.created)
-    said = f"Bar chart of pipeline created in each of the last {n} weeks, on average {number(mean, 'money')}"
+    told = {"n": len(result.created), "amount": number(mean, "money")}
     if isinstance(result.ahead, Exception):
-        return f"{said}."
-    return f"{said}; the next periods need {number(result.ahead['per_week'].sum(), 'money')} a week."
+        return say("Bar chart of pipeline created in each of the last {n} weeks, on average {amount}.", **told)
+    return say(
+        "Bar chart of pipeline created in each of the last {n} weeks, on average {amount}; the next periods need "
+        "{needed} a week.", **told, needed=number(result.ahead["per_week"].sum(), "money"),
+    )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from salesops_lib import facts
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.language import dated, mark, say, say_many
 from salesops_lib.periods import Period
 from salesops_lib.present import counted, number
 
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BUCKETS = {
-    "start": "open and due in the period at the first instant",
-    "new": "created in between",
-    "pulled in": "expected close moved into the period",
-    "reopened": "closed before, open again",
-    "amount up": "amount raised, at the first instant's rates",
-    "amount down": "amount lowered or emptied, at the first instant's rates",
-    "pushed out": "expected close moved out of the period, or emptied",
-    "won": "closed as won",
-    "lost": "closed as lost or disqualified",
-    "owner or team in": "came from another owner or team",
-    "owner or team out": "went to another owner or team",
-    "type changed": "became new business, or a renewal",
-    "deleted or merged": "gone from the CRM",
-    "exchange rates": "the same amount at other rates",
-    "unexplained": "there or gone, and nothing the source keeps says why",
-    "end": "open and due in the period at the second instant",
+    mark("start"): mark("open and due in the period at the first instant"),
+    mark("new"): mark("created in between"),
+    mark("pulled in"): mark("expected close moved into the period"),
+    mark("reopened"): mark("closed before, open again"),
+    mark("amount up"): mark("amount raised, at the first instant's rates"),
+    mark("amount down"): mark("amount lowered or emptied, at the first instant's rates"),
+    mark("pushed out"): mark("expected close moved out of the period, or emptied"),
+    mark("won"): mark("closed as won"),
+    mark("lost"): mark("closed as lost or disqualified"),
+    mark("owner or team in"): mark("came from another owner or team"),
+    mark("owner or team out"): mark("went to another owner or team"),
+    mark("type changed"): mark("became new business, or a renewal"),
+    mark("deleted or merged"): mark("gone from the CRM"),
+    mark("exchange rates"): mark("the same amount at other rates"),
+    mark("unexplained"): mark("there or gone, and nothing the source keeps says why"),
+    mark("end"): mark("open and due in the period at the second instant"),
 }
 SIDES = ("before", "after")
 SHOWN = ["opportunity_id", "rep", "team", "stage_id", "amount", "currency", "expected_close_date"]
@@ -76,6 +77,10 @@ class Waterfall:
     def causes(self) -> pd.DataFrame:
         """Buckets between start and end that moved anything, the largest first."""
         return _causes(self.buckets)
+
+    def said(self, place: int) -> str:
+        """Say one of the causes: 0 is the largest."""
+        return _said(self.causes.iloc[place])
 
 
 def waterfall(
@@ -291,16 +296,25 @@ def _causes(buckets: pd.DataFrame) -> pd.DataFrame:
 def _headline(buckets: pd.DataFrame, window: Period, first: Book, last: Book, unpriced: int) -> str:
     """Say where the pipeline went, and what moved it most."""
     start, end = buckets["amount"].iloc[0], buckets["amount"].iloc[-1]
-    said = (
-        f"Open pipeline of {window} went from {number(start, 'money')} to {number(end, 'money')} {last.currency} "
-        f"between {first.day:%d %b} and {last.day:%d %b %Y}"
-    )
+    moved = say(
+        "Open pipeline of {period} went from {start} to {end} {currency} between {since} and {until}",
+        period=window, start=number(start, "money"), end=number(end, "money"), currency=last.currency,
+        since=dated(first.day, "dd MMM"), until=dated(last.day),
+    )  # fmt: skip
     if unpriced:
-        said += f", {counted(unpriced, 'deal')} without a price counted as nothing"
-    told = [
-        f"{row.bucket} {number(row.amount, 'money', signed=True)} ({counted(row.n, 'deal')})"
-        for row in _causes(buckets).head(2).itertuples()
-    ]
+        moved = say_many(
+            "{moved}, {n} deal without a price counted as nothing",
+            "{moved}, {n} deals without a price counted as nothing",
+            unpriced, n=number(unpriced, "count"), moved=moved,
+        )  # fmt: skip
+    told = [_said(row) for _, row in _causes(buckets).head(2).iterrows()]
     if not told:
-        return f"{said}; nothing moved."
-    return f"{said}; largest: {' and '.join(told)}."
+        return say("{moved}; nothing moved.", moved=moved)
+    if len(told) == 1:
+        return say("{moved}; largest: {cause}.", moved=moved, cause=told[0])
+    return say("{moved}; largest: {cause} and {other}.", moved=moved, cause=told[0], other=told[1])
+
+
+def _said(cause: pd.Series) -> str:
+    amount = number(cause["amount"], "money", signed=True)
+    return f"{say(cause['bucket'])} {amount} ({counted(cause['n'], 'deal')})"

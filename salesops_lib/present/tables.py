@@ -176,7 +176,7 @@ def drill(
         return Shown("", "")
     parts = []
     for value, rows in frame.groupby(by, sort=False):
-        summary = f"{value}: {counted(len(rows), of)}"
+        summary = f"{number(value, (units or {}).get(by, 'text'))}: {counted(len(rows), of)}"
         shown = rows.drop(columns=by)
         parts.append(folded(summary, table(shown, **fitted(shown, units=units or {}), limit=limit)))
     return stack(*parts)
