@@ -3,6 +3,7 @@
 Everything that came from a CRM is escaped here, once. Charts are drawn elsewhere and handed in as Axes.
 """
 
+from salesops_lib.language import LOCALE
 from salesops_lib.present.about import RENDERING, as_of_line, losses, run_details, start
 from salesops_lib.present.blocks import (
     DATA,
@@ -17,7 +18,7 @@ from salesops_lib.present.blocks import (
 )
 from salesops_lib.present.figures import ACCENT, INK, MUTED, SECOND, WIDTH_IN, figure, show, theme
 from salesops_lib.present.lens import explore
-from salesops_lib.present.numbers import EMPTY, LOCALE, counted, fitting, interval, number
+from salesops_lib.present.numbers import EMPTY, counted, fitting, interval, number
 from salesops_lib.present.tables import download, drill, fitted, kpi_table, table
 
 __all__ = [

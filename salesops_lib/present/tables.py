@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import ParameterError, SalesOpsError, unknown
-from salesops_lib.language import say
+from salesops_lib.language import delocalised, say
 from salesops_lib.present.blocks import Shown, folded, note, safe, stack
-from salesops_lib.present.numbers import EMPTY, counted, delocalised, fitting, interval, number, sizes
+from salesops_lib.present.numbers import EMPTY, counted, fitting, interval, number, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
