@@ -115,8 +115,9 @@ def _texts(node: ast.expr | None) -> Iterator[str]:
 def _of_template(text: str) -> Iterator[Message]:
     calls = Environment(extensions=["jinja2.ext.i18n"]).extract_translations
     for _, function, found in calls(text, gettext_functions=("say", "say_many", "dated")):
-        texts = [found] if isinstance(found, str) else [text for text in found if text]
-        yield (texts[0], texts[1]) if function == "say_many" else texts[0]
+        texts = [found] if isinstance(found, str) else [text for text in found or () if text]
+        if texts:  # else it is one that was marked where it was made
+            yield (texts[0], texts[1]) if function == "say_many" else texts[0]
 
 
 def _titles(definition: dict) -> Iterator[str]:
