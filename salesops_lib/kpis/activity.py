@@ -11,7 +11,7 @@ import numpy as np
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import LABELS, NOT_ASSIGNED, PEOPLE, Facts, deals
-from salesops_lib.kpis.lead_facts import cohort, counted
+from salesops_lib.kpis.lead_facts import cohort, tallied
 from salesops_lib.kpis.people_time import (
     CALL,
     HOURS,
@@ -114,7 +114,7 @@ def talk_time(facts: Facts) -> Variants:
         return
     rows, said = acted(facts, type=CALL["type"])
     calls = such(rows, **CALL)
-    said = counted(said, (int(rows["outcome"].isna().sum()), mark("{n} without a result left out")))
+    said = tallied(said, (int(rows["outcome"].isna().sum()), mark("{n} without a result left out")))
     talked = total_hours(calls["talk"]).noted(said)
     yield "per day", per_day(facts, talked, 60)
     yield "total", talked
@@ -146,7 +146,7 @@ def prospect_meetings(facts: Facts) -> Variants:
     booked, said = acted(facts, type="meeting", is_external=True)
     held = such(booked, outcome="held")
     unknown = booked.loc[booked["outcome"].isna(), "event"].nunique()
-    more = counted(said, (unknown, mark("{n} without a result count as not held")))
+    more = tallied(said, (unknown, mark("{n} without a result count as not held")))
     for variant, rows, note, words, cells in (
         ("held", held, more, mark("held meeting"), MEETING),
         ("booked", booked, said, mark("external meeting"), {"type": "meeting", "is_external": True}),
@@ -247,7 +247,7 @@ def _outbound(facts: Facts, variant: str, cells: dict) -> Estimate:
         return Estimate.untold(OUTBOUND[variant])
     rows, said = acted(facts, **cells)
     out, aimless = rows["direction"].eq("out").sum(), int(rows["direction"].isna().sum())
-    left_out = counted(said, (aimless, mark("{n} without a direction left out")))
+    left_out = tallied(said, (aimless, mark("{n} without a direction left out")))
     return per_day(facts, stats.count(int(out))).noted(left_out)
 
 
@@ -267,7 +267,7 @@ def _leads_entered(facts: Facts) -> Estimate:
     rows, said = cohort(facts)
     mine = rows["rep"].isin(sellers(facts.book, facts.period)["rep"])
     found = per_day(facts, stats.count(int(mine.sum())))
-    return found.noted(counted(said, (int((~mine).sum()), mark("{n} owned by nobody who sells left out"))))
+    return found.noted(tallied(said, (int((~mine).sum()), mark("{n} owned by nobody who sells left out"))))
 
 
 @lru_cache(maxsize=16)
@@ -293,7 +293,7 @@ def _deal_changes(facts: Facts) -> Estimate:
     mine = sold & rows[facts.by].eq(facts.segment) if facts.by else sold
     others = 0 if facts.by else int(rows.loc[~sold, "n"].sum())
     found = per_day(facts, stats.count(int(rows.loc[mine, "n"].sum())))
-    return found.noted(counted("", (others, mark("{n} by nobody who sells left out"))))
+    return found.noted(tallied("", (others, mark("{n} by nobody who sells left out"))))
 
 
 @lru_cache(maxsize=16)

@@ -14,9 +14,9 @@ from salesops_lib.facts import Facts
 from salesops_lib.kpis.lead_facts import (
     LEAD_DIMENSIONS,
     cohort,
-    counted,
     lead_members,
     leads,
+    tallied,
     typical_days,
 )
 from salesops_lib.kpis.people_time import HOURS, sellers, unsure
@@ -266,7 +266,7 @@ def _lots(facts: Facts) -> tuple[Lots, str]:
     there = ((people["start"].to_numpy() <= day) & (day <= people["end"].to_numpy())) * people["fte"].to_numpy()
     owner = pd.Index(people["rep"]).get_indexer(rows["rep"])
     kept = (owner >= 0) & (there.sum(axis=1) > 0)
-    said = counted(said, (int((~kept).sum()), mark("{n} owned by others left out")))
+    said = tallied(said, (int((~kept).sum()), mark("{n} owned by others left out")))
     said = "; ".join(filter(None, (said, unsure(facts.book, facts.period))))
     chance = there[kept] / there[kept].sum(axis=1, keepdims=True)
     counts = np.bincount(owner[kept], minlength=len(people))

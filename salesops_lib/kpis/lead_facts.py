@@ -152,7 +152,7 @@ def _cohorts(book: Book, period: Period, by: str, start: str) -> dict[str, tuple
             (int(bulk.sum()), mark("{n} imported in bulk left out")),
             (int(gone.sum()), mark("{n} merged or deleted left out")),
         )
-        found[segment] = mine[~gone & ~bulk], counted("", *left)
+        found[segment] = mine[~gone & ~bulk], tallied("", *left)
     return found
 
 
@@ -162,7 +162,7 @@ def cohort(facts: Facts, start: str = "created_day") -> tuple[pd.DataFrame, str]
     return _cohorts(facts.book, facts.period, facts.by, start).get(facts.segment, none)
 
 
-def counted(said: str, *parts: tuple[int, str], **values: object) -> str:
+def tallied(said: str, *parts: tuple[int, str], **values: object) -> str:
     """Join a note with counts and what is said of them, messages with `n` and the `values`; zeros are skipped."""
     return "; ".join([said] * bool(said) + [say(message, n=n, **values) for n, message in parts if n])
 

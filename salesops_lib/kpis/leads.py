@@ -11,10 +11,10 @@ from salesops_lib.facts import Facts, so_far
 from salesops_lib.kpis.lead_facts import (
     LEAD_DIMENSIONS,
     cohort,
-    counted,
     from_lead,
     lead_members,
     leads,
+    tallied,
     won_within,
 )
 from salesops_lib.kpis.people_time import CLOSES, OPENS, days_gone
@@ -94,7 +94,7 @@ def response_time(facts: Facts) -> Variants:
     rows, said = cohort(facts)
     dated, early = rows["is_dated"], (rows["wait"] < 0) & ~rows["is_dated"]
     rows = rows[~dated & ~early]
-    said = counted(
+    said = tallied(
         said,
         (int(early.sum()), mark("{n} touched before they were created left out")),
         (int(dated.sum()), mark("{n} created on a day without a time left out")),
@@ -105,7 +105,7 @@ def response_time(facts: Facts) -> Variants:
     yield "business hours", partial(_until, rows["business_wait"], answered, 0.5, "answered", said)
     due = rows["seen"] * 24 >= SLA_HOURS
     in_time = due & answered & (rows["wait"] <= SLA_HOURS)
-    young = counted(said, (int((~due).sum()), mark("{n} younger than {hours} h left out")), hours=SLA_HOURS)
+    young = tallied(said, (int((~due).sum()), mark("{n} younger than {hours} h left out")), hours=SLA_HOURS)
     yield IN_TIME, stats.proportion(int(in_time.sum()), int(due.sum())).noted(young)
 
 
@@ -139,13 +139,13 @@ def reply_time(facts: Facts) -> Variants:
     rows, said = cohort(facts, "reached_day")
     reply, marked_at = rows["reply"], rows["mark"]
     only_marked = int((marked_at.notna() & reply.isna()).sum())
-    unsure = counted(said, (only_marked, mark("{n} marked as replied to without the reply")))
+    unsure = tallied(said, (only_marked, mark("{n} marked as replied to without the reply")))
     waited = reply.fillna(marked_at).fillna(rows["watched"])
     yield "median", partial(_until, waited, reply.notna(), 0.5, "replied", unsure)
     due = rows["watched"] >= REPLY_DAYS * 24
     in_time = due & ((reply <= REPLY_DAYS * 24) | (marked_at <= REPLY_DAYS * 24))
     too_new = mark("{n} reached less than {days} days ago left out")
-    young = counted(said, (int((~due).sum()), too_new), days=REPLY_DAYS)
+    young = tallied(said, (int((~due).sum()), too_new), days=REPLY_DAYS)
     yield "reply rate", stats.proportion(int(in_time.sum()), int(due.sum())).noted(young)
 
 
@@ -218,7 +218,7 @@ def leads_created(facts: Facts) -> Variants:
 
 
 def _until(hours: pd.Series, ended: pd.Series, q: float, of: str, said: str) -> Estimate:
-    waiting = counted("", (int((~ended).sum()), WAITING[of]))
+    waiting = tallied("", (int((~ended).sum()), WAITING[of]))
     return stats.survival_quantile(hours, ended, q, of=of).noted(waiting, said)
 
 
@@ -236,5 +236,5 @@ def _no_fit(facts: Facts) -> Estimate:
     closed = facts.closed()
     lost = closed.index[closed["is_lost"] & from_lead(facts.book)[closed.index]]
     reasons = told[lost].dropna()
-    blank = counted("", (len(lost) - len(reasons), mark("{n} without a reason left out")))
+    blank = tallied("", (len(lost) - len(reasons), mark("{n} without a reason left out")))
     return stats.proportion(int(reasons.sum()), len(reasons)).noted(blank)

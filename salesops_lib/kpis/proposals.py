@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import Facts, deals
-from salesops_lib.kpis.lead_facts import counted
+from salesops_lib.kpis.lead_facts import tallied
 from salesops_lib.kpis.people_time import hours_between
 from salesops_lib.kpis.registry import Variants, kpi, refuse
 from salesops_lib.language import mark, say
@@ -53,7 +53,7 @@ def proposal_rate(facts: Facts) -> Variants:
     rows = steps.loc[facts.deals.index[~facts.deals["is_renewal"]]]
     held, entered = (rows[facts.period.contains(rows[f"{start}_day"])] for start in ("held", "demo"))
     late = held["held"] > held["proposal"].fillna(held["closed"])
-    said = counted("", (int(late.sum()), mark("{n} met only after the proposal or the close left out")))
+    said = tallied("", (int(late.sum()), mark("{n} met only after the proposal or the close left out")))
     held = held[~late]
     if steps["held"].isna().all():
         nothing = Estimate.untold(mark("external meeting held after a demo began"))

@@ -96,7 +96,10 @@ def mark(message: str) -> str:
     return message
 
 
-def dated(day: date, pattern: str = "dd MMM y") -> str:
+DAY = mark("dd MMM y")
+
+
+def dated(day: date, pattern: str = DAY) -> str:
     """Write a day, or an instant, by a pattern of the Unicode locale data; languages have patterns of their own.
 
     >>> dated(date(2026, 9, 5))
