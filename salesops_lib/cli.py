@@ -307,11 +307,13 @@ def prune(keep, out, workspace, as_json) -> None:
     from datetime import datetime
 
     from salesops_lib import report
+    from salesops_lib.language import speaking
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
     place = Path(out or ws.out)
-    gone = report.prune(place, keep, report.overdue(ws, datetime.now().astimezone(), place))
+    with speaking(ws.language):  # the catalogue of all reports is written anew
+        gone = report.prune(place, keep, report.overdue(ws, datetime.now().astimezone(), place))
     if as_json:
         click.echo(json.dumps({"removed": [str(path) for path in gone]}))
         return

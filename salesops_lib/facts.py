@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from salesops_lib import fx, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.language import dated, mark, say
 from salesops_lib.periods import KINDS, Period, as_date
 from salesops_lib.stats import NO_DATA, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NOT_ASSIGNED = "not assigned"
+NOT_ASSIGNED = mark("not assigned")
 LONGEST = 400  # periods in one window
-NO_NEAR_RATE = f"no daily rate in the {fx.MAX_AGE['daily']} days before, no month_avg of the month"
-NO_CURRENCY = "no currency"
+NO_CURRENCY = mark("no currency")
 PEOPLE = ("rep", "team")  # dimensions that quotas and headcount belong to
 # what KPIs read; the widest text columns stay behind
 KEPT = [
@@ -42,6 +42,12 @@ DIMENSIONS = {
     "source": "lead source",
     "type": "new, expansion or renewal",
 }
+
+
+LABELS = {
+    "rep": "rep", "team": "team", "region": "region", "segment": "segment", "product": "product",
+    "source": "source", "type": "type",
+}  # fmt: skip
 
 
 def resolve_period(book: Book, period: Period | str) -> Period:
@@ -106,10 +112,11 @@ def before_records(book: Book, period: Period) -> str:
     first = rows["created_at"].min()
     closed = rows["close_date"].min()
     if rows.empty:
-        return "no deal known by then"
+        return say("no deal known by then")
     days = [day for day in (None if pd.isna(first) else book.calendar.day_of(first), closed) if not pd.isna(day)]
     begun = min((pd.Timestamp(day) for day in days), default=None)
-    return f"records begin on {begun:%d %b %Y}" if begun is not None and pd.Timestamp(period.end) <= begun else ""
+    before = begun is not None and pd.Timestamp(period.end) <= begun
+    return say("records begin on {day}", day=dated(begun)) if before else ""
 
 
 def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
@@ -159,7 +166,9 @@ def unrated(book: Book) -> pd.DataFrame:
     rows, known, kinds = _without_rate(deals(book)), book.fx_rates, fx.KINDS[book.rates]
     seen = known.loc[known["kind"].isin(kinds), "currency"]
     out = rows.groupby("currency")["amount"].agg(deals="size", amount="sum").reset_index()
-    reasons = {True: NO_NEAR_RATE, False: f"no {' or '.join(kinds)} rate known"}
+    near = say("no daily rate in the {n} days before, no month_avg of the month", n=fx.MAX_AGE["daily"])
+    kinds = reduce(lambda said, kind: say("{kinds} or {kind}", kinds=said, kind=kind), kinds)
+    reasons = {True: near, False: say("no {kinds} rate known", kinds=kinds)}
     return out.assign(reason=out["currency"].isin(seen).map(reasons))
 
 
@@ -237,12 +246,13 @@ class Facts:
     def unpriced(self, rows: pd.DataFrame) -> str:
         """Say how many of `rows` are counted but not priced, and how many of these want a rate; else nothing."""
         n = int(rows["priced"].isna().sum())
-        return f"{n} counted but not priced{self.wanting(rows)}" if n else ""
+        return say("{n} counted but not priced{why}", n=n, why=self.wanting(rows)) if n else ""
 
     def wanting(self, rows: pd.DataFrame) -> str:
         """Say in brackets how many of `rows` have an amount but no rate, and of which currencies."""
         found = _without_rate(rows)["currency"]
-        return f" ({len(found)} no rate for {', '.join(sorted(set(found)))})" if len(found) else ""
+        said = say("{n} no rate for {currencies}", n=len(found), currencies=_listed(found))
+        return f" ({said})" if len(found) else ""
 
     def carriers(self) -> pd.DataFrame:
         """People who carry a quota (of the rep or team, where it is one); `share` is FTE × share of days there."""
@@ -250,6 +260,10 @@ class Facts:
         if self.by in PEOPLE:
             users = users[users["user_id" if self.by == "rep" else "team_id"].eq(self.segment)]
         return users
+
+
+def _listed(currencies: Iterable[str]) -> str:
+    return ", ".join(say(name) if name == NO_CURRENCY else name for name in sorted(set(currencies)))
 
 
 @lru_cache(maxsize=64)
@@ -313,7 +327,7 @@ def names(book: Book, by: str) -> dict[str, str]:
 
 def named(book: Book, by: str, values: pd.Series) -> pd.Series:
     """Write display names in place of ids; an id without a name stays."""
-    return values.map(names(book, by)).fillna(values)
+    return values.map(names(book, by) | {NOT_ASSIGNED: say(NOT_ASSIGNED)}).fillna(values)
 
 
 def find(book: Book, by: str, who: str) -> str:
@@ -383,8 +397,9 @@ def quotas(book: Book, period: Period) -> Quotas:
     rows = _newest_quotas(book)
     rows = rows[(rows["period_start"] <= last) & (rows["period_end"] > first)]
     unrated = rows["priced"].isna()
-    unpriced = sorted(set(rows.loc[unrated, "currency"].fillna(NO_CURRENCY)))
-    said = [f"{int(unrated.sum())} quotas left out, no rate for {', '.join(unpriced)}"] if unpriced else []
+    unpriced = _listed(rows.loc[unrated, "currency"].fillna(NO_CURRENCY))
+    left = say("{n} quotas left out, no rate for {currencies}", n=int(unrated.sum()), currencies=unpriced)
+    said = [left] if unpriced else []
     rows = rows[~unrated].reset_index(drop=True)
     start, end = rows["period_start"].clip(lower=first), rows["period_end"].clip(upper=last + day)
     inside = _working_days(book, start, end)
@@ -397,7 +412,7 @@ def quotas(book: Book, period: Period) -> Quotas:
     covered = len({d for s, e in set(zip(start, end, strict=True)) for d in pd.date_range(s, e, inclusive="left")})
     is_partial = 0 < covered < period.days
     if is_partial:
-        said.append(f"quotas cover {covered} of the period's {period.days} days")
+        said.append(say("quotas cover {n} of the period's {days} days", n=covered, days=period.days))
     return Quotas(frame, "; ".join(said), is_partial)
 
 
@@ -429,7 +444,8 @@ def elapsed(facts: Facts) -> float:
 def priced_sum(facts: Facts, rows: pd.DataFrame) -> Estimate:
     """Sum the amounts of `rows`; where none of them has one there is no sum, not a zero."""
     if len(rows) and rows["priced"].isna().all():
-        return Estimate.none(NO_DATA, len(rows), f"none of {len(rows)} deals has a price{facts.wanting(rows)}")
+        note = say("none of {n} deals has a price{why}", n=len(rows), why=facts.wanting(rows))
+        return Estimate.none(NO_DATA, len(rows), note)
     return stats.total(rows["priced"]).noted(facts.unpriced(rows))
 
 
@@ -456,4 +472,4 @@ def so_far(facts: Facts) -> str:
     period = facts.period
     if facts.book.day >= period.last_day:
         return ""
-    return f"period not over: {elapsed(facts):.0%} of its working days gone"
+    return say("period not over: {share} of its working days gone", share=f"{elapsed(facts):.0%}")

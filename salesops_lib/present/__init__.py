@@ -3,6 +3,7 @@
 Everything that came from a CRM is escaped here, once. Charts are drawn elsewhere and handed in as Axes.
 """
 
+from salesops_lib.language import LOCALE
 from salesops_lib.present.about import RENDERING, as_of_line, losses, run_details, start
 from salesops_lib.present.blocks import (
     DATA,

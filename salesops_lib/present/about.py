@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 STYLE = Path(__file__).parents[1] / "report" / "template" / "page.css"
 LIVE = Path(__file__).with_name("live.css")
 INSTANT = mark("EEE dd MMM y HH:mm")
+LOSS_LABELS = {
+    "table": "table", "rows_in": "rows in", "rows_kept": "rows kept", "rows_quarantined": "set aside",
+    "reason": "reason",
+}  # fmt: skip
+UNRATED_LABELS = {"currency": "currency", "deals": "deals", "amount": "amount", "reason": "reason"}
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
 
 
@@ -70,9 +75,7 @@ def losses(book: Book) -> Shown:
         rows=counted(total, "row"), kept=number(total - aside, "count"), aside=number(aside, "count"),
     )  # fmt: skip
     units = dict.fromkeys(("rows_in", "rows_kept", "rows_quarantined"), "count")
-    shown = folded(
-        said, table(rows, units=units, labels={"rows_quarantined": "set aside"}, caption=say("Rows by table"))
-    )
+    shown = folded(said, table(rows, units=units, labels=LOSS_LABELS, caption=say("Rows by table")))
     if without.empty:
         return shown
     n, named = int(without["deals"].sum()), ", ".join(without["currency"])
@@ -81,7 +84,7 @@ def losses(book: Book) -> Shown:
         "{n} deals counted but not priced: no rate for {currencies}.", n, currencies=named,
     )  # fmt: skip
     units = {"deals": "count", "amount": "amount"}
-    listed = table(without, units=units, caption=say("Amounts in their own currency"))
+    listed = table(without, units=units, labels=UNRATED_LABELS, caption=say("Amounts in their own currency"))
     rest = folded(said, listed)
     return stack(shown, rest)
 
@@ -112,7 +115,8 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None, *, methods:
     columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]
     rows = table(
         definitions[columns].drop_duplicates("kpi_id"), units=dict.fromkeys(columns[1:], "word"),
-        labels={"kpi_id": "id"}, caption=say("Metrics"),
+        labels={"kpi_id": "id", "name": "name", "formula": "formula", "population": "population",
+                "attribution": "attribution", "interval": "interval"}, caption=say("Metrics"),
     )  # fmt: skip
     return off_paper(stack(first, folded(say("Definitions used"), _anchored(rows)), *notes))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import ParameterError, SalesOpsError, unknown
-from salesops_lib.language import say
+from salesops_lib.language import delocalised, say
 from salesops_lib.present.blocks import Shown, folded, note, safe, stack
-from salesops_lib.present.numbers import EMPTY, counted, delocalised, fitting, interval, number, sizes
+from salesops_lib.present.numbers import EMPTY, counted, fitting, interval, number, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,10 @@ SIDES = {"text": "txt", "long": "txt long", "severity": LIGHT, "flag": "txt", "w
 RANKS = {"red": 3, "amber": 2, "note": 1}  # of severities, where a reader sorts a table by them
 WRITTEN = re.compile(r"([+−-]?)(\d[\d,]*(?:\.\d+)?)(?: (\w+\b\.?))?")  # as `number` writes one
 MINUS = ("−", "-")
+KPI_LABELS = {
+    "KPI": "KPI", "variant": "variant", "segment": "segment", "value": "value", "95 % interval": "95 % interval",
+    "on period before": "on period before", "on year ago": "on year ago", "n": "n", "note": "note",
+}  # fmt: skip
 
 
 def table(
@@ -238,7 +242,9 @@ def kpi_table(frame: pd.DataFrame, *, caption: str = "") -> Shown:
     if frame["period"].nunique() > 1:
         shown.insert(1, "period", frame["period"].to_numpy())
     units = {"n": "count", "variant": "word", "value": "shown", "95 % interval": "shown"}
-    return table(shown, units=units, caption=caption, behind=frame)
+    return table(
+        shown, units=units, labels=fitted(shown, labels=KPI_LABELS)["labels"], caption=caption, behind=frame
+    )
 
 
 def _change(row: Mapping[str, Any], name: str) -> str:
