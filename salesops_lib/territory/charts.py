@@ -144,8 +144,8 @@ def describe_map(result: Review) -> str:
     told["n"] = localised(f"{len(result.accounts):,}")
     if rows["before"] != rows["before"]:
         return say(
-            "Two maps of {n} accounts by rep, with the reps' homes: today with an unknown number of km of travel a "
-            "year, and the plan with {plan}; the tables say who has what.",
+            "Two maps of {n} accounts by rep, with the reps' homes: today with an unknown number of km of travel "
+            "a year, and the plan with {plan}; the tables say who has what.",
             **told,
         )
     return say(
@@ -213,7 +213,8 @@ def describe_curve(result: Review) -> str:
     """Say in one sentence what `plot_curve` shows."""
     first, last = result.curve.iloc[0], result.curve.iloc[-1]
     return say(
-        "Curve of travel against accounts moved: {most} moved gives {least_km} km a year, {least} moved {most_km}.",
+        "Curve of travel against accounts moved: {most} moved gives {least_km} km a year, "
+        "{least} moved {most_km}.",
         most=f"{first['accounts_moved_share']:.0%}", least_km=localised(f"{first['travel_km']:,.0f}"),
         least=f"{last['accounts_moved_share']:.0%}", most_km=localised(f"{last['travel_km']:,.0f}"),
     )  # fmt: skip

@@ -367,8 +367,9 @@ def gains(result: Review) -> str:
     up, down = (rows["change"] > STEADY).sum(), (rows["change"] < -STEADY).sum()
     least, most = rows.iloc[0], rows.iloc[-1]
     return say(
-        "{up} reps gain {measure} by more than {least}, {down} lose as much; most: {gainer} {gain}, {loser} {loss}.",
-        up=up, measure=word(result.plan.balance[0]), least=f"{STEADY:.0%}", down=down,
+        "{up} reps gain {measure} by more than {share}, {down} lose as much; most: {gainer} {gain}, "
+        "{loser} {loss}.",
+        up=up, measure=word(result.plan.balance[0]), share=f"{STEADY:.0%}", down=down,
         gainer=most["name"], gain=number(most["change"], "percent", signed=True),
         loser=least["name"], loss=number(least["change"], "percent", signed=True),
     )  # fmt: skip
@@ -380,8 +381,8 @@ def certificate(result: Review) -> str:
     if isinstance(plan, InsufficientData):
         return ""
     proof = say(
-        "Travel and disruption of the plan come to {cost} km a year; no plan within ±{tolerance} comes to less than "
-        "{bound} (gap {gap}).",
+        "Travel and disruption of the plan come to {cost} km a year; no plan within ±{tolerance} comes to less "
+        "than {bound} (gap {gap}).",
         cost=number(plan.cost, "count"), tolerance=f"{plan.tolerance:.0%}",
         bound=number(plan.lower_bound, "count"), gap=percent(plan.gap),
     )  # fmt: skip
