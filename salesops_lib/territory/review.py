@@ -332,6 +332,7 @@ LABELS = {
     "open_deals_in": "open deals in", "open_amount_out": "open amount out", "open_amount_in": "open amount in",
     "accounts_moved": "accounts moved", "metric": "metric", "today": "today", "plan": "plan",
 }  # fmt: skip
+FOLDED_LABELS = {"into": "into", "distance_km": "distance km"}  # folded tables name columns by themselves
 RANGES = {"expected": ("expected_low", "expected_high")}
 SHOWN = {"units": UNITS, "labels": LABELS, "ranges": RANGES}
 
