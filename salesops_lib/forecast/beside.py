@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib.forecast.projection import Outcome, Projection, outcome
 from salesops_lib.forecast.scenario import Scenario
+from salesops_lib.language import mark
 from salesops_lib.present import number
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from salesops_lib.book import Book
     from salesops_lib.periods import Period
 
-CHANCE = "chance to reach the quota"
-ENDS = {"low end of the 80 % range": 0.1, "most likely": 0.5, "high end of the 80 % range": 0.9}
+CHANCE = mark("chance to reach the quota")
+ENDS = {mark("low end of the 80 % range"): 0.1, mark("most likely"): 0.5, mark("high end of the 80 % range"): 0.9}
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def compare(base: Outcome, after: Outcome) -> pd.DataFrame:
     import pandas as pd
 
     told = {name: (base.quantiles[q], after.quantiles[q]) for name, q in ENDS.items()}
-    told["from open deals"] = base.from_open, after.from_open
-    told["from deals not yet created"] = base.from_new, after.from_new
+    told[mark("from open deals")] = base.from_open, after.from_open
+    told[mark("from deals not yet created")] = base.from_new, after.from_new
     if base.quota > 0:
         told[CHANCE] = base.p_quota, after.p_quota
     rows = [(name, before, then, then - before) for name, (before, then) in told.items()]

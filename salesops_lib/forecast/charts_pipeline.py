@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from salesops_lib.errors import InsufficientData
+from salesops_lib.forecast.replay import WAY_LABELS
 from salesops_lib.language import say
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, counted, how_to_read, interval, number
+from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,16 +67,16 @@ def plot_fan(result: Projection, *, ax: Axes | None = None) -> Axes:
 
 def describe_fan(result: Projection) -> str:
     """Say in one sentence what `plot_fan` shows."""
-    held = _held(result)
-    return f"Cumulative bookings by week with their 50, 80 and 95 % ranges. {result.headline}{held}"
+    said = say("Cumulative bookings by week with their 50, 80 and 95 % ranges.")
+    return f"{said} {result.headline} {_held(result)}"
 
 
 def _held(result: Projection) -> str:
     """Say what past ranges were worth."""
     if np.isnan(result.coverage.value):
-        return " Coverage of past ranges is not measured yet."
+        return say("Coverage of past ranges is not measured yet.")
     share = number(result.coverage.value, "percent")
-    return f" 80 % ranges held {share} of {result.coverage.n} past weeks."
+    return say("80 % ranges held {share} of {n} past weeks.", share=share, n=result.coverage.n)
 
 
 @how_to_read(
@@ -99,18 +101,21 @@ def plot_parts(result: Projection, *, ax: Axes | None = None) -> Axes:
         said = f"{number(row.expected, 'money')} {interval(row.low, row.high, 'money') if high > low else ''}"
         ax.annotate(said.strip(), (max(high, low), y), xytext=(5, 0), textcoords="offset points", va="center",
                     fontsize=9)  # fmt: skip
-    ax.set_yticks(at, rows["part"])
+    ax.set_yticks(at, [say(part) for part in rows["part"]])
     ax.set_xlim(0, max(float(off[1].max()), 1.0) * 1.7)
     ax.xaxis.set_major_formatter(MONEY)
     ax.grid(axis="y", visible=False)
-    ax.set(title=f"Where {result.period} comes from, {result.currency}", xlabel="", ylabel="")
+    title = say("Where {period} comes from, {currency}", period=result.period, currency=result.currency)
+    ax.set(title=title, xlabel="", ylabel="")
     return ax
 
 
 def describe_parts(result: Projection) -> str:
     """Say in one sentence what `plot_parts` shows."""
-    told = ", ".join(f"{row.part} {number(row.expected, 'money')}" for row in result.parts.itertuples())
-    return f"Expected bookings of {result.period} by part, with 80 % ranges: {told}."
+    told = ", ".join(f"{say(row.part)} {number(row.expected, 'money')}" for row in result.parts.itertuples())
+    return say(
+        "Expected bookings of {period} by part, with 80 % ranges: {parts}.", period=result.period, parts=told
+    )
 
 
 @how_to_read(
@@ -129,15 +134,14 @@ def plot_calibration(result: Projection, *, ax: Axes | None = None) -> Axes:
     rows = _calibrated(result)
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.2))[1]
     most = float(max(rows["predicted"].max(), rows["won_high"].max())) * 1.08
-    ax.plot([0, most], [0, most], color=MUTED, linewidth=1.2, linestyle="--", label="right")
+    ax.plot([0, most], [0, most], color=MUTED, linewidth=1.2, linestyle="--", label=say("right"))
     bars = [rows["won"] - rows["won_low"], rows["won_high"] - rows["won"]]
-    ax.errorbar(
-        rows["predicted"], rows["won"], bars, fmt="o", color=ACCENT, markersize=5, capsize=3, label="deals"
-    )
+    look = {"fmt": "o", "color": ACCENT, "markersize": 5, "capsize": 3, "label": say("deals")}
+    ax.errorbar(rows["predicted"], rows["won"], bars, **look)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set(xlim=(0, most), ylim=(0, most), xlabel="chance foreseen", ylabel="won in the window",
-           title="Chances of past weeks, and what came")  # fmt: skip
+    ax.set(xlim=(0, most), ylim=(0, most), xlabel=say("chance foreseen"), ylabel=say("won in the window"),
+           title=say("Chances of past weeks, and what came"))  # fmt: skip
     ax.legend(frameon=False, loc="upper left", fontsize=8.5)
     return ax
 
@@ -145,15 +149,22 @@ def plot_calibration(result: Projection, *, ax: Axes | None = None) -> Axes:
 def describe_calibration(result: Projection) -> str:
     """Say in one sentence what `plot_calibration` shows."""
     rows, found = _calibrated(result), result.slope
-    said = f"{int(rows['n'].sum()):,} past chances of open deals in {len(rows)} classes beside the share won"
-    if found.value == found.value:
-        said += f"; slope {found.value:.2f} [{found.low:.2f}; {found.high:.2f}], where 1 is right"
-    return f"{said}."
+    told = {"n": localised(f"{int(rows['n'].sum()):,}"), "classes": len(rows)}
+    if found.value != found.value:
+        return say("{n} past chances of open deals in {classes} classes beside the share won.", **told)
+    return say(
+        "{n} past chances of open deals in {classes} classes beside the share won; slope {slope} [{low}; {high}], "
+        "where 1 is right.",
+        **told,
+        **{name: localised(f"{value:.2f}") for name, value in
+           (("slope", found.value), ("low", found.low), ("high", found.high))},
+    )  # fmt: skip
 
 
 def _calibrated(result: Projection):
     if result.calibration.empty:
-        raise InsufficientData("Calibration of chances", needed=1, got=0, of="past weeks with a forecast")
+        of = say("past weeks with a forecast")
+        raise InsufficientData(say("Calibration of chances"), needed=1, got=0, of=of)
     return result.calibration
 
 
@@ -175,17 +186,19 @@ def plot_coverage(result: Replay, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(0, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.legend(frameon=False, loc="lower left", ncols=3, fontsize=8.5)
-    ax.set(title="How often past ranges held", xlabel="weeks to the end of the period", ylabel="")
+    ax.set(title=say("How often past ranges held"), xlabel=say("weeks to the end of the period"), ylabel="")
     return ax
 
 
 def describe_coverage(result: Replay) -> str:
     """Say in one sentence what `plot_coverage` shows."""
     total = result.total
-    told = ", ".join(f"{band} % ranges {number(total[f'coverage_{band}'], 'percent')}" for band in (50, 80, 95))
-    return (
-        f"Share of past weeks whose range held what came, by weeks to the end; over all {int(total['n'])}: {told}."
-    )
+    told = {f"held_{band}": number(total[f"coverage_{band}"], "percent") for band in (50, 80, 95)}
+    return say(
+        "Share of past weeks whose range held what came, by weeks to the end; over all {n}: "
+        "50 % ranges {held_50}, 80 % ranges {held_80}, 95 % ranges {held_95}.",
+        n=int(total["n"]), **told,
+    )  # fmt: skip
 
 
 @how_to_read(
@@ -198,25 +211,25 @@ def plot_error(result: Replay, *, ax: Axes | None = None, beside: tuple[str, ...
     """Draw by weeks to the end how far forecasts were off, beside baselines: by default the best three."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
     rows, names = result.scores, beside or _rivals(result)
-    ax.plot(
-        rows["lead_weeks"], rows["wape"], color=ACCENT, marker="o", markersize=4, linewidth=2.2, label="forecast"
-    )
+    ax.plot(rows["lead_weeks"], rows["wape"], color=ACCENT, marker="o", markersize=4, linewidth=2.2,
+            label=say("forecast"))  # fmt: skip
     for name, style in zip(names, ("--", ":", "-.", (0, (5, 1))), strict=False):
         ax.plot(rows["lead_weeks"], rows[f"wape_{name}"], color=INK, linestyle=style, linewidth=1.3,
-                label=name.replace("_", " "))  # fmt: skip
+                label=say(WAY_LABELS[name]))  # fmt: skip
     ax.invert_xaxis()
     ax.set_ylim(0, None)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.legend(frameon=False, fontsize=8.5)
-    ax.set(title="Error of past forecasts (WAPE)", xlabel="weeks to the end of the period", ylabel="")
+    ax.set(title=say("Error of past forecasts (WAPE)"), xlabel=say("weeks to the end of the period"), ylabel="")
     return ax
 
 
 def describe_error(result: Replay) -> str:
     """Say in one sentence what `plot_error` shows."""
     league = result.league.set_index("way")["wape"]
-    told = ", ".join(f"{name.replace('_', ' ')} {number(league[name], 'share')}" for name in _rivals(result))
-    return f"Error by weeks to the end; over all weeks forecast {number(league['forecast'], 'share')}, {told}."
+    told = ", ".join(f"{say(WAY_LABELS[name])} {number(league[name], 'share')}" for name in _rivals(result))
+    ours = number(league["forecast"], "share")
+    return say("Error by weeks to the end; over all weeks forecast {error}, {others}.", error=ours, others=told)
 
 
 def _rivals(result: Replay) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from salesops_lib.forecast import blend, calibrate, origins, summary
 from salesops_lib.forecast.deals import Panel, day_number, panel
 from salesops_lib.forecast.foresight import Foresight, Ground, foresee, prepare
 from salesops_lib.forecast.scenario import AS_IT_IS, FACTORS, Scenario
+from salesops_lib.language import dated, say
 from salesops_lib.periods import KINDS, FiscalCalendar, Period
 from salesops_lib.present import number
 
@@ -160,9 +161,8 @@ def window(book: Book, period: Period | str) -> Period:
     if len(words) == 3 and words[0] == "next" and words[1].isdecimal() and words[2].rstrip("s") == "week":
         first, weeks = book.day + timedelta(days=1), int(words[1])
         if 0 < weeks <= 52:
-            return Period(
-                first, first + timedelta(weeks=weeks), f"{weeks} weeks", f"the {weeks} weeks from {first}"
-            )
+            label = say("the {n} weeks from {day}", n=weeks, day=dated(first, "y-MM-dd"))
+            return Period(first, first + timedelta(weeks=weeks), f"{weeks} weeks", label)
     raise ParameterError(
         f"{unknown('period', str(period), KINDS)}; or 'next quarter', or 'next 4 weeks' (1 to 52)."
     )
@@ -226,7 +226,8 @@ def _start(
     if not 100 <= draws <= MOST_DRAWS:
         raise ParameterError(f"draws is {draws}; give 100 to {MOST_DRAWS:,}.")
     if facts.deals(book).empty:
-        raise InsufficientData(f"Projection as of {book.day}", needed=1, got=0, of="deals known by then")
+        what = say("Projection as of {day}", day=dated(book.day, "y-MM-dd"))
+        raise InsufficientData(what, needed=1, got=0, of=say("deals known by then"))
     own = facts.Facts(book, span, facts.deals(book))
     if book.day >= span.last_day:
         return own, None
@@ -304,7 +305,7 @@ def compare_probabilities(
     """
     span = window(book, period)
     if book.day >= span.last_day:
-        raise InsufficientData(f"Chances in {span}", needed=1, got=0, of="days left")
+        raise InsufficientData(say("Chances in {period}", period=span), needed=1, got=0, of=say("days left"))
     seen = known or panel(book)
     after, last = max(day_number(span.start) - 1, seen.day), day_number(span.last_day)
     _, chances = origins.past(seen, book.calendar, after, last)
@@ -364,11 +365,14 @@ def _finished(own: facts.Facts, scenario: Scenario) -> Projection:
     untold = stats.Estimate.none(stats.NOT_DEFINED, 0, "the period is over")
     return Projection(
         **vars(first),
-        headline=f"{own.period} is over: {number(totals[0], 'money')} {own.book.currency} booked.",
+        headline=say(
+            "{period} is over: {amount} {currency} booked.",
+            period=own.period, amount=number(totals[0], "money"), currency=own.book.currency,
+        ),
         period=own.period, day=own.book.day, currency=own.book.currency,
         deals=pd.DataFrame(columns=summary.DEALS), parts=summary.parts(totals[0], nothing, nothing, totals),
         weeks=summary.weeks(own, np.empty(0, int), None), teams=summary.teams(own, None),
         calibration=calibrate.classes(pd.DataFrame({"chance": [], "won": []})), slope=untold,
         coverage=untold, error=untold, past=pd.DataFrame(columns=origins.PAST), blend=blend.Blend(),
-        method="the period is over", notes=(),
+        method=say("the period is over"), notes=(),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from salesops_lib.present.figures import ACCENT, INK, MUTED, SECOND, WIDTH_IN, f
 from salesops_lib.present.grid import grid
 from salesops_lib.present.kpi_lens import explore_kpis
 from salesops_lib.present.lens import Scale, explore
-from salesops_lib.present.numbers import EMPTY, LOCALE, counted, fitting, interval, number
+from salesops_lib.present.numbers import EMPTY, counted, fitting, interval, number
 from salesops_lib.present.reading import how_to_read, method_note
 from salesops_lib.present.tables import download, drill, fitted, kpi_table, table
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import ParameterError, listed
+from salesops_lib.language import say
 from salesops_lib.territory.inputs import LARGE_PAIRS, Inputs, read
 from salesops_lib.territory.measures import compare, told
 
@@ -188,7 +189,10 @@ def _fitting_units(given: Inputs, weight, most) -> tuple[np.ndarray, list[str]]:
     apart = wide[unit]
     unit = np.where(apart, unit.max() + 1 + np.arange(len(unit)), unit)
     names = listed(given.account[apart], most=SHOWN)
-    said = f"{int(wide.sum())} families of accounts are larger than any rep's share and may be split: {names}."
+    said = say(
+        "{n} families of accounts are larger than any rep's share and may be split: {names}.",
+        n=int(wide.sum()), names=names,
+    )  # fmt: skip
     return np.unique(unit, return_inverse=True)[1], [said]
 
 
@@ -235,8 +239,11 @@ def _giants(cost, weight, target, tolerance, held, unit, given: Inputs):
             high[k] = weight[held == k].sum(axis=0) * (1 + 1e-9)
     if not names:
         return low, high, held, []
-    said = f"{len(names)} accounts are larger than a whole share and fill a rep alone; the rest is balanced: "
-    return low, high, held, [f"{said}{listed(names, most=SHOWN)}."]
+    said = say(
+        "{n} accounts are larger than a whole share and fill a rep alone; the rest is balanced: {names}.",
+        n=len(names), names=listed(names, most=SHOWN),
+    )  # fmt: skip
+    return low, high, held, [said]
 
 
 def _holder(i: int, cost, held, alone, owner: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import InsufficientData, ParameterError
+from salesops_lib.language import say
 from salesops_lib.territory.analysis import Plan, design
 from salesops_lib.territory.rows import need, numbers
 
@@ -136,8 +137,8 @@ def match(values: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0) -> pd.Data
     pairs = grid.shape[0] * grid.shape[1]
     if grid.shape[1] < grid.shape[0] or grid.isna().any().any():
         needed, got = max(pairs, grid.shape[0] ** 2), int(grid.notna().sum().sum())
-        of = "values, one for each territory and rep"
-        raise InsufficientData("Matching territories to reps", needed=needed, got=got, of=of)
+        of = say("values, one for each territory and rep")
+        raise InsufficientData(say("Matching territories to reps"), needed=needed, got=got, of=of)
     error = np.zeros(grid.shape)
     if "error" in values:
         error = values.pivot_table(index="territory_id", columns="user_id", values="error").fillna(0.0).to_numpy()
