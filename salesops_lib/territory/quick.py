@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from salesops_lib.territory.solve import Found, Task
 
 EFFORT = 0.05  # share of the usual moves in each search
-SEEDS = (0, 1)  # searches from rounded prices, after the one from the nearest plan
+SEEDS = (0, 1)  # of searches from rounded prices, the last where none before is within the tolerance
 ENOUGH = 0.025  # gap from which on no further search is run
 LONGEST_S = 5.0
 
@@ -130,8 +130,8 @@ def _searched(task: Task, price: np.ndarray | None, starts: list[np.ndarray]) ->
     until = time.monotonic() + LONGEST_S
     tries = [(starts[0], 0), *((None, seed) for seed in SEEDS)]
     best = min((solve.judged(task, start, price) for start in starts), key=_rank)
-    for start, seed in tries:
-        if best.outside <= 0 and best.cost <= (1 + ENOUGH) * bound:
+    for at, (start, seed) in enumerate(tries):
+        if best.outside <= 0 and (at == len(SEEDS) or best.cost <= (1 + ENOUGH) * bound):
             break
         assign = solve.annealed(task, price, until, seed, EFFORT, start=start)[0]
         best = min(best, solve.judged(task, assign, price), key=_rank)
