@@ -173,7 +173,8 @@ def _value_win_rate(facts: Facts, closed: pd.DataFrame) -> Estimate:
     """Count a lost deal whose amount was blanked at the loss with the last one its history shows."""
     worth, lost = closed["priced"], ~closed["is_won"]
     blanked = worth.isna() & closed["amount"].isna() & lost
-    worth = worth.fillna(before_blanked(facts.book).reindex(closed.index).where(blanked))
+    if blanked.any():
+        worth = worth.fillna(before_blanked(facts.book).reindex(closed.index).where(blanked))
     if lost.any() and worth[lost].isna().mean() > 0.5:
         blank = say("amounts of lost deals are blank in the source{why}", why=facts.wanting(closed[lost]))
         return Estimate.none(NOT_DEFINED, len(closed), blank)
