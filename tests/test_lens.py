@@ -337,3 +337,21 @@ def test_every_notebook_has_a_lens_that_keeps_something(path):
                and getattr(node.func, "attr", "").startswith("explore")]  # fmt: skip
     choices = {keyword.arg for keyword in call.keywords}
     assert choices & known or path.stem in ("data_health", "forecast_backtest")  # what they pick is no parameter
+
+
+@pytest.mark.parametrize(
+    ("kpi", "by", "variants"),
+    [
+        ("K08", "rep", ("overdue", "renewals", "no date")),
+        ("K15", "rep", ("calls", "connected calls", "e-mails", "automated e-mails")),
+        ("K16", None, ("per day",)),
+        ("K25", "team", ("new business", "renewals")),
+    ],
+)
+def test_the_rows_behind_a_variant_are_those_it_counts(book, kpi, by, variants):
+    for variant in variants:
+        frame = kpis.compute(book, kpi, "quarter", by=by, variants=variant)
+        for row in frame[frame["n"].gt(0)].to_dict("records"):
+            segment = row["segment"] if by else ""
+            found = kpis.rows_behind(book, kpi, "quarter", by=by, segment=segment, variant=variant)
+            assert len(found) == row["n"], (variant, row["segment_name"])
