@@ -22,7 +22,6 @@ from salesops_lib.facts import (
     Facts,
     before_records,
     company,
-    deals,
     members,
     names,
     part,

@@ -17,6 +17,7 @@ import numpy as np
 from salesops_lib.errors import InsufficientData, ParameterError
 from salesops_lib.territory import solve
 from salesops_lib.territory.analysis import MISFIT_KM, Plan, compose, design, earlier_prices, furthest, to_task
+from salesops_lib.territory.handover import hand_over
 from salesops_lib.territory.inputs import read
 from salesops_lib.territory.scenarios import compare_plans
 
@@ -62,6 +63,15 @@ class Tried:
         return out[["name", "share_page", "share", "accounts_page", "accounts"]].sort_values(
             "name", ignore_index=True
         )
+
+    @property
+    def rows(self) -> dict[str, pd.DataFrame]:
+        """What is behind the figures of this plan: accounts that change hands, and loads."""
+        moves = hand_over(self.this).drop(columns=["open_deals", "open_amount"])
+        for column in ("from_user_id", "to_user_id"):
+            moves[column] = moves[column].map(self.names).fillna(moves[column])
+        moves = moves.rename(columns={"from_user_id": "out_of", "to_user_id": "into"})
+        return {"accounts that change hands": moves, "loads of the reps": self.loads}
 
 
 def try_design(result: Review, *, tolerance: float, disruption: float, locked: str = "") -> Tried:
