@@ -19,7 +19,7 @@ from salesops_lib import kpis, present
 from salesops_lib.errors import ParameterError
 from salesops_lib.present.grid import COLUMNS, ROWS
 from salesops_lib.present.kpi_lens import BEFORE, describe_kpi, plot_kpi
-from salesops_lib.present.lens import BUSY, KEPT, NONE, PAUSE_S
+from salesops_lib.present.lens import BUSY, KEPT, PAUSE_S
 from salesops_lib.report.parameters import declared
 from tests.conftest import ROOT
 
@@ -79,7 +79,7 @@ def test_controls_are_of_the_kind_of_the_choice_in_peoples_words(call):
     assert [words for words, _ in people.options] == ["all of them", "one_rep"]
     assert call.calls == [(1.0, "", 0)]
     named = control(present.explore(call, who=["", "auto_ets", "auto_ets"], labels={"who": "which"}), "which")
-    assert named.options == (("all", ""), ("auto ets", "auto_ets"))
+    assert named.options == ((present.EMPTY, ""), ("auto ets", "auto_ets"))
     assert control(present.explore(call, win_rate=present.Scale(0.5, 1.5, 0.05, at=2.0)), "win rate").value == 2.0
 
 
@@ -182,7 +182,7 @@ def test_rows_behind_a_number_open_in_a_grid(call):
 
     box = present.explore(call, hires=[0, 3], rows=rows)
     pick = control(box, "rows behind")
-    assert pick.options == (NONE, "few", "many 0")
+    assert pick.options == (present.EMPTY, "few", "many 0")
     assert opened == []
     pick.value = "many 0"
     (grid,) = [w for w in parts(box) if type(w).__name__ == "ITable"]
@@ -191,7 +191,7 @@ def test_rows_behind_a_number_open_in_a_grid(call):
     assert "<img" not in cells.replace("\\\\u003c", "<").replace("\\u003c", "<")
     assert HOSTILE not in cells
     control(box, "hires").value = 3
-    assert pick.value == NONE
+    assert pick.value == present.EMPTY
     assert not [w for w in parts(box) if type(w).__name__ == "ITable"]
     assert pick.options[-1] == "many 3"
 
@@ -337,3 +337,21 @@ def test_every_notebook_has_a_lens_that_keeps_something(path):
                and getattr(node.func, "attr", "").startswith("explore")]  # fmt: skip
     choices = {keyword.arg for keyword in call.keywords}
     assert choices & known or path.stem in ("data_health", "forecast_backtest")  # what they pick is no parameter
+
+
+@pytest.mark.parametrize(
+    ("kpi", "by", "variants"),
+    [
+        ("K08", "rep", ("overdue", "renewals", "no date")),
+        ("K15", "rep", ("calls", "connected calls", "e-mails", "automated e-mails")),
+        ("K16", None, ("per day",)),
+        ("K25", "team", ("new business", "renewals")),
+    ],
+)
+def test_the_rows_behind_a_variant_are_those_it_counts(book, kpi, by, variants):
+    for variant in variants:
+        frame = kpis.compute(book, kpi, "quarter", by=by, variants=variant)
+        for row in frame[frame["n"].gt(0)].to_dict("records"):
+            segment = row["segment"] if by else ""
+            found = kpis.rows_behind(book, kpi, "quarter", by=by, segment=segment, variant=variant)
+            assert len(found) == row["n"], (variant, row["segment_name"])

@@ -209,8 +209,8 @@ def plot_what_if(result: Beside, *, ax: Axes | None = None) -> Axes:
         said = {"xytext": (4, 0), "textcoords": "offset points", "fontsize": 9, "va": "bottom"}
         ax.annotate("quota", (result.base.quota, -0.45), **said)
     spare = 0.08 * max(max(ends) - min(ends), 1.0)
-    ax.set(xlim=(min(ends) - spare, max(ends) + spare), ylim=(-0.5, 1.6), xlabel="50, 80 and 95 % ranges", ylabel="",
-           title=f"Bookings of {result.period}, {result.currency}")  # fmt: skip
+    ax.set(xlim=(min(ends) - spare, max(ends) + spare), ylim=(-0.5, 1.6), ylabel="",
+           xlabel="50, 80 and 95 % ranges", title=f"Bookings of {result.period}, {result.currency}")  # fmt: skip
     ax.set_yticks((1, 0), ["as it is", "scenario"])
     ax.xaxis.set_major_formatter(MONEY)
     ax.grid(axis="y", visible=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from salesops_lib import stats, tables
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
-from salesops_lib.facts import NOT_ASSIGNED, Facts, before_records, deals, members, names, resolve_period
+from salesops_lib.facts import NOT_ASSIGNED, Facts, before_records, company, members, names, part, resolve_period
 from salesops_lib.kpis import (  # noqa: F401 - importing them registers their KPIs
     activity,
     distribution,
@@ -271,15 +271,12 @@ def _listed(book: Book, period: Period, by: str | None, chosen: list[str]) -> di
 
 
 def _segments(book: Book, period: Period, by: str | None, listed: set[str]) -> Iterator[tuple[Facts, str]]:
-    rows = deals(book)
     if by is None:
-        yield Facts(book, period, rows), "company"
+        yield company(book, period), "company"
         return
     shown = names(book, by)
-    groups = dict(list(rows.groupby(by, observed=True)))
     for member in sorted(listed, key=lambda value: (value == NOT_ASSIGNED, value)):
-        own = groups.get(member)
-        yield Facts(book, period, rows.iloc[:0] if own is None else own, by, member), shown.get(member, member)
+        yield part(book, period, by, member), shown.get(member, member)
 
 
 def _wanted(entry: Kpi, variants: str | Iterable[str]) -> set[str]:

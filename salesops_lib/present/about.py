@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 STYLE = Path(__file__).parents[1] / "report" / "template" / "page.css"
 LIVE = Path(__file__).with_name("live.css")
+SCOPE = "@scope (.jp-OutputArea-output) to (.dt-container)"  # outputs, and not the grid in them
+WITHIN = ":is(.jp-RenderedHTMLCommon, .widget-html-content)"  # as near as the rules of JupyterLab itself
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
 
 
@@ -27,8 +29,8 @@ def start() -> Shown:
     theme()
     if RENDERING in os.environ:
         return Shown("", "")
-    style = "".join(path.read_text(encoding="utf-8") for path in (STYLE, LIVE))
-    return Shown(f"<style>@scope (.jp-OutputArea-output) to (.dt-container) {{{style}}}</style>", "")
+    page, live = (path.read_text(encoding="utf-8") for path in (STYLE, LIVE))
+    return Shown(f"<style>{SCOPE} {{ {WITHIN} {{ {page} }} {live} }}</style>", "")
 
 
 def as_of_line(book: Book) -> Shown:

@@ -137,19 +137,19 @@ def _behind(
     return {
         f"{_label(result, row)}: {_value(row)}": partial(
             _rows, book, row["kpi_id"], windows[row["period"]],
-            dimension if by is None or row["segment"] == segment else by, row["segment"],
+            dimension if by is None or row["segment"] == segment else by, row["segment"], row["variant"],
         )
         for row in result.to_dict("records")
         if row["n"]
     }  # fmt: skip
 
 
-def _rows(book: Book, kpi_id: str, window: Period, by: str | None, segment: str) -> pd.DataFrame:
+def _rows(book: Book, kpi_id: str, window: Period, by: str | None, segment: str, variant: str) -> pd.DataFrame:
     """The rows behind a KPI, what people look for first."""
     from salesops_lib.facts import named
     from salesops_lib.kpis import rows_behind
 
-    found = rows_behind(book, kpi_id, window, by=by, segment=segment if by else "")
+    found = rows_behind(book, kpi_id, window, by=by, segment=segment if by else "", variant=variant)
     for people in {"rep", "team"} & {*found}:
         found[people] = named(book, people, found[people])
     first = [name for name in FIRST if name in found]

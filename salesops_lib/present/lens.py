@@ -16,6 +16,7 @@ from salesops_lib.present.blocks import Shown, note, safe, stack
 from salesops_lib.present.figures import figure, show
 from salesops_lib.present.grid import grid
 from salesops_lib.present.keep import parameters_with
+from salesops_lib.present.numbers import EMPTY
 from salesops_lib.present.tables import download, fitted, kpi_table, table
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ PAUSE_S = 0.15  # a burst of moves is over when nothing has moved for that long
 KEPT = 64  # results a lens remembers
 SHOWN_ROWS = 50
 BUSY = "salesops-busy"  # class of a result that is being computed anew
-NONE = "–"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def explore(
         Chart of the result and its alternative text, drawn above the table; both or none.
     rows
         Frames behind the numbers by name, or a function that names them for a result and its picks. In place of a
-        frame a function without arguments may stand, called when it is asked for.
+        frame a function without arguments may stand, called when it is asked for. By default the `rows` of the
+        result, where it has some.
     looks
         Units, labels and ranges of the result's columns, as `table` takes them.
     labels
@@ -102,7 +103,7 @@ class _Lens:
         self.result: Any = None
         self.waiting: asyncio.TimerHandle | None = None
         self.status, self.shown, self.said = (widgets.HTML() for _ in range(3))
-        self.pick_rows = widgets.Dropdown(description="rows behind", options=[NONE])
+        self.pick_rows = widgets.Dropdown(description="rows behind", options=[EMPTY])
         self.pick_rows.style.description_width = "6rem"
         self.rows = widgets.VBox()
         export, keep = (widgets.Button(description=words) for words in ("Export to XLSX", "Keep these values"))
@@ -176,9 +177,9 @@ class _Lens:
 
     def offer_rows(self, picked: dict[str, Any]) -> None:
         """List the numbers that can be opened."""
-        behind = {} if self.result is None else self.behind
+        behind = {} if self.result is None else self.behind or getattr(self.result, "rows", {})
         self.sources = behind(self.result, **picked) if callable(behind) else behind
-        self.pick_rows.options = [NONE, *self.sources]
+        self.pick_rows.options = [EMPTY, *self.sources]
         self.pick_rows.layout.display = None if self.sources else "none"
 
     def opened(self) -> Any:
@@ -244,7 +245,7 @@ def _once(values: Iterable[Any]) -> list[Any]:
 
 
 def _words(value: Any) -> str:
-    return "all" if value is None or value == "" else str(value).replace("_", " ")
+    return EMPTY if value is None or value == "" else str(value).replace("_", " ")
 
 
 def _frame(result: Any) -> pd.DataFrame | None:

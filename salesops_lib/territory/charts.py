@@ -10,10 +10,13 @@ from matplotlib.transforms import Bbox
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.territory.measures import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from salesops_lib.territory.analysis import Plan
+    from salesops_lib.territory.quick import Tried
     from salesops_lib.territory.review import Review
 
 # told apart by colour-blind eyes (Okabe and Ito 2008), each with a marker of its own for print in grey
@@ -157,8 +160,7 @@ def plot_balance(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(at, rows["name"])
     ax.xaxis.set_major_formatter(lambda value, _: number(value, "percent"))
     ax.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.06))
-    word = result.plan.balance[0].replace("_amount", "").replace("_", " ")
-    ax.set(title=f"{word.capitalize()}, share of each rep's target", xlabel="", ylabel="")
+    ax.set(title=f"{_word(result.plan)}, share of each rep's target", xlabel="", ylabel="")
     ax.set_xlim(left=0)
     return ax
 
@@ -171,6 +173,40 @@ def describe_balance(result: Review) -> str:
         f"{rows['share_today'].max():.0%}, in the plan from {rows['share'].min():.0%} to "
         f"{rows['share'].max():.0%}."
     )
+
+
+def plot_try(result: Tried, *, ax: Axes | None = None) -> Axes:
+    """Draw the loads of all reps as shares of target, in the page's plan and in this one, with both tolerances."""
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.9))[1]
+    loads = result.loads[["share_page", "share"]].to_numpy(float).T
+    ax.plot(loads, (1, 0), color=MUTED, linewidth=0.7)
+    looks = {"page": (result.page, MUTED), "this": (result.this, ACCENT)}
+    for at, load, (name, (plan, colour)) in zip((1, 0), loads, looks.items(), strict=True):
+        for edge in (1 - plan.tolerance, 1 + plan.tolerance):
+            ax.vlines(edge, at - 0.25, at + 0.25, color=SECOND, linewidth=1.6)
+        ax.plot(load, np.full(len(load), at), "o", color=colour, markersize=5, label=name)
+    ax.set(title=f"{_word(result.this)}, share of each rep's target", ylim=(-0.5, 1.5), xlabel="", ylabel="")
+    ax.set_yticks((1, 0), looks)
+    ax.xaxis.set_major_formatter(lambda value, _: number(value, "percent"))
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def describe_try(result: Tried) -> str:
+    """Say in one sentence what `plot_try` shows."""
+    rows, both = result.loads, result.table.set_index("plan")
+    told = [
+        f"from {rows[column].min():.0%} to {rows[column].max():.0%} of target, "
+        f"{number(both.loc[plan, 'travel_km'], 'count')} km of travel a year, "
+        f"{number(both.loc[plan, 'accounts_moved'], 'count')} accounts moved"
+        for plan, column in (("page", "share_page"), ("this", "share"))
+    ]
+    proof = f"at most {percent(result.this.gap)} above the best there can be"
+    return f"Loads of {len(rows)} reps: in the plan of the page {told[0]}; in this one {told[1]}, {proof}."
+
+
+def _word(plan: Plan) -> str:
+    return plan.balance[0].replace("_amount", "").replace("_", " ").capitalize()
 
 
 def plot_curve(result: Review, *, ax: Axes | None = None) -> Axes:

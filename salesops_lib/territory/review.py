@@ -11,7 +11,7 @@ from salesops_lib.errors import InsufficientData, ParameterError, unknown
 from salesops_lib.territory.analysis import Plan, design
 from salesops_lib.territory.handover import for_crm, hand_over, sum_hand_over
 from salesops_lib.territory.measures import percent
-from salesops_lib.territory.scenarios import compare_plans, price_disruption
+from salesops_lib.territory.scenarios import key_figures, plans_by_price
 from salesops_lib.territory.workload import headcount, workload
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Review:
         `needed`, `there`, `over`; see `headcount`.
     curve
         The price of disruption; see `price_disruption`.
+    plans
+        The plans behind the curve, by price.
     moves, by_rep
         Accounts that change hands with their open deals, and their sums for each rep, with names.
     crm
@@ -67,6 +69,7 @@ class Review:
     fairness: pd.DataFrame
     staffing: dict[str, float]
     curve: pd.DataFrame
+    plans: dict[float, Plan]
     moves: pd.DataFrame
     by_rep: pd.DataFrame
     crm: pd.DataFrame
@@ -133,6 +136,7 @@ def _review(book: Book, balance: str, disruption: float, team: str, options: dic
     moves = hand_over(plan, _open_deals(book))
     by_rep = sum_hand_over(moves, reps)
     hours = workload(plan, accounts, reps)
+    plans = plans_by_price(accounts, reps, prices=CURVE, known={disruption: plan}, **options)
     return Review(
         headline=plan.headline,
         plan=plan,
@@ -140,7 +144,8 @@ def _review(book: Book, balance: str, disruption: float, team: str, options: dic
         reps=reps,
         fairness=_fairness(plan, accounts, reps, hours),
         staffing=headcount(hours),
-        curve=price_disruption(accounts, reps, prices=CURVE, known={disruption: plan}, **options),
+        curve=key_figures(plans),
+        plans=plans,
         moves=_named(moves, accounts, facts.names(book, "rep")),
         by_rep=by_rep.assign(user_id=by_rep["user_id"].map(names))
         .rename(columns={"user_id": "name"})
@@ -198,37 +203,6 @@ def accounts_of(book: Book, balance: str, owners: set[str] | None = None) -> tup
         out = out.drop(columns=["lat", "lon"])
     left = reasons[reasons.ne("")].value_counts().rename_axis("reason").reset_index(name="accounts")
     return out[reasons.eq("")].reset_index(drop=True), left
-
-
-def try_plan(
-    result: Review, *, tolerance: float, disruption: float, locked: str = "", time_limit_s: float = 20
-) -> pd.DataFrame:
-    """Plan again with other choices, beside the plan of the page.
-
-    Parameters
-    ----------
-    tolerance, disruption, time_limit_s
-        See `design`.
-    locked
-        Id of an account that is to stay with its owner; none where it is empty.
-
-    Returns
-    -------
-    DataFrame
-        See `compare_plans`.
-    """
-    if isinstance(result.plan, InsufficientData):
-        raise result.plan
-    other = design(
-        result.accounts, result.reps, balance=result.plan.balance, tolerance=tolerance, disruption=disruption,
-        locked=(locked,) if locked else (), start=result.plan, time_limit_s=time_limit_s,
-    )  # fmt: skip
-    return compare_plans({"page": result.plan, "this": other})
-
-
-def lockable(result: Review) -> list[str]:
-    """List what `try_plan` can lock: nothing, or one account."""
-    return ["", *(() if isinstance(result.plan, InsufficientData) else result.accounts["account_id"])]
 
 
 def strengths(book: Book, *, by: str = "segment", period: str = WINDOW) -> pd.DataFrame:

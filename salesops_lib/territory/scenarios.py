@@ -43,13 +43,29 @@ def price_disruption(
         `travel_km`,
         `max_deviation`, `gap`.
     """
+    return key_figures(plans_by_price(accounts, reps, prices=prices, known=known, **options))
+
+
+def plans_by_price(
+    accounts: pd.DataFrame,
+    reps: pd.DataFrame,
+    *,
+    prices: Iterable[float] = PRICES,
+    known: Mapping[float, Plan] | None = None,
+    **options,
+) -> dict[float, Plan]:
+    """Make the plans of `price_disruption`, by price."""
+    plan, known, out = None, dict(known or {}), {}
+    for price in sorted({*prices, *known}):
+        plan = out[price] = known.get(price) or design(accounts, reps, disruption=price, start=plan, **options)
+    return out
+
+
+def key_figures(plans: Mapping[float, Plan]) -> pd.DataFrame:
+    """Say of plans by price what `price_disruption` returns."""
     import pandas as pd
 
-    rows, plan, known = [], None, dict(known or {})
-    for price in sorted({*prices, *known}):
-        plan = known.get(price) or design(accounts, reps, disruption=price, start=plan, **options)
-        rows.append({"disruption": price, **_key_figures(plan)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{"disruption": price, **_key_figures(plan)} for price, plan in plans.items()])
 
 
 def _key_figures(plan: Plan) -> dict[str, float]:
