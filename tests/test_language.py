@@ -9,7 +9,7 @@ import pytest
 from babel.dates import get_day_names, get_month_names
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, NavigableString
 
 from salesops_lib import present
 from salesops_lib.config import CompanySettings
