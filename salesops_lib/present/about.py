@@ -98,7 +98,7 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
         say("Fiscal year"): say(
             "starts in month {month}, pattern {pattern}",
             month=book.calendar.start_month,
-            pattern=book.calendar.pattern,
+            pattern=say(book.calendar.pattern),
         ),
     }
     first = table(
