@@ -196,12 +196,20 @@ def own(tmp_path_factory, sample_ws, wanted):
     return ws, render("sheet", workspace=ws, as_of="2026-09-30")
 
 
-def test_nothing_on_a_page_is_said_in_english_only(own):
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("rep_sheet.html", "⟦Rep sheet⟧"),
+        ("index.html", "⟦Rep sheets⟧, 2026-09-30"),
+        ("../../index.html", "⟦Reports⟧"),
+    ],
+)
+def test_nothing_on_a_page_or_an_index_is_said_in_english_only(own, path, title):
     ws, run = own
     assert [page.error for page in run.failed] == []
-    page = BeautifulSoup((run.folder / "rep_sheet.html").read_text(encoding="utf-8"), "html.parser")
+    page = BeautifulSoup((run.folder / path).read_text(encoding="utf-8"), "html.parser")
     assert page.html["lang"] == "de"
-    assert page.title.string == "⟦Rep sheet⟧"
+    assert page.title.string == title
     for part in page.select("style, script, pre, code, footer dd"):
         part.decompose()
     said = [str(text) for text in page.find_all(string=lambda text: type(text) is NavigableString)]
@@ -218,7 +226,7 @@ def words(text: str) -> list[str]:
 
 def words_of(book) -> set[str]:
     """Collect the words of the data, of German months and days, and of what is no language: ids and columns."""
-    found = {"EUR", "UTC", *words(f"{book.company.name} {book.snapshot_id}")}
+    found = {"EUR", "UTC", "Excel", *words(f"{book.company.name} {book.snapshot_id}")}
     found.update(words(" ".join(tables.TABLES)))
     for name in ("users", "teams", "accounts", "opportunities", "stages"):
         rows = book.table(name)
