@@ -98,7 +98,7 @@ def _head(shown: pd.DataFrame, sides: list[str], labels: Mapping[str, str]) -> s
     cells = []
     for column, side in zip(shown.columns, sides, strict=True):
         said = safe(say(labels.get(column, str(column).replace("_", " "))))
-        unsaid = "" if said else f' aria-label="{safe(str(column))}"'
+        unsaid = "" if said else f' aria-label="{safe(say(str(column)))}"'
         cells.append((said, f'<th scope="col" class="{side}"{unsaid}>{said}</th>'))
     return (
         f"<thead><tr>{''.join(cell for _, cell in cells)}</tr></thead>" if any(said for said, _ in cells) else ""
