@@ -11,6 +11,7 @@ import pandas as pd
 from salesops_lib import facts, passages
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
+from salesops_lib.language import say
 
 LEAST_EXITS = 50
 STALE_AT = 0.9
@@ -49,7 +50,8 @@ def stalled_deals(book: Book) -> pd.DataFrame:
         limit = there["segment"].map(lambda segment, stage=stage: limits.get((stage, segment), np.nan))
         out.append(there.assign(days=days, limit_days=limit)[days > limit])
     if not limits:  # also where there is no history of stages to compare with
-        raise InsufficientData("Stalled deals", needed=LEAST_EXITS, got=most, of="won deals a stage and segment")
+        of = say("won deals a stage and segment")
+        raise InsufficientData(say("Stalled deals"), needed=LEAST_EXITS, got=most, of=of)
     found = pd.concat(out).reset_index().rename(columns={"priced": "amount"})
     found["user_id"] = found["rep"]
     found["rep"] = facts.named(book, "rep", found["rep"])

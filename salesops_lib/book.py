@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from salesops_lib import history, tables
 from salesops_lib.config import CompanySettings
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import say
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.store import Snapshot
 
@@ -42,6 +43,7 @@ LATER_FACTS = {
     "stages": {"valid_to": ()},
 }
 RATES = ("actual", "plan")
+FIELD_LABELS = {"stage": "Stage", "amount": "Amount", "expected_close_date": "Expected close date"}
 AT_EXPORT = {"leads": ("status", "score_crm", "merged_into_id"), "accounts": ("merged_into_id",)}
 
 
@@ -157,13 +159,17 @@ class Book:
         for name in fields:
             if not self.tracks(name, at=at):
                 known = self.snapshot.coverage.get(name) or self.snapshot.extracted_at
-                what, day = name.replace("_", " "), self.calendar.day_of(known)
-                since = "when tracking it began" if name in self.snapshot.coverage else "the day of the export"
+                label = say(FIELD_LABELS.get(name, name.replace("_", " ").capitalize()))
+                told = {"field": label, "day": self.calendar.day_of(known)}
+                if name in self.snapshot.coverage:
+                    what = say("{field} of deals before {day}, when tracking it began", **told)
+                else:
+                    what = say("{field} of deals before {day}, the day of the export", **told)
                 raise InsufficientData(
-                    f"{what.capitalize()} of deals before {day}, {since}",
+                    what,
                     needed=max((known - self.calendar.instant(at or self.as_of)).days, 1),
                     got=0,
-                    of="more days of tracked history",
+                    of=say("more days of tracked history"),
                 )
 
     def has(self, name: str) -> bool:

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import click
 
+# JupyterLab asks neither for news of itself nor for a newer version, and offers no packages from the internet
+QUIET = (
+    "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)  # fmt: skip
 EXIT_PARAMETER, EXIT_REFUSED, EXIT_BLOCKED, EXIT_PAGES = 2, 3, 4, 5
 IN = click.option("--workspace", "-w", default=".", type=click.Path(), help="Folder of the workspace.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -307,11 +312,13 @@ def prune(keep, out, workspace, as_json) -> None:
     from datetime import datetime
 
     from salesops_lib import report
+    from salesops_lib.language import speaking
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
     place = Path(out or ws.out)
-    gone = report.prune(place, keep, report.overdue(ws, datetime.now().astimezone(), place))
+    with speaking(ws.language):  # the catalogue of all reports is written anew
+        gone = report.prune(place, keep, report.overdue(ws, datetime.now().astimezone(), place))
     if as_json:
         click.echo(json.dumps({"removed": [str(path) for path in gone]}))
         return
@@ -408,9 +415,10 @@ def snapshots(workspace, as_json) -> None:
 
 
 @command
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @IN
-def lab(workspace) -> None:
-    """Open JupyterLab on the workspace."""
+def lab(options, workspace) -> None:
+    """Open JupyterLab on the workspace; OPTIONS of its own come after --, as in salesops lab -- --no-browser."""
     from salesops_lib.language import LANGUAGE
     from salesops_lib.present import LOCALE
     from salesops_lib.workspace import open_workspace
@@ -420,7 +428,7 @@ def lab(workspace) -> None:
     os.chdir(root)
     os.environ.setdefault(LOCALE, ws.settings.company.locale or "")
     os.environ.setdefault(LANGUAGE, ws.language)
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root)])
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root), *QUIET, *options])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from salesops_lib import stats
+from salesops_lib.language import say
 from salesops_lib.stats import LEVEL, TOO_FEW, Estimate
 
 OPEN, EVENT, RIVAL = 0, 1, 2
@@ -100,8 +101,10 @@ class Curve:
         known = self.risk_at(age) + self.ended_by(age, EVENT) + self.ended_by(age, RIVAL)
         if known < least:
             return Estimate.none(
-                TOO_FEW, known, f"needs {least} cases followed for {age:g} days or ended, has {known}"
-            )
+                TOO_FEW, known,
+                say("needs {least} cases followed for {age} days or ended, has {n}", least=least, age=f"{age:g}",
+                    n=known),
+            )  # fmt: skip
         at = self._place(age)
         value, error = (float(x[cause - 1, at]) if at >= 0 else 0.0 for x in (self.incidence, self.error))
         if value <= 0 or value >= 1:
@@ -123,11 +126,12 @@ class Curve:
         every = self.ended.sum(axis=0)
         if every.sum() < least:
             return Estimate.none(
-                TOO_FEW, round(every.sum()), f"needs {least} cases that ended, has {every.sum():.0f}"
-            )
+                TOO_FEW, round(every.sum()),
+                say("needs {least} cases that ended, has {n}", least=least, n=f"{every.sum():.0f}"),
+            )  # fmt: skip
         reached = np.flatnonzero(self.survival <= 1 - q + 1e-12)
         if not len(reached) or self.at_risk[reached[0]] < min(least, (1 - q) * self.n / 2):
-            return Estimate.none(TOO_FEW, self.n, f"{q:.0%} is not reached yet")
+            return Estimate.none(TOO_FEW, self.n, say("{share} is not reached yet", share=f"{q:.0%}"))
         with np.errstate(divide="ignore", invalid="ignore"):
             green = np.cumsum(every / (self.at_risk * (self.at_risk - every)))
             logs = np.log(self.survival)

@@ -8,12 +8,15 @@ from math import comb, fsum, isfinite, prod
 from typing import TYPE_CHECKING
 
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PERIODS = ("before", "after")
-BOTH, NEW, DROPPED = "in both", "new", "dropped"
+CASES = {"before": mark("cases before"), "after": mark("cases after")}
+PRICED = {"before": mark("won deals with an amount before"), "after": mark("won deals with an amount after")}
+BOTH, NEW, DROPPED = mark("in both"), mark("new"), mark("dropped")
 MADE = ("n_before", "n_after", "rate_before", "rate_after", "mix", "rate", "total", "status")
 
 
@@ -238,7 +241,8 @@ def _cells(frame: pd.DataFrame, by: list[str], rate: tuple[str, str], weighted: 
     if (out[f"n_{when}"] < 0).any():
         raise ParameterError(f"{whole} {when} is below zero: it must count cases.")
     if out[f"n_{when}"].sum() == 0:
-        raise InsufficientData(f"The change of {part} by {', '.join(by)}", needed=1, got=0, of=f"cases {when}")
+        what = say("The change of {rate} by {names}", rate=part, names=", ".join(by))
+        raise InsufficientData(what, needed=1, got=0, of=say(CASES[when]))
     return out
 
 
@@ -248,7 +252,7 @@ def _closed(frame: pd.DataFrame, by: list[str], when: str) -> pd.DataFrame:
     won = _numbers(frame, "is_won", when)
     amount = _numbers(frame[won.eq(1)], "amount", when, empty=True).reindex(frame.index)
     if not amount.notna().any():
-        raise InsufficientData("The change of bookings", needed=1, got=0, of=f"won deals with an amount {when}")
+        raise InsufficientData(say("The change of bookings"), needed=1, got=0, of=say(PRICED[when]))
     return frame[by].assign(is_won=won, amount=amount)
 
 

@@ -8,22 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from salesops_lib import fx, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.frames import Groups
+from salesops_lib.language import dated, mark, say
 from salesops_lib.periods import KINDS, Period, as_date
 from salesops_lib.stats import NO_DATA, Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NOT_ASSIGNED = "not assigned"
+NOT_ASSIGNED = mark("not assigned")
 LONGEST = 400  # periods in one window
-NO_NEAR_RATE = f"no daily rate in the {fx.MAX_AGE['daily']} days before, no month_avg of the month"
-NO_CURRENCY = "no currency"
+NO_CURRENCY = mark("no currency")
 PEOPLE = ("rep", "team")  # dimensions that quotas and headcount belong to
 # what KPIs read; the widest text columns stay behind
 KEPT = [
@@ -42,6 +43,12 @@ DIMENSIONS = {
     "source": "lead source",
     "type": "new, expansion or renewal",
 }
+
+
+LABELS = {
+    "rep": "rep", "team": "team", "region": "region", "segment": "segment", "product": "product",
+    "source": "source", "type": "type",
+}  # fmt: skip
 
 
 def resolve_period(book: Book, period: Period | str) -> Period:
@@ -106,10 +113,11 @@ def before_records(book: Book, period: Period) -> str:
     first = rows["created_at"].min()
     closed = rows["close_date"].min()
     if rows.empty:
-        return "no deal known by then"
+        return say("no deal known by then")
     days = [day for day in (None if pd.isna(first) else book.calendar.day_of(first), closed) if not pd.isna(day)]
     begun = min((pd.Timestamp(day) for day in days), default=None)
-    return f"records begin on {begun:%d %b %Y}" if begun is not None and pd.Timestamp(period.end) <= begun else ""
+    before = begun is not None and pd.Timestamp(period.end) <= begun
+    return say("records begin on {day}", day=dated(begun)) if before else ""
 
 
 def prepare(book: Book, frame: pd.DataFrame) -> pd.DataFrame:
@@ -159,7 +167,9 @@ def unrated(book: Book) -> pd.DataFrame:
     rows, known, kinds = _without_rate(deals(book)), book.fx_rates, fx.KINDS[book.rates]
     seen = known.loc[known["kind"].isin(kinds), "currency"]
     out = rows.groupby("currency")["amount"].agg(deals="size", amount="sum").reset_index()
-    reasons = {True: NO_NEAR_RATE, False: f"no {' or '.join(kinds)} rate known"}
+    near = say("no daily rate in the {n} days before, no month_avg of the month", n=fx.MAX_AGE["daily"])
+    kinds = reduce(lambda said, kind: say("{kinds} or {kind}", kinds=said, kind=kind), kinds)
+    reasons = {True: near, False: say("no {kinds} rate known", kinds=kinds)}
     return out.assign(reason=out["currency"].isin(seen).map(reasons))
 
 
@@ -180,6 +190,22 @@ def _qualified(book: Book, frame: pd.DataFrame) -> pd.Series:
     return ids.isin(reached.astype(object)) | ~ids.isin(passed["opportunity_id"].astype(object))
 
 
+@lru_cache(maxsize=16)
+def _groups(book: Book, by: str) -> Groups:
+    return Groups(deals(book), by)
+
+
+@lru_cache(maxsize=8)
+def company(book: Book, period: Period) -> Facts:
+    """Return the facts of the whole company, whose parts are made once; see `part`."""
+    return Facts(book, period, deals(book))
+
+
+def part(book: Book, period: Period, by: str, segment: str) -> Facts:
+    """Return the facts of a segment of the company."""
+    return Facts(book, period, _groups(book, by)[segment], by, segment, company(book, period))
+
+
 @dataclass(frozen=True)
 class Facts:
     """The deals of one segment and what a KPI needs beside them.
@@ -192,6 +218,8 @@ class Facts:
         Rows of `deals(book)` in the segment.
     by, segment
         Dimension and value; both empty for the whole company.
+    whole
+        Those of the whole company, where `deals` are all of one segment: its rows are then cut out of theirs.
     """
 
     book: Book
@@ -199,57 +227,89 @@ class Facts:
     deals: pd.DataFrame
     by: str = ""
     segment: str = ""
+    whole: Facts | None = None
 
     @cached_property
-    def _taken(self) -> dict[tuple[str, bool], pd.DataFrame]:
+    def _taken(self) -> dict[tuple, object]:
         return {}  # many KPIs of one segment ask for the same rows
+
+    def _take(self, name: str, renewals: bool = False) -> pd.DataFrame:
+        """Make rows once; those of a segment are a group of the company's, which is far quicker."""
+        if (name, renewals) not in self._taken:
+            whole = self.whole
+            rows = whole._group(name, renewals, self.by)[self.segment] if whole else ROWS[name](self, renewals)
+            self._taken[name, renewals] = rows
+        return self._taken[name, renewals]
+
+    def _group(self, name: str, renewals: bool, by: str) -> Groups:
+        if (name, renewals, by) not in self._taken:
+            self._taken[name, renewals, by] = Groups(self._take(name, renewals), by)
+        return self._taken[name, renewals, by]
 
     def closed(self, *, renewals: bool = False) -> pd.DataFrame:
         """Won or lost (not disqualified) by close date in the period; new business unless `renewals`."""
-        if ("closed", renewals) not in self._taken:
-            rows = self.deals
-            shut = (rows["is_won"] | rows["is_lost"]) & self.period.contains(rows["close_date"])
-            self._taken["closed", renewals] = rows[shut & rows["is_renewal"].eq(renewals)]
-        return self._taken["closed", renewals]
+        return self._take("closed", renewals)
 
     def won(self, *, renewals: bool = False) -> pd.DataFrame:
         """Won by close date in the period."""
-        if ("won", renewals) not in self._taken:
-            rows = self.closed(renewals=renewals)
-            self._taken["won", renewals] = rows[rows["is_won"]]
-        return self._taken["won", renewals]
+        return self._take("won", renewals)
 
     def open(self, *, renewals: bool = False) -> pd.DataFrame:
         """Open at the as-of instant; new business unless `renewals`."""
-        if ("open", renewals) not in self._taken:
-            rows = self.deals
-            self._taken["open", renewals] = rows[~rows["is_closed"] & rows["is_renewal"].eq(renewals)]
-        return self._taken["open", renewals]
+        return self._take("open", renewals)
 
     def created(self) -> pd.DataFrame:
         """Created in the period, new business."""
-        if ("created", False) not in self._taken:
-            rows = self.deals
-            days = self.book.calendar.business_date(rows["created_at"])
-            self._taken["created", False] = rows[self.period.contains(days) & ~rows["is_renewal"]]
-        return self._taken["created", False]
+        return self._take("created")
 
     def unpriced(self, rows: pd.DataFrame) -> str:
         """Say how many of `rows` are counted but not priced, and how many of these want a rate; else nothing."""
         n = int(rows["priced"].isna().sum())
-        return f"{n} counted but not priced{self.wanting(rows)}" if n else ""
+        return say("{n} counted but not priced{why}", n=n, why=self.wanting(rows)) if n else ""
 
     def wanting(self, rows: pd.DataFrame) -> str:
         """Say in brackets how many of `rows` have an amount but no rate, and of which currencies."""
-        found = _without_rate(rows)["currency"]
-        return f" ({len(found)} no rate for {', '.join(sorted(set(found)))})" if len(found) else ""
+        unrated = rows["priced"].isna() & rows["amount"].notna()
+        if not unrated.any():
+            return ""
+        found = rows["currency"][unrated].fillna(NO_CURRENCY)
+        said = say("{n} no rate for {currencies}", n=len(found), currencies=_listed(found))
+        return f" ({said})"
 
     def carriers(self) -> pd.DataFrame:
         """People who carry a quota (of the rep or team, where it is one); `share` is FTE × share of days there."""
-        users = _carriers(self.book, self.period)
         if self.by in PEOPLE:
-            users = users[users["user_id" if self.by == "rep" else "team_id"].eq(self.segment)]
-        return users
+            return _carriers_by(self.book, self.period, self.by)[self.segment]
+        return _carriers(self.book, self.period)
+
+
+def _closed(facts: Facts, renewals: bool) -> pd.DataFrame:
+    rows = facts.deals
+    shut = (rows["is_won"] | rows["is_lost"]) & facts.period.contains(rows["close_date"])
+    return rows[shut & rows["is_renewal"].eq(renewals)]
+
+
+def _won(facts: Facts, renewals: bool) -> pd.DataFrame:
+    rows = facts.closed(renewals=renewals)
+    return rows[rows["is_won"]]
+
+
+def _open(facts: Facts, renewals: bool) -> pd.DataFrame:
+    rows = facts.deals
+    return rows[~rows["is_closed"] & rows["is_renewal"].eq(renewals)]
+
+
+def _created(facts: Facts, renewals: bool) -> pd.DataFrame:
+    rows = facts.deals
+    days = facts.book.calendar.business_date(rows["created_at"])
+    return rows[facts.period.contains(days) & rows["is_renewal"].eq(renewals)]
+
+
+ROWS = {"closed": _closed, "won": _won, "open": _open, "created": _created}
+
+
+def _listed(currencies: Iterable[str]) -> str:
+    return ", ".join(say(name) if name == NO_CURRENCY else name for name in sorted(set(currencies)))
 
 
 @lru_cache(maxsize=64)
@@ -263,6 +323,11 @@ def _carriers(book: Book, period: Period) -> pd.DataFrame:
     last = pd.Timestamp(seen)
     there = presence(users, pd.Timestamp(period.start), last)
     return users.assign(share=there * users["fte"].fillna(1.0).astype(float))[there > 0]
+
+
+@lru_cache(maxsize=64)
+def _carriers_by(book: Book, period: Period, by: str) -> Groups:
+    return Groups(_carriers(book, period), "user_id" if by == "rep" else "team_id")
 
 
 def presence(users: pd.DataFrame, first: pd.Timestamp | pd.Series, last: pd.Timestamp | pd.Series) -> pd.Series:
@@ -300,6 +365,11 @@ def _touches(rows: pd.DataFrame, period: Period) -> pd.Series:
 
 def names(book: Book, by: str) -> dict[str, str]:
     """Map segment values to display names; people with one name are told apart by their id."""
+    return dict(_names(book, by))
+
+
+@lru_cache(maxsize=32)
+def _names(book: Book, by: str) -> dict[str, str]:
     if by == "rep":
         users = book.table("users", ["user_id", "name"])
         twice = users["name"].duplicated(keep=False)
@@ -313,7 +383,7 @@ def names(book: Book, by: str) -> dict[str, str]:
 
 def named(book: Book, by: str, values: pd.Series) -> pd.Series:
     """Write display names in place of ids; an id without a name stays."""
-    return values.map(names(book, by)).fillna(values)
+    return values.map(names(book, by) | {NOT_ASSIGNED: say(NOT_ASSIGNED)}).fillna(values)
 
 
 def find(book: Book, by: str, who: str) -> str:
@@ -336,14 +406,19 @@ def quota(facts: Facts, *, prorated: bool = True) -> float:
 
     Quotas belong to people and teams: 0 for a region, product or any other segment.
     """
-    rows = quotas(facts.book, facts.period).rows
-    if facts.by == "team" and rows["holder_type"].eq("team").any():
-        rows = rows[rows["holder_id"].eq(facts.segment)]
-    elif facts.by in PEOPLE:
-        rows = rows[rows["holder_id"].isin(facts.carriers()["user_id"])]
-    elif facts.by:
+    if facts.by and facts.by not in PEOPLE:
         return 0.0
-    return float(rows["prorated" if prorated else "agreed"].sum())
+    return _quota(facts.book, facts.period, facts.by, facts.segment, "prorated" if prorated else "agreed")
+
+
+@lru_cache(maxsize=4096)
+def _quota(book: Book, period: Period, by: str, segment: str, column: str) -> float:
+    rows = quotas(book, period).rows
+    if by == "team" and rows["holder_type"].eq("team").any():
+        rows = rows[rows["holder_id"].eq(segment)]
+    elif by:
+        rows = rows[rows["holder_id"].isin(_carriers_by(book, period, by)[segment]["user_id"])]
+    return float(rows[column].sum())
 
 
 def whole_quota(facts: Facts) -> float:
@@ -383,8 +458,9 @@ def quotas(book: Book, period: Period) -> Quotas:
     rows = _newest_quotas(book)
     rows = rows[(rows["period_start"] <= last) & (rows["period_end"] > first)]
     unrated = rows["priced"].isna()
-    unpriced = sorted(set(rows.loc[unrated, "currency"].fillna(NO_CURRENCY)))
-    said = [f"{int(unrated.sum())} quotas left out, no rate for {', '.join(unpriced)}"] if unpriced else []
+    unpriced = _listed(rows.loc[unrated, "currency"].fillna(NO_CURRENCY))
+    left = say("{n} quotas left out, no rate for {currencies}", n=int(unrated.sum()), currencies=unpriced)
+    said = [left] if unpriced else []
     rows = rows[~unrated].reset_index(drop=True)
     start, end = rows["period_start"].clip(lower=first), rows["period_end"].clip(upper=last + day)
     inside = _working_days(book, start, end)
@@ -397,7 +473,7 @@ def quotas(book: Book, period: Period) -> Quotas:
     covered = len({d for s, e in set(zip(start, end, strict=True)) for d in pd.date_range(s, e, inclusive="left")})
     is_partial = 0 < covered < period.days
     if is_partial:
-        said.append(f"quotas cover {covered} of the period's {period.days} days")
+        said.append(say("quotas cover {n} of the period's {days} days", n=covered, days=period.days))
     return Quotas(frame, "; ".join(said), is_partial)
 
 
@@ -428,9 +504,11 @@ def elapsed(facts: Facts) -> float:
 
 def priced_sum(facts: Facts, rows: pd.DataFrame) -> Estimate:
     """Sum the amounts of `rows`; where none of them has one there is no sum, not a zero."""
-    if len(rows) and rows["priced"].isna().all():
-        return Estimate.none(NO_DATA, len(rows), f"none of {len(rows)} deals has a price{facts.wanting(rows)}")
-    return stats.total(rows["priced"]).noted(facts.unpriced(rows))
+    missing = int(rows["priced"].isna().sum())
+    if len(rows) and missing == len(rows):
+        note = say("none of {n} deals has a price{why}", n=len(rows), why=facts.wanting(rows))
+        return Estimate.none(NO_DATA, len(rows), note)
+    return stats.total(rows["priced"]).noted(facts.unpriced(rows) if missing else "")
 
 
 def marked(book: Book, ids: Iterable[str]) -> pd.Series:
@@ -456,4 +534,4 @@ def so_far(facts: Facts) -> str:
     period = facts.period
     if facts.book.day >= period.last_day:
         return ""
-    return f"period not over: {elapsed(facts):.0%} of its working days gone"
+    return say("period not over: {share} of its working days gone", share=f"{elapsed(facts):.0%}")

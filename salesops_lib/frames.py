@@ -41,3 +41,19 @@ def to_pandas(table: pa.Table, name: str | tables.Table) -> pd.DataFrame:
 def _kinds(name: str | tables.Table) -> dict[str, str]:
     spec = name if isinstance(name, tables.Table) else tables.table(name)
     return {column.name: column.kind for column in (*spec.columns, *tables.PROVENANCE)}
+
+
+class Groups:
+    """Rows by the values of a column, each in their order; none for a value that is not there."""
+
+    def __init__(self, rows: pd.DataFrame, by: str):
+        self._none, self._rows = rows.iloc[:0], rows
+        self._at = rows.groupby(by, observed=True, sort=False).indices
+        self._made: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, value: str) -> pd.DataFrame:
+        if value not in self._at:
+            return self._none
+        if value not in self._made:
+            self._made[value] = self._rows.iloc[self._at[value]]
+        return self._made[value]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import DataContractError, InsufficientData, ParameterError, listed, shown, unknown
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from salesops_lib.book import Book
 
-WON, LOST, ONLY = "won", "lost", "open"
+WON, LOST, ONLY = mark("won"), mark("lost"), mark("open")
 MODELS = ("pipeline", "journey")
 HOURS = 24
 COLUMNS = ("opportunity_id", "stage", "entered_at")
@@ -276,7 +277,7 @@ def _order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int) -> dict
 def _check_order(facts: Counter) -> None:
     """Refuse where there is nothing, or where the order of events cannot be right."""
     if not facts["deals"]:
-        raise InsufficientData("Stage conversion", needed=1, got=0, of="moves known by then")
+        raise InsufficientData(say("Stage conversion"), needed=1, got=0, of=say("moves known by then"))
     if facts["disordered"] > MOST_DISORDER * facts["deals"]:
         raise DataContractError(
             f"{facts['disordered']} of {facts['deals']} deals enter an open stage after they were won: more than "
@@ -343,10 +344,16 @@ def _named_stages(book: Book, deals: pd.DataFrame, model: str) -> tuple[dict[str
     own = (own if len(own) else stages).sort_values("stage_order")
     names = own["stage_name"] if model == "pipeline" else own["journey_phase"]
     if model == "journey" and names[~own["is_closed"]].isna().any():
-        raise InsufficientData("The buyer's journey", needed=1, got=0, of="journey phase for each open stage")
+        of = say("journey phase for each open stage")
+        raise InsufficientData(say("The buyer's journey"), needed=1, got=0, of=of)
     open_ones = list(dict.fromkeys(names[~own["is_closed"]].astype(str)))
     label = names.astype(object).where(~own["is_closed"], own["is_won"].map({True: WON, False: LOST}))
     return dict(zip(own["stage_id"], label, strict=True)), open_ones
+
+
+def called(stage: str) -> str:
+    """Name a stage for a reader: our own words in the language spoken, others as the source does."""
+    return say(stage) if stage in (WON, LOST, ONLY) else stage
 
 
 def days(hours: np.ndarray) -> np.ndarray:

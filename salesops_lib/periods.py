@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from salesops_lib.errors import ParameterError, unknown
+from salesops_lib.language import dated, language, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,9 +54,15 @@ class Period:
 
     def contains(self, dates: pd.Series) -> pd.Series:
         """Mark the dates that lie in the period; empty dates do not."""
+        import numpy as np
         import pandas as pd
 
-        return (dates >= pd.Timestamp(self.start)) & (dates < pd.Timestamp(self.end))
+        first, end = pd.Timestamp(self.start), pd.Timestamp(self.end)
+        if isinstance(dates.dtype, np.dtype) and dates.dtype.kind == "M":  # the quick way, for what is usual
+            days = dates.to_numpy()
+            inside = (days >= first.to_datetime64()) & (days < end.to_datetime64())
+            return pd.Series(inside, index=dates.index, name=dates.name)
+        return (dates >= first) & (dates < end)
 
     def until(self, day: date) -> Period:
         """Cut the period after `day`; the whole period where `day` is not before its last one.
@@ -67,7 +74,8 @@ class Period:
         """
         if day >= self.last_day:
             return self
-        return Period(self.start, day + timedelta(days=1), self.kind, f"{self.label} to {day:%d %b %Y}")
+        label = joined(self.label, dated(day))
+        return Period(self.start, day + timedelta(days=1), self.kind, label)
 
 
 @dataclass(frozen=True)
@@ -148,13 +156,13 @@ class FiscalCalendar:
         """
         if kind not in KINDS:
             raise ParameterError(unknown("period", kind, KINDS))
-        return self._period(kind, as_date(day))
+        return self._period(kind, as_date(day), language())
 
     @lru_cache(maxsize=4096)  # noqa: B019 - frozen, small, lives as long as the workspace
-    def _period(self, kind: str, day: date) -> Period:
+    def _period(self, kind: str, day: date, language: str) -> Period:  # noqa: ARG002 - names are in it
         if kind == "week":
             start = day - timedelta(days=(day.weekday() - WEEKDAYS.index(self.week_start)) % 7)
-            return Period(start, start + timedelta(days=7), kind, f"week of {start:%d %b %Y}")
+            return Period(start, start + timedelta(days=7), kind, say("week of {day}", day=dated(start)))
         year = self.fiscal_year(day)
         months = self._months(year)
         name = self.year_label(year)
@@ -163,15 +171,16 @@ class FiscalCalendar:
         at = max(k for k in range(12) if months[k] <= day)
         if kind == "month":
             start, end = months[at], months[at + 1]
-            return Period(start, end, kind, f"{start:%b %Y}" if self.pattern == "months" else f"M{at + 1} {name}")
+            by_weeks = say("M{n} {year}", n=at + 1, year=name)
+            return Period(start, end, kind, dated(start, "MMM y") if self.pattern == "months" else by_weeks)
         first = at // 3 * 3
-        return Period(months[first], months[first + 3], kind, f"Q{at // 3 + 1} {name}")
+        return Period(months[first], months[first + 3], kind, say("Q{n} {year}", n=at // 3 + 1, year=name))
 
     def year_label(self, fiscal_year: int) -> str:
         """Name of a fiscal year: ``2026`` where it is the calendar year, else ``FY26``."""
         if self.start_month == 1 and self.pattern == "months":
             return str(fiscal_year)
-        return f"FY{fiscal_year % 100:02d}"
+        return say("FY{year}", year=f"{fiscal_year % 100:02d}")
 
     def shift(self, period: Period, by: int) -> Period:
         """Return the period `by` steps later (earlier where negative)."""
@@ -193,7 +202,7 @@ class FiscalCalendar:
     def trailing(self, kind: str, n: int, day: date | str) -> Period:
         """Join the `n` periods up to the one `day` lies in into one window."""
         parts = self.last(kind, n, day)
-        return Period(parts[0].start, parts[-1].end, f"{n} {kind}s", f"{parts[0]} to {parts[-1]}")
+        return Period(parts[0].start, parts[-1].end, f"{n} {kind}s", joined(parts[0], parts[-1]))
 
     def between(self, kind: str, first: date | str, last: date | str) -> list[Period]:
         """List the periods that cover ``first`` to ``last``, both included."""
@@ -242,8 +251,8 @@ class FiscalCalendar:
         """Share of the period's working days that lie up to `day`, 0 to 1."""
         if day < period.start:
             return 0.0
-        gone = period.until(day)
-        return self.working_days(gone.start, gone.end) / max(self.working_days(period.start, period.end), 1)
+        end = min(period.end, day + timedelta(days=1))
+        return self.working_days(period.start, end) / max(self.working_days(period.start, period.end), 1)
 
     def same_progress(self, period: Period, day: date, other: Period) -> Period:
         """Cut `other` after as many working days as `period` has seen by `day`: like is compared with like."""
@@ -348,6 +357,15 @@ def days(start: date, end: date) -> Iterator[date]:
     """Yield the days of ``[start, end)``."""
     for k in range((end - start).days):
         yield start + timedelta(days=k)
+
+
+def joined(first: Period | str, last: Period | str) -> str:
+    """Name a window by what it begins and ends with.
+
+    >>> joined("Q1 2026", "Q3 2026")
+    'Q1 2026 to Q3 2026'
+    """
+    return say("{first} to {last}", first=first, last=last)
 
 
 def as_date(day: date | datetime | str) -> date:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -355,7 +356,7 @@ def pool_means(raw: pd.Series, variance: pd.Series, *, level: float = 0.95) -> t
 
     k = len(raw)
     if k < 4:
-        raise InsufficientData("Pooling means", needed=4, got=k, of="units")
+        raise InsufficientData(say("Pooling means"), needed=4, got=k, of=say("units"))
     spread = max(float(combine_effects(raw.to_numpy(), variance.to_numpy(), method_re="iterated").tau2), 0.0)
     shrunk = (k - 3) / (k - 1) * variance / (variance + spread) if spread else variance * 0 + 1.0
     effect = (1 - shrunk) * raw
@@ -379,7 +380,7 @@ def pool_rates(counts: pd.Series, exposure: pd.Series, *, level: float = 0.95) -
 
     y, t = np.asarray(counts, dtype=float), np.asarray(exposure, dtype=float)
     if not y.sum():
-        raise InsufficientData("Pooling rates", needed=1, got=0, of="counts")
+        raise InsufficientData(say("Pooling rates"), needed=1, got=0, of=say("counts"))
     overall = y.sum() / t.sum()
 
     def unlikely(log_shape):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +23,26 @@ LEVEL = 0.95
 RESAMPLES = 999
 CELLS = 2_000_000  # resampled at a time
 SEED = 20260101
-OK, TOO_FEW, NOT_DEFINED, NO_DATA = "ok", "too few", "not defined", "no data"
+OK, TOO_FEW, NOT_DEFINED, NO_DATA = mark("ok"), mark("too few"), mark("not defined"), mark("no data")
 NONE = float("nan")
+CASES = mark("needs {needed} cases, has {n}")
+
+
+class Ended(NamedTuple):
+    """How it is said that too few cases have ended, and that a share of them has not yet."""
+
+    few: str
+    not_yet: str
+
+
+ENDED = {
+    "closed": Ended(mark("needs {needed} closed cases, has {n}"),
+                    mark("{share} of the cases closed is not reached yet")),
+    "answered": Ended(mark("needs {needed} answered cases, has {n}"),
+                      mark("{share} of the cases answered is not reached yet")),
+    "replied": Ended(mark("needs {needed} replied cases, has {n}"),
+                     mark("{share} of the cases replied is not reached yet")),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,8 +75,8 @@ class Estimate:
 
     @classmethod
     def untold(cls, words: str) -> Estimate:
-        """Say that the source never tells of something: it is unknown, not zero."""
-        return cls.none(NO_DATA, 0, f"the source tells of no {words}")
+        """Say that the source never tells of something, a message: it is unknown, not zero."""
+        return cls.none(NO_DATA, 0, say("the source tells of no {what}", what=say(words)))
 
     @property
     def is_noise(self) -> bool:
@@ -80,7 +100,7 @@ def proportion(k: int, n: int, *, level: float = LEVEL, exact: bool = False) -> 
     from statsmodels.stats.proportion import proportion_confint
 
     if n == 0:
-        return Estimate.none(NOT_DEFINED, 0, "no cases")
+        return Estimate.none(NOT_DEFINED, 0, say("no cases"))
     low, high = proportion_confint(int(k), int(n), alpha=1 - level, method="beta" if exact else "wilson")
     return Estimate(k / n, float(low), float(high), int(n))
 
@@ -108,7 +128,7 @@ def total(amounts: pd.Series, *, level: float = LEVEL) -> Estimate:
     values = to_float(amounts)
     value, square = float(exact_sum(amounts)), float(np.square(values).sum())
     if value <= 0 or (values < 0).any():
-        return Estimate(value, NONE, NONE, len(values), note="" if len(values) else "no deals, so no range")
+        return Estimate(value, NONE, NONE, len(values), note="" if len(values) else say("no deals, so no range"))
     tail, largest = (1 - level) / 2, float(values.max())
     low = gammaincinv(value**2 / square, tail) * square / value
     more, wider = value + largest, square + largest**2
@@ -150,13 +170,13 @@ def ratio_of_sums(part: pd.Series, whole: pd.Series, *, level: float = LEVEL, le
     """
     part, whole = to_float(part), to_float(whole)
     if whole.sum() == 0:
-        return Estimate.none(NOT_DEFINED, len(whole), "the denominator is zero")
+        return Estimate.none(NOT_DEFINED, len(whole), say("the denominator is zero"))
     value = float(part.sum() / whole.sum())
     if len(whole) < least:
         return _too_few(len(whole), least)
     low, high = _bootstrap((part, whole), lambda p, w, axis=-1: p.sum(axis) / w.sum(axis), level)
     if not np.isfinite([low, high]).all():
-        return Estimate.none(TOO_FEW, len(whole), "a single case makes up nearly all of the denominator")
+        return Estimate.none(TOO_FEW, len(whole), say("a single case makes up nearly all of the denominator"))
     return Estimate(value, low, high, len(whole))
 
 
@@ -178,7 +198,8 @@ def incidence(
     days, outcome = to_float(days), np.asarray(outcome, dtype=int)
     reached = int((days >= horizon).sum()) + int(((outcome > 0) & (days < horizon)).sum())
     if reached < least:
-        return _too_few(reached, least, f"cases followed for {horizon:.0f} days or closed before")
+        cases = mark("needs {needed} cases followed for {days} days or closed before, has {n}")
+        return _too_few(reached, least, cases, days=f"{horizon:.0f}")
     if not (outcome == 1).any():
         return Estimate(0.0, 0.0, proportion(0, len(days), level=level).high, len(days))
     with np.errstate(divide="ignore", invalid="ignore"):  # statsmodels, where nobody is left at risk
@@ -215,18 +236,19 @@ def survival_quantile(
 ) -> Estimate:
     """Time by which a share `q` of the cases has ended, the others censored.
 
-    Kaplan and Meier (1958); interval of Brookmeyer and Crowley (1982). `of` is the word for a case that has ended.
+    Kaplan and Meier (1958); interval of Brookmeyer and Crowley (1982). `of` is the word for a case that has ended,
+    a key of `ENDED`.
     """
     from statsmodels.duration.survfunc import SurvfuncRight
 
     times, ended = to_float(times), np.asarray(ended, dtype=int)
     if ended.sum() < least:
-        return _too_few(int(ended.sum()), least, f"{of} cases")
+        return _too_few(int(ended.sum()), least, ENDED[of].few)
     with np.errstate(divide="ignore", invalid="ignore"):
         curve = SurvfuncRight(np.maximum(times, 1e-6), ended)
         value = curve.quantile(q)
         if not np.isfinite(value):
-            return Estimate.none(TOO_FEW, len(times), f"{q:.0%} of the cases {of} is not reached yet")
+            return Estimate.none(TOO_FEW, len(times), say(ENDED[of].not_yet, share=f"{q:.0%}"))
         low, high = curve.quantile_ci(q, alpha=1 - level)
     if np.isnan(low):  # ties: the curve falls through the whole band in one step
         low = high = value
@@ -258,7 +280,7 @@ def ratio(after: Estimate, before: Estimate) -> Estimate:
         missing = after if after.status != OK else before
         return Estimate.none(missing.status, n, missing.note)
     if before.value <= 0:
-        return Estimate.none(NOT_DEFINED, n, "the denominator is not above zero")
+        return Estimate.none(NOT_DEFINED, n, say("the denominator is not above zero"))
     value = after.value / before.value
     if min(after.value, after.low, before.low) > 0:
         down = np.hypot(np.log(after.value / after.low), np.log(before.high / before.value))
@@ -278,7 +300,7 @@ def rank_correlation(x: pd.Series, y: pd.Series, *, level: float = LEVEL, least:
     if len(x) < least:
         return _too_few(len(x), least)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Estimate.none(NOT_DEFINED, len(x), "all cases are alike")
+        return Estimate.none(NOT_DEFINED, len(x), say("all cases are alike"))
     value = float(np.clip(np.corrcoef(rankdata(x), rankdata(y))[0, 1], -1, 1))
     reach = norm.ppf((1 + level) / 2) * np.sqrt((1 + value**2 / 2) / (len(x) - 3))
     with np.errstate(divide="ignore"):  # a perfect order has no error on this scale
@@ -288,13 +310,13 @@ def rank_correlation(x: pd.Series, y: pd.Series, *, level: float = LEVEL, least:
 
 def to_float(values: pd.Series | np.ndarray) -> np.ndarray:
     """Take the numbers out of a column of any dtype, money included, without its empty cells."""
-    if hasattr(values, "dropna"):
-        values = values.dropna()
-        if getattr(values.dtype, "kind", "") != "f" and hasattr(values.array, "__arrow_array__"):
-            import pyarrow as pa
+    if not hasattr(values, "dropna"):
+        return np.asarray(values, dtype=float)
+    if getattr(values.dtype, "kind", "") != "f" and hasattr(values.array, "__arrow_array__"):
+        import pyarrow as pa
 
-            return pa.array(values.array).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return np.asarray(values, dtype=float)
+        return pa.array(values.array).drop_null().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.asarray(values.dropna(), dtype=float)
 
 
 def exact_sum(amounts: pd.Series):
@@ -304,8 +326,8 @@ def exact_sum(amounts: pd.Series):
     return Decimal(str(amounts.sum() if len(amounts) else 0))
 
 
-def _too_few(n: int, least: int, of: str = "cases") -> Estimate:
-    return Estimate.none(TOO_FEW, n, f"needs {least} {of}, has {n}")
+def _too_few(n: int, least: int, words: str = CASES, **values: str) -> Estimate:
+    return Estimate.none(TOO_FEW, n, say(words, needed=least, n=n, **values))
 
 
 def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable, level: float) -> tuple[float, float]:

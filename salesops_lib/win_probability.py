@@ -14,6 +14,7 @@ import numpy as np
 
 from salesops_lib import stats
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,15 +113,15 @@ def fit_win_probability(
     numbers, texts, y = tuple(numbers), tuple(texts), np.asarray(won, dtype=int)
     if not numbers and not texts:
         raise ParameterError("name the columns to learn from: numbers, texts or both.")
-    for count, word in ((int(y.sum()), "won"), (int((1 - y).sum()), "lost")):
+    won_said, lost_said = mark("cases that were won"), mark("cases that were lost")
+    for count, ended in ((int(y.sum()), won_said), (int((1 - y).sum()), lost_said)):
         if count < LEAST:
-            raise InsufficientData("A win probability", needed=LEAST, got=count, of=f"cases that were {word}")
+            raise InsufficientData(say("A win probability"), needed=LEAST, got=count, of=say(ended))
     x = _inputs(rows, numbers, texts)
     first = int(len(y) * (1 - LATER))
     if len(set(y[:first])) < 2 or len(set(y[first:])) < 2:
-        raise InsufficientData(
-            "Trying a win probability", needed=1, got=0, of="wins and losses both early and late"
-        )
+        of = say("wins and losses both early and late")
+        raise InsufficientData(say("Trying a win probability"), needed=1, got=0, of=of)
     tried = _pipeline(numbers, texts).fit(x.iloc[:first], y[:first])
     told = tried.predict_proba(x.iloc[first:])[:, 1]
     return WinModel(monitor(told, y[first:]), numbers, texts, _pipeline(numbers, texts).fit(x, y))
@@ -145,8 +146,8 @@ def monitor(told: Sequence[float], won: Sequence[bool], *, level: float = 0.95) 
     if not ((p >= 0) & (p <= 1)).all():
         raise ParameterError("a chance must lie between 0 and 1, and none may be empty.")
     if len(y) < 30 or y.min() == y.max():
-        raise InsufficientData("Calibration", needed=30, got=len(y) if y.size and y.min() < y.max() else 0,
-                               of="cases, with both outcomes among them")  # fmt: skip
+        got, of = len(y) if y.size and y.min() < y.max() else 0, say("cases, with both outcomes among them")
+        raise InsufficientData(say("Calibration"), needed=30, got=got, of=of)
     inside = np.clip(p, EDGE, 1 - EDGE)
     logit = np.log(inside / (1 - inside))
     slope = _coefficient(np.column_stack([logit, np.ones_like(logit)]), np.zeros_like(logit), y, level)
@@ -165,7 +166,7 @@ def _coefficient(x: np.ndarray, offset: np.ndarray, y: np.ndarray, level: float)
     try:
         found = sm.GLM(y, x, family=sm.families.Binomial(), offset=offset).fit()
     except PerfectSeparationError:
-        return stats.Estimate.none(stats.NOT_DEFINED, len(y), "chances tell the outcomes apart perfectly")
+        return stats.Estimate.none(stats.NOT_DEFINED, len(y), say("chances tell the outcomes apart perfectly"))
     low, high = found.conf_int(1 - level)[0]
     return stats.Estimate(float(found.params[0]), float(low), float(high), len(y))
 

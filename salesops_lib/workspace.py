@@ -138,12 +138,13 @@ class Workspace:
         return found
 
     def book(self, as_of: str | None = None, *, snapshot: str | None = None, rates: str = "actual") -> Book:
-        """Open the company as known at `as_of`, by default at the end of what was exported.
+        """Open the company as known at `as_of`.
 
         Parameters
         ----------
         as_of
-            A day such as ``2026-09-30`` (seen to its end, company time) or an ISO instant.
+            A day such as ``2026-09-30`` (seen to its end, company time) or an ISO instant; the end of what was
+            exported where it is empty.
         snapshot
             Id of a snapshot other than the current one.
         rates
@@ -159,7 +160,7 @@ class Workspace:
         source = self.store.get(snapshot) if snapshot else self.snapshot()
         company = self.settings.company.over(CompanySettings(**source.manifest["company"]))
         calendar = company.calendar()
-        instant = source.until if as_of is None else calendar.instant(as_of)
+        instant = calendar.instant(as_of) if as_of else source.until
         key = (source.id, instant)
         if key not in self._books:
             self._books[key] = Book(source, instant, company, calendar)

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from salesops_lib.errors import RenderError
+from salesops_lib.report.pdf import find_browser
 from salesops_lib.sources import sample
 from salesops_lib.workspace import Workspace, open_workspace
 
@@ -59,6 +61,21 @@ def maven_ws(tmp_path_factory) -> Workspace:
     ws = make_workspace(tmp_path_factory.mktemp("maven"))
     ws.ingest("csv", folder, mapping="maven_crm")
     return ws
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser, or a skip that says it is missing."""
+    from playwright.sync_api import sync_playwright
+
+    try:
+        path = find_browser()
+    except RenderError:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as player:
+        found = player.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

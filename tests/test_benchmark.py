@@ -22,6 +22,7 @@ from salesops_lib.benchmark.limits import binomial_limit, with_limits
 from salesops_lib.benchmark.skills import NONE_STANDS_OUT, split_product
 from salesops_lib.decompose import product_change
 from salesops_lib.errors import InsufficientData, ParameterError
+from salesops_lib.language import speaking
 from tests.conftest import shared
 
 # Efron and Morris (1975): hits in the first 45 at bats of 18 players, and their average over the rest of 1970
@@ -104,6 +105,18 @@ def test_known_skill_is_found_and_intervals_hold(each):
     assert better > 0.01
     assert adjusted < min(0.062, raw / 1.5)
     assert 0.84 <= held <= 0.95
+
+
+def test_a_comparison_is_the_same_in_another_language():
+    deals = sell(1, reps=40, each=60)[0].astype({"user_id": object})
+    english = compare(deals, mix=MIX)
+    with speaking("de"):
+        german = compare(deals, mix=MIX)
+    assert german.verdict == english.verdict == "differ"
+    pd.testing.assert_frame_equal(german.reps, english.reps)
+    assert english.headline.startswith("The win rates of 40 reps differ by more than chance (p = 0.")
+    assert german.headline.startswith("Die Gewinnraten von 40 Vertrieblern unterscheiden sich stärker")
+    assert "(p = 0," in german.headline
 
 
 def test_nobody_is_named_when_nobody_differs():

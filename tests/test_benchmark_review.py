@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from salesops_lib import benchmark, facts
+from salesops_lib import benchmark, facts, present
 from salesops_lib.benchmark import charts_skill
 from salesops_lib.benchmark.skills import NONE_STANDS_OUT
 from salesops_lib.errors import InsufficientData, ParameterError
+from salesops_lib.language import speaking
 from salesops_lib.sources.sample import truth
 
 
@@ -80,6 +81,16 @@ def test_a_sheet_is_of_one_rep(sheet, found):
     assert set(sheet.strengths["verdict"]) <= {"above", "below", "cannot be told"}
     assert len(sheet.deals) <= 8
     assert sheet.standing["measure"].is_unique
+
+
+def test_a_sheet_is_shown_in_another_language(sheet):
+    look = benchmark.shown_as(sheet.standing)
+    with speaking("de"):
+        german = present.table(sheet.standing, **look).markup
+        steps = charts_skill.plot_stages(sheet).get_yticklabels()
+    assert all(word in german for word in ("Gewinnrate beim Mix des Teams", "typische Dealgröße", "Kennzahl"))
+    assert not [word for word in (*sheet.standing["measure"], *sheet.standing["verdict"]) if word in german]
+    assert steps[0].get_text().endswith(" → gewonnen")
 
 
 @pytest.mark.parametrize("name", ["attainment", "funnel", "caterpillar", "ranks", "strengths"])

@@ -14,16 +14,14 @@ from bs4 import BeautifulSoup
 from openpyxl import load_workbook
 
 from salesops_lib import export, tables
-from salesops_lib.errors import RenderError
 from salesops_lib.report import runs
 from salesops_lib.report.execute import PageRun
 from salesops_lib.report.fanout import slug
 from salesops_lib.report.page import TEMPLATE, Section, fill
-from salesops_lib.report.pdf import find_browser
 from salesops_lib.report.publish import FOLD_FROM, LINKED, overdue, prune, write_catalogue, write_index
 from tests.conftest import ROOT, make_workspace
 from tests.gate_company import clean
-from tests.wcag import RINGS, colour, contrast, ground, jumps, pale
+from tests.wcag import OPEN_ALL, RINGS, colour, contrast, faults, faults_of_looks, ground, jumps, pale
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = datetime(2026, 9, 28, 6, 0, tzinfo=BERLIN)
@@ -301,21 +299,6 @@ def test_missed_runs_stand_on_top_and_a_run_takes_them_away(scheduled):
     assert not any("not run" in line for line in due_lines(catalogue(scheduled, MONDAY + timedelta(hours=2))))
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A real browser, or a skip that says it is missing."""
-    from playwright.sync_api import sync_playwright
-
-    try:
-        path = find_browser()
-    except RenderError:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as player:
-        found = player.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
 @pytest.mark.browser
 def test_the_readers_clock_tells_what_did_not_come_since(scheduled, browser):
     publish(scheduled.out, "2026-09-27", made("a"), rendered=MONDAY)
@@ -375,9 +358,6 @@ def shelf(tmp_path_factory):
     return [path, last / "index.html", many / "index.html", last / "b.html"]
 
 
-OPEN_ALL = "document.querySelectorAll('details').forEach(d => { d.open = true })"
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_indexes_can_be_read_and_used_by_everybody(shelf, browser, scheme):
@@ -389,6 +369,7 @@ def test_the_indexes_can_be_read_and_used_by_everybody(shelf, browser, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         assert not jumps(page), path
         assert pale(page) == [], path
+        assert faults(page) + faults_of_looks(page) == [], path
         body = ground([page.evaluate("getComputedStyle(document.body).backgroundColor")])
         for tag, at, style, width, ring in page.evaluate(RINGS):
             assert (at, style) == (0, "solid"), tag

@@ -15,6 +15,7 @@ from salesops_lib.funnel import (
     template,
     velocity_change,
 )
+from salesops_lib.language import speaking
 from salesops_lib.passages import count_steps, reached
 
 # Freireich et al. (1963): weeks in remission under 6-mercaptopurine, and whether it ended
@@ -274,6 +275,19 @@ def test_median_time_of_recent_visits():
 def test_refusals(rows, options, error, says):
     with pytest.raises(error, match=says):
         measure(rows, **options)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "says", "got"),
+    [
+        (usual(20, 15, 8, 4), {}, r"zu wenige, nötig sind 30 Deals, vorhanden 20", 20),
+        (usual(), {"horizon_days": 300}, r"nicht alt genug, 100 Tage beobachtet, 300 verlangt", 0),
+    ],
+)
+def test_what_is_refused_does_not_depend_on_the_language(rows, options, says, got):
+    with speaking("de"), pytest.raises(InsufficientData, match=says) as refused:
+        measure(rows, **options)
+    assert (refused.value.needed, refused.value.got) == (30, got)
 
 
 def test_other_bad_input_is_refused_in_words():

@@ -8,7 +8,8 @@ from salesops_lib import facts, funnel, passages, stats
 from salesops_lib.ageing import stalled_deals
 from salesops_lib.curves import Curve
 from salesops_lib.errors import InsufficientData, ParameterError
-from salesops_lib.funnel import charts
+from salesops_lib.funnel import charts, shown
+from salesops_lib.language import speaking
 from salesops_lib.present import number
 from salesops_lib.sources.sample import truth
 
@@ -75,6 +76,24 @@ def test_the_waterfall_of_the_win_rate_adds_up(found):
     first, *middle, last = [bar.get_width() for bar in bars]
     assert first + sum(middle) == pytest.approx(last)
     assert bars[0].get_x() == bars[-1].get_x() == 0
+
+
+def test_another_language_changes_words_and_nothing_else(found):
+    table = shown.worth(found.worth)
+    with speaking("de"):
+        translated = shown.worth(found.worth)
+        german = charts.plot_change(found)
+        flow = charts.plot_flow(found)
+    assert [bar.get_width() for bar in german.patches] == [
+        bar.get_width() for bar in charts.plot_change(found).patches
+    ]
+    words = [label.get_text() for label in german.get_yticklabels()]
+    assert (words[0], words[1], words[-1]) == ("vorher", "Mix der Segmente", "jetzt")
+    stages = list(found.steps["stage"])
+    assert [label.get_text() for label in flow.get_xticklabels()] == [*stages, "gewonnen"]
+    own = ~table["lever"].str.contains("→")
+    assert set(translated["lever"][own]) == {"angelegte Deals", "Dealgröße", "Vertriebszyklus"}
+    assert translated["worth"].tolist() == table["worth"].tolist()
 
 
 def test_young_months_are_drawn_hollow_and_dashed(found):

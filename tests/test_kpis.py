@@ -6,7 +6,7 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from salesops_lib import kpis
+from salesops_lib import facts, kpis
 from salesops_lib.config import CompanySettings
 from salesops_lib.errors import ParameterError
 from salesops_lib.facts import deals, resolve_period
@@ -301,3 +301,22 @@ def test_the_catalogue_tells_every_definition():
         .all(axis=None)
     )
     assert not frame.duplicated(["kpi_id", "variant"]).any()
+
+
+@pytest.mark.parametrize("by", ["rep", "team", "segment"])
+def test_the_rows_of_a_segment_are_cut_from_the_companys(book, by):
+    period = facts.resolve_period(book, "4 quarters")
+    rows = facts.deals(book)
+    for segment in [*facts.members(book, by, period)[:4], "nobody"]:
+        cut = facts.part(book, period, by, segment)
+        own = facts.Facts(book, period, rows[rows[by].eq(segment)], by, segment)
+        pd.testing.assert_frame_equal(cut.deals, own.deals)
+        for name in ("closed", "won", "open"):
+            for renewals in (False, True):
+                taken = (getattr(each, name)(renewals=renewals) for each in (cut, own))
+                pd.testing.assert_frame_equal(*taken)
+        pd.testing.assert_frame_equal(cut.created(), own.created())
+        if by in facts.PEOPLE:
+            users = facts._carriers(book, period)
+            mine = users[users["user_id" if by == "rep" else "team_id"].eq(segment)]
+            pd.testing.assert_frame_equal(cut.carriers(), mine)

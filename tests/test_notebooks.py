@@ -2,6 +2,7 @@
 
 import csv
 import html
+import importlib
 import re
 
 import nbformat
@@ -14,6 +15,7 @@ from salesops_lib import report
 from salesops_lib.report.execute import _private_sockets
 from tests import guards
 from tests.conftest import ROOT
+from tests.wcag import OPEN_ALL, faults, faults_of_looks
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LIMIT_BYTES = 2_000_000
@@ -80,6 +82,42 @@ def test_pages_say_what_they_rest_on(pages):
         assert page.headline in shown, page.name
         for image in text.split("<img ")[1:]:
             assert len(image.split('alt="')[1].split('"')[0]) > 20
+
+
+def figures_of(path):
+    """List the chart functions a notebook shows, and the text of its last cell, which says what they rest on."""
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    imports = {}
+    for module, names in re.findall(r"^from (salesops_lib\.\w+) import (.+)$", "\n".join(cells), re.MULTILINE):
+        for name in names.split(", "):
+            imports[name.split(" as ")[-1]] = f"{module}.{name.split(' as ')[0]}"
+    shown = re.findall(r"\.figure\(\s*(\w+)\.(plot_\w+)", "\n".join(cells))
+    return [getattr(importlib.import_module(imports[module]), plot) for module, plot in shown], cells[-1]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_says_how_it_is_read_and_its_links_are_on_the_page(path):
+    plots, last = figures_of(path)
+    assert plots or path.stem == "kpi_catalogue"
+    for plot in plots:
+        text, method, kpis = plot.reading
+        assert text.endswith("."), plot.__name__
+        assert f'"{method}"' in last, f"{plot.__name__}: the page lacks its method note {method}"
+        for kpi_id in kpis:
+            assert "catalogue())" in last or "catalogue()," in last or f"'{kpi_id}'" in last, (
+                plot.__name__,
+                kpi_id,
+            )
+
+
+@pytest.mark.slow
+def test_every_link_within_a_page_leads_somewhere(pages):
+    for page in pages.pages:
+        text = (pages.folder / page.path).read_text(encoding="utf-8")
+        assert text.count("<figure") == text.count("<figcaption>"), page.name
+        assert text.count('<details class="method"') > 0
+        ids = set(re.findall(r' id="([^"]+)"', text))
+        assert [to for to in re.findall(r'href="#([^"]+)"', text) if to not in ids] == [], page.name
 
 
 HEADINGS = {
@@ -156,34 +194,101 @@ def test_the_data_behind_every_table_and_figure_lie_beside_the_page(pages):
             assert sheet.max_row == len(rows) + 1
 
 
+@pytest.fixture(scope="module")
+def shown(pages):
+    """Every page of the run, its index, and the catalogue over all runs."""
+    return [pages.folder.parent.parent / "index.html", *sorted(pages.folder.glob("*.html"))]
+
+
 @pytest.mark.slow
 @pytest.mark.browser
-def test_in_a_browser_on_phone_desk_and_paper(pages, tmp_path):
-    import shutil
+@pytest.mark.parametrize("width", [390, 1280])
+def test_on_phone_and_desk_without_a_network(shown, browser, width):
+    tab = browser.new_context(offline=True, viewport={"width": width, "height": 900}).new_page()
+    asked, said = [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    for path in shown:
+        tab.goto(path.as_uri())
+        assert tab.locator("h1").count() == 1
+        assert tab.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")
+        wide = tab.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{path.name} is {wide} px wide at {width}"
+        tab.evaluate(OPEN_ALL)
+        assert said == [], path.name
+    assert {url for url in asked if not url.startswith("data:")} == {path.as_uri() for path in shown}
+    tab.context.close()
 
-    from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for width in (390, 1280):
-            tab = browser.new_page(viewport={"width": width, "height": 900})
-            asked, said = [], []
-            tab.on("request", lambda request, asked=asked: asked.append(request.url))
-            tab.on("console", lambda message, said=said: said.append(message.text))
-            for path in sorted(pages.folder.glob("*.html")):
-                asked.clear()
-                tab.goto(path.as_uri())
-                assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-                assert said == [], path.name
-                wide = tab.evaluate("document.documentElement.scrollWidth")
-                assert wide <= width, f"{path.name} is {wide} px wide at {width}"
-                assert tab.locator("h1").count() == 1
-                assert tab.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt)")
-        for name in ("leadership_report", "board_report"):
-            tab.goto((pages.folder / f"{name}.html").as_uri())
-            paper = tab.pdf(prefer_css_page_size=True)
-            assert len(re.findall(rb"/Type\s*/Page\b", paper)) == 1, f"{name} is longer than a sheet of A4"
-        browser.close()
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_fault(shown, browser, width):
+    for scheme in ("light", "dark"):
+        tab = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}).new_page()
+        for path in shown:
+            tab.goto(path.as_uri())
+            if (scheme, width) == ("light", 1280):  # what hangs on neither is asked once
+                assert faults(tab) == [], path.name
+            assert faults_of_looks(tab) == [], (path.name, scheme)
+        tab.context.close()
+
+
+WALK = """() => {
+  const at = document.activeElement, style = getComputedStyle(at), box = at.getBoundingClientRect();
+  const told = {tag: at.tagName, box: at.className, wide: at.scrollWidth > at.clientWidth + 1,
+                first: !at.dataset.met, ring: at.matches(":focus-visible") && parseFloat(style.outlineWidth),
+                seen: box.bottom > 0 && box.top < innerHeight};
+  at.dataset.met = "1";
+  return told;
+}"""
+MOVED = """new Promise((moved, stuck) => {
+  const look = () => document.activeElement.scrollLeft > 0 ? moved() : requestAnimationFrame(look);
+  setTimeout(() => stuck(Error("the table does not scroll")), 3000);
+  look();
+})"""
+REACHED = "a[href], button, summary, [tabindex='0']"
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["leadership_report", "index"])
+def test_the_keyboard_reaches_and_works_everything(pages, browser, name):
+    tab = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    tab.goto((pages.folder / f"{name}.html").as_uri())
+    left, met = tab.locator(REACHED).filter(visible=True).count(), []
+    while len(met) < left:
+        tab.keyboard.press("Tab")
+        met.append(here := tab.evaluate(WALK))
+        assert here["first"], "the focus goes round before it has been everywhere"
+        assert here["seen"], here
+        assert here["ring"] >= 2, here
+        if here["tag"] == "SUMMARY" and not any(one["tag"] == "SUMMARY" for one in met[:-1]):
+            before = tab.locator(REACHED).filter(visible=True).count()
+            tab.keyboard.press("Enter")
+            assert tab.evaluate("document.activeElement.parentElement.open")
+            left += tab.locator(REACHED).filter(visible=True).count() - before
+        if here["tag"] == "BUTTON" and not any(one["tag"] == "BUTTON" for one in met[:-1]):
+            tab.keyboard.press("Enter")
+            assert tab.evaluate("document.activeElement.closest('th').ariaSort")
+        if here["box"] == "scroll" and here["wide"]:
+            tab.keyboard.press("ArrowRight")
+            tab.evaluate(MOVED)
+    kinds = {one["tag"] for one in met}
+    assert {"A", "SUMMARY"} <= kinds
+    if name == "leadership_report":
+        assert "BUTTON" in kinds
+        assert any(one["box"] == "scroll" and one["wide"] for one in met)
+    tab.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["leadership_report", "board_report"])
+def test_on_a_sheet_of_paper(pages, browser, name):
+    tab = browser.new_page()
+    tab.goto((pages.folder / f"{name}.html").as_uri())
+    paper = tab.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) == 1, f"{name} is longer than a sheet of A4"
+    tab.close()

@@ -21,11 +21,11 @@ from salesops_lib import export, kpis, pipeline, present
 from salesops_lib.errors import RenderError
 from salesops_lib.report.execute import PageRun
 from salesops_lib.report.page import to_html
-from salesops_lib.report.pdf import find_browser, to_pdf
+from salesops_lib.report.pdf import to_pdf
 from salesops_lib.report.publish import write_catalogue, write_index
 from tests.conftest import make_workspace
 from tests.gate_company import clean, save
-from tests.wcag import RINGS, colour, contrast, ground, jumps, pale
+from tests.wcag import OPEN_ALL, RINGS, colour, contrast, faults, faults_of_looks, ground, jumps, pale
 
 HOSTILE = [
     "<script>alert(1)</script>", "</table></div>", "{{ 7*7 }}", "$x$ and $y$", "[link](javascript:alert(1))",
@@ -45,7 +45,6 @@ VALUES = pd.DataFrame(
 )  # fmt: skip
 UNITS = {"money": "money", "share": "share", "day": "date", "light": "severity", "said": "shown"}
 ORDER = "table => [...table.tBodies[0].rows].map(row => row.cells[0].textContent).join(' ')"
-OPEN_ALL = "document.querySelectorAll('details').forEach(d => { d.open = true })"
 
 
 def made(*parts, title="A page", details=None, **options):
@@ -67,26 +66,17 @@ def sections(n):
 
 
 @pytest.fixture(scope="module")
-def new_page():
-    """Opens an empty tab; one browser, and one context for each way to look at a page."""
-    from playwright.sync_api import sync_playwright
+def new_page(browser):
+    """Opens an empty tab; one context for each way to look at a page."""
+    contexts = {}
 
-    try:
-        path = find_browser()
-    except RenderError:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        contexts = {}
+    def opened(**options):
+        key = json.dumps(options)
+        if key not in contexts:
+            contexts[key] = browser.new_context(**options)
+        return contexts[key].new_page()
 
-        def opened(**options):
-            key = json.dumps(options)
-            if key not in contexts:
-                contexts[key] = browser.new_context(**options)
-            return contexts[key].new_page()
-
-        yield opened
-        browser.close()
+    return opened
 
 
 @pytest.fixture
@@ -433,6 +423,9 @@ def test_contrast_is_computed_as_wcag_defines_it(tab):
     page = tab(made(present.Shown('<p style="color: #777">pale</p><h4>deep</h4>', "")))
     assert pale(page) == ["pale"]
     assert jumps(page)
+    page = tab(made(present.Shown('<p style="color: #777">pale</p><details><button></button></details>', "")))
+    assert [fault.partition(":")[0] for fault in faults(page)] == ["button-name"]
+    assert [fault.partition(":")[0] for fault in faults_of_looks(page)] == ["color-contrast"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -446,6 +439,7 @@ def test_every_page_can_be_read_and_used_by_everybody(indexes, tab, tmp_path, sc
                              "(th.textContent || th.ariaLabel))")  # fmt: skip
         page.evaluate(OPEN_ALL)
         assert pale(page) == [], path
+        assert faults(page) + faults_of_looks(page) == [], path
         body = ground([page.evaluate("getComputedStyle(document.body).backgroundColor")])
         assert (sum(body) < 200) == (scheme == "dark")
         rings = page.evaluate(RINGS)

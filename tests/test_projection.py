@@ -21,9 +21,13 @@ from salesops_lib.forecast import (
     hazard,
     project_period,
     rhythm,
+    simulate,
+    try_scenario,
+    what_if,
 )
 from salesops_lib.forecast.deals import LOST, NEVER, OPEN, WON, Panel, day_number, panel
-from salesops_lib.forecast.projection import window
+from salesops_lib.forecast.foresight import foresee, prepare
+from salesops_lib.forecast.projection import outcome, window
 from salesops_lib.forecast.scenario import share_of_a_hire
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.sources import sample
@@ -390,6 +394,50 @@ def test_deals_a_tenth_larger_bring_exactly_a_tenth_more_and_what_is_booked_stay
     assert larger.totals - booked == pytest.approx(1.1 * (projected.totals - booked))
     assert larger.from_open == pytest.approx(1.1 * projected.from_open)
     assert "(deal size × 1.1)" in larger.headline
+
+
+def test_a_scenario_in_few_numbers_is_that_of_the_projection(then, projected):
+    what = Scenario(win_rate=1.2, cycle=0.9, hires=3)
+    few, whole = outcome(then, scenario=what, draws=4_000), project_period(then, scenario=what, draws=4_000)
+    assert np.array_equal(few.totals, whole.totals)
+    assert (few.from_open, few.from_new, few.p_quota) == (whole.from_open, whole.from_new, whole.p_quota)
+    again = foresee(prepare(panel(then), then.calendar, *_ahead(projected), draws=4_000, seed=0), what)
+    assert np.array_equal(few.totals, float(whole.booked) + again.rest[:, -1])  # what is shared is not changed
+
+
+def _ahead(projected):
+    return day_number(projected.day), day_number(projected.period.last_day)
+
+
+def test_a_scenario_is_put_beside_the_base_in_table_and_picture(then):
+    base = project_period(then)
+    found = try_scenario(then, base, deal_size=1.5)
+    assert found.ranges["q50"].tolist() == [base.quantiles[0.5], found.after.quantiles[0.5]]
+    assert found.after.quantiles[0.1] > base.quantiles[0.1]
+    pd.testing.assert_frame_equal(found.table, what_if(then, base, deal_size=1.5))
+    ax = charts_pipeline.plot_what_if(found)
+    middles = {float(line.get_ydata()[0]): float(line.get_xdata()[0]) for line in ax.get_lines()[:2]}
+    assert middles == {1.0: base.quantiles[0.5], 0.0: found.after.quantiles[0.5]}
+    assert any(text.get_text() == "quota" for text in ax.texts)
+    assert "deal size × 1.5" in charts_pipeline.describe_what_if(found)
+    with pytest.raises(ParameterError, match="win_rate is 100"):
+        try_scenario(then, base, win_rate=100.0)
+
+
+def test_draws_are_the_same_however_many_are_made_at_once(monkeypatch):
+    by = np.sort(np.random.default_rng(1).random((501, 4)), axis=1)
+    shared = np.linspace(0.8, 1.2, 333)
+    whole = simulate._won(np.random.default_rng(2), by, shared)
+    monkeypatch.setattr(simulate, "DRAWS_AT_ONCE", 7)
+    for part, same in zip(simulate._won(np.random.default_rng(2), by, shared), whole, strict=True):
+        assert np.array_equal(part, same)
+
+
+@pytest.mark.parametrize("steps", [[0.5, 0, 0, 3, 1e-12, 0, 2], [1.0], [0, 0, 5.0], [1e-9] * 50 + [1.0]])
+def test_cells_are_those_of_a_plain_search(steps):
+    edges = np.cumsum(steps)
+    values = np.concatenate([np.random.default_rng(0).random(500) * edges[-1], edges, [0.0]])
+    assert np.array_equal(simulate._cells(edges, values), np.searchsorted(edges, values, side="right"))
 
 
 def test_factors_move_what_they_speak_of(then, projected):

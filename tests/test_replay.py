@@ -9,10 +9,14 @@ import pytest
 from salesops_lib import facts
 from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError
 from salesops_lib.forecast import (
+    Trial,
     baselines,
     charts_pipeline,
     commit,
     commit_bias,
+    look_back,
+    past_periods,
+    past_ways,
     project_period,
     replay,
     replay_weeks,
@@ -267,3 +271,36 @@ def test_four_weeks_ahead_on_a_source_without_history(maven_ws):
     assert found.total["wape"] < 0.1
     assert "wape_weighted_pipeline" not in found.scores  # open deals have no amount
     assert (found.forecasts["booked"] == 0).all()
+
+
+# -- looking back -------------------------------------------------------------------------------------------
+
+
+def test_a_past_period_is_shown_as_it_was_foreseen(replayed):
+    trial = Trial(replayed, None, None, None)
+    (period,), ways = past_periods(trial), past_ways(trial)
+    assert ways[0] == "forecast"
+    found = look_back(trial, way="trailing quarter")
+    told = replayed.forecasts.sort_values("day")
+    assert found.period == period
+    assert found.came == told["actual"].iloc[0]
+    assert found.rows["way"].tolist() == told["trailing_quarter"].tolist()
+    assert found.rows["off"].tolist() == pytest.approx((told["q50"] / told["actual"] - 1).tolist())
+    assert found.rows["held"].tolist() == told["actual"].between(told["q10"], told["q90"]).tolist()
+    assert {"forecast", "way"} <= set(found.looks["units"])
+    drawn = {line.get_label(): line for line in charts_pipeline.plot_look_back(found).get_lines()}
+    assert list(drawn["trailing quarter"].get_ydata()) == told["trailing_quarter"].tolist()
+    assert drawn["came"].get_ydata()[0] == found.came
+    assert "trailing quarter was" in charts_pipeline.describe_look_back(found)
+    assert "way" not in look_back(trial, period=period).rows
+    for wrong in ({"period": "Q9"}, {"way": "tea leaves"}):
+        with pytest.raises(ParameterError):
+            look_back(trial, **wrong)
+
+
+def test_where_nothing_was_forecast_nothing_is_looked_back_on():
+    refusal = InsufficientData("Replay", needed=1, got=0, of="past weeks")
+    trial = Trial(refusal, refusal, refusal, refusal)
+    assert past_periods(trial) == past_ways(trial) == []
+    with pytest.raises(InsufficientData):
+        look_back(trial)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from salesops_lib import territory
-from salesops_lib.errors import InsufficientData, SalesOpsError
+from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError
 from salesops_lib.territory import charts
 from tests.test_territory import company
 
@@ -111,8 +111,13 @@ def test_territories_go_to_who_makes_most_of_them():
         territory.match(grid.head(3))
 
 
-def test_the_sample_company_has_a_page(book):
-    result = territory.review(book, team="Central", tolerance=0.2, time_limit_s=10)
+@pytest.fixture(scope="module")
+def central(book):
+    return territory.review(book, team="Central", tolerance=0.2, time_limit_s=10)
+
+
+def test_the_sample_company_has_a_page(book, central):
+    result = central
     assert result.headline == result.plan.headline
     assert result.plan.gap >= 0
     assert result.fairness["share"].between(0.8, 1.2).all()
@@ -142,3 +147,36 @@ def test_without_places_or_owners_the_page_says_so(book):
         assert isinstance(shown, InsufficientData)
     with pytest.raises(InsufficientData):
         charts.plot_map(result)
+
+
+@pytest.mark.parametrize(("tolerance", "disruption"), [(0.2, 100.0), (0.3, 0.0), (0.25, 600.0)])
+def test_a_plan_tried_in_a_moment_keeps_its_word(central, tolerance, disruption):
+    found = territory.try_design(central, tolerance=tolerance, disruption=disruption)
+    plan = found.this
+    assert plan.lower_bound <= plan.cost
+    assert plan.gap < 0.1
+    assert plan.reps["share"].between(1 - tolerance - 1e-6, 1 + tolerance + 1e-6).all()
+    loads = dict(zip(found.loads["name"], found.loads["share"], strict=True))
+    names = central.reps.set_index("user_id")["name"]
+    assert loads == dict(zip(plan.reps["user_id"].map(names), plan.reps["share"], strict=True))
+    assert found.table["plan"].tolist() == ["page", "this"]
+
+
+def test_what_is_tried_like_the_page_is_no_worse_than_the_page(central):
+    found = territory.try_design(central, tolerance=0.2, disruption=100.0)
+    assert found.this.cost <= central.plan.cost * (1 + 1e-9)
+    ax = charts.plot_try(found)
+    drawn = [line.get_xdata() for line in ax.get_lines() if line.get_label() in ("page", "this")]
+    assert np.allclose(drawn, found.loads[["share_page", "share"]].T)
+    assert f"{len(found.loads)} reps" in charts.describe_try(found)
+
+
+def test_a_plan_tried_keeps_locks_and_says_where_it_found_none(central):
+    moved = central.moves["account_id"].iloc[0]
+    assert moved in territory.lockable(central)
+    found = territory.try_design(central, tolerance=0.3, disruption=0.0, locked=moved).this
+    row = found.assignments.set_index("account_id").loc[moved]
+    assert row["is_locked"]
+    assert row["user_id"] == row["previous_user_id"]
+    with pytest.raises(ParameterError, match="short search"):
+        territory.try_design(central, tolerance=0.0, disruption=100.0)

@@ -1,7 +1,9 @@
-"""What WCAG 2 asks of a page that a browser can tell: contrast, order of headings, a visible focus."""
+"""What WCAG 2 asks of a page that a browser can tell: axe-core, contrast, order of headings, a visible focus."""
 
 import re
 from itertools import pairwise
+
+from axe_playwright_python.sync_playwright import Axe
 
 TEXTS = """() => [...document.querySelectorAll('body *')].filter(e => e.checkVisibility() &&
     [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())).map(e => {
@@ -15,6 +17,42 @@ RINGS = """() => [...document.querySelectorAll("a[href], button, summary, [tabin
   const at = document.activeElement, style = getComputedStyle(at);
   return [at.tagName, e.tabIndex, style.outlineStyle, parseFloat(style.outlineWidth), style.outlineColor];
 })"""
+
+OPEN_ALL = "document.querySelectorAll('details').forEach(d => { d.open = true })"
+# rows of one look have one contrast: axe asks where every letter lies, for minutes on a page of long tables
+ONE_OF_A_LOOK = """() => {
+  const seen = new Set();
+  const looks = e => [...e.querySelectorAll('*')].map(e => e.tagName + e.className).join();
+  for (const row of document.querySelectorAll('tbody tr')) {
+    const around = [];
+    for (let at = row; at; at = at.parentElement) around.push(at.tagName + at.className);
+    const look = around.join() + looks(row);
+    if (seen.has(look)) row.remove();
+    seen.add(look);
+  }
+}"""
+OF_LOOKS = ["color-contrast", "link-in-text-block", "target-size", "scrollable-region-focusable"]
+AXE = Axe()
+
+
+def faults(page, only=()):
+    """What axe-core finds with all that is folded opened, WCAG 2.2 AA and best practices, or some rules only."""
+    page.evaluate(OPEN_ALL)
+    rules = {"color-contrast": {"enabled": False}, "target-size": {"enabled": True}}
+    asked = {"runOnly": list(only)} if only else {"rules": rules}
+    found = AXE.run(page, options=asked | {"resultTypes": ["violations"]}).response
+    assert found["passes"]
+    return [
+        f"{fault['id']}: {node['html'][:200]}: {node['failureSummary']}"
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ]
+
+
+def faults_of_looks(page):
+    """What axe-core finds that hangs on width and colours, in one table row of each look."""
+    page.evaluate(ONE_OF_A_LOOK)
+    return faults(page, OF_LOOKS)
 
 
 def colour(css):

@@ -10,7 +10,9 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import NOT_ASSIGNED, Facts, deals, quota, resolve_period
 from salesops_lib.kpis.reps import RAMPING_DAYS
+from salesops_lib.language import mark, say
 from salesops_lib.periods import Period
+from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +71,8 @@ def summarize(book: Book, *, period: str = "4 quarters") -> Reps:
     frame = kpis.compute(book, ["K02", "K03", "K26"], window, by="rep", variants="default")
     frame = frame[frame["segment"].ne(NOT_ASSIGNED)]
     if frame.empty:
-        raise InsufficientData(f"Rep benchmarking for {window}", needed=1, got=0, of="reps with a quota or a deal")
+        what = say("Rep benchmarking for {period}", period=window)
+        raise InsufficientData(what, needed=1, got=0, of=say("reps with a quota or a deal"))
     by_kpi = {name: rows.set_index("segment") for name, rows in frame.groupby("kpi_id")}
     booked, attained, rate = by_kpi["K26"], by_kpi["K02"], by_kpi["K03"]
     users = book.users.set_index("user_id").reindex(booked.index)
@@ -130,18 +133,26 @@ def test_heterogeneity(reps: pd.DataFrame) -> dict[str, float]:
 def _headline(reps: pd.DataFrame, window: Period, test: dict[str, float], over: bool, why: str) -> str:
     carriers = reps[reps["attainment"].notna()]
     if len(carriers):
-        reached = int((carriers["attainment"] >= 1).sum())
-        running = "" if over else ", which is not over"
-        first = f"{reached} of {len(carriers)} reps are at or above quota for {window}{running}"
+        counts = {"reached": int((carriers["attainment"] >= 1).sum()), "n": len(carriers), "period": window}
+        if over:
+            first = say("{reached} of {n} reps are at or above quota for {period}", **counts)
+        else:
+            first = say("{reached} of {n} reps are at or above quota for {period}, which is not over", **counts)
     else:
-        first = f"{len(reps)} reps in {window}, no attainment: {why}"
+        first = say("{n} reps in {period}, no attainment: {why}", n=len(reps), period=window, why=why)
     if not test:
-        return f"{first}; too few closed deals to compare win rates."
-    said = "differ by more than chance" if test["p_value"] < 0.05 else "are statistically indistinguishable"
-    return (
-        f"{first}; the win rates of {test['n_reps']} reps {said} "
-        f"(χ² {test['chi2']:.1f} on {test['df']} df, p = {test['p_value']:.2g})."
-    )
+        return say("{first}; too few closed deals to compare win rates.", first=first)
+    tested = {"n": test["n_reps"], "chi2": localised(f"{test['chi2']:.1f}"), "df": test["df"],
+              "p": localised(f"{test['p_value']:.2g}")}  # fmt: skip
+    if test["p_value"] < 0.05:
+        return say(
+            "{first}; the win rates of {n} reps differ by more than chance (χ² {chi2} on {df} df, p = {p}).",
+            first=first, **tested,
+        )  # fmt: skip
+    return say(
+        "{first}; the win rates of {n} reps are statistically indistinguishable "
+        "(χ² {chi2} on {df} df, p = {p}).", first=first, **tested,
+    )  # fmt: skip
 
 
 # how the table of reps is shown; arguments of `present.table`
@@ -151,8 +162,8 @@ TABLE = {
         "attainment": "share", "won": "count", "closed": "count", "win_rate": "share",
     },
     "labels": {
-        "start_date": "start", "end_date": "left", "is_new": "new", "booked": "booked K26",
-        "attainment": "attained K02 [95 %]", "win_rate": "win rate K03 [95 %]",
+        "start_date": mark("start"), "end_date": mark("left"), "is_new": mark("new"), "booked": mark("booked K26"),
+        "attainment": mark("attained K02 [95 %]"), "win_rate": mark("win rate K03 [95 %]"),
     },
     "ranges": {
         "attainment": ("attainment_low", "attainment_high"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 from salesops_lib import pooling
 from salesops_lib.benchmark.limits import with_limits
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import mark, say, say_many
 from salesops_lib.present import number
+from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +23,7 @@ LEAST_DEALS, LEAST_REPS = 5, 10
 ALPHA = 0.05
 DIFFER, ALIKE, TOO_FEW = "differ", "indistinguishable", "too few reps"
 QUARTER = 4
+WORDED = ("tenure",)  # mix columns whose values are our own words
 POSTERIOR = ("adjusted_rate", "low", "high")
 PLACES = ("p_top_quartile", "p_bottom_quartile", "rank", "rank_low", "rank_high")
 
@@ -70,8 +74,8 @@ def compare(
     *,
     mix: Iterable[str] = ("segment",),
     interval: float = 0.9,
-    of: str = "closed deals",
-    what: str = "win rates",
+    of: str = "",
+    what: str = "",
 ) -> Benchmark:
     """Compare the win rates of reps at the same mix, with their doubt.
 
@@ -87,7 +91,7 @@ def compare(
     interval
         Probability that an interval holds the truth.
     of, what
-        Words for a case and for the rate, in messages.
+        Words for a case and for the rate, in messages; closed deals and win rates by default.
 
     Raises
     ------
@@ -102,15 +106,17 @@ def compare(
     so only funnel limits remain (Spiegelhalter 2005). A rep with fewer than 5 cases is shown at the prior.
     """
     mix = [mix] if isinstance(mix, str) else list(mix)
+    of, what = of or say("closed deals"), what or say("win rates")
     rows, notes = _checked(deals, mix, interval, of)
     cells = pooling.count_cells(rows, "user_id", "is_won", mix)
     reps, told = _counted(cells), cells.by_unit(cells.n) >= LEAST_DEALS
     rate = cells.won.sum() / cells.n.sum()
     alone = _alone(cells)
     if len(alone) == len(reps) > 1 and _confounded(cells):
+        named = reduce(lambda first, last: say("{first} and {last}", first=first, last=last), map(say, mix))
         raise InsufficientData(
-            f"Reps cannot be separated from {' and '.join(mix)}, each value has one rep; take it out of the mix",
-            needed=2, got=1, of="reps a value",
+            say("Reps cannot be separated from {mix}, each value has one rep; take it out of the mix", mix=named),
+            needed=2, got=1, of=say("reps a value"),
         )  # fmt: skip
     if told.sum() < LEAST_REPS:
         return _limits_only(reps, cells, told, rate, mix, interval, notes, of)
@@ -134,9 +140,10 @@ def no_ranking(found: Benchmark) -> InsufficientData:
     """Make the refusal to rank reps who cannot be told apart, or are too few."""
     if found.verdict == TOO_FEW:
         got = int(found.reps["status"].eq("ok").sum())
-        return InsufficientData("Comparing reps", needed=LEAST_REPS, got=got, of=f"reps with {LEAST_DEALS} deals")
-    what = "No ranking, the reps are statistically indistinguishable"
-    return InsufficientData(what, needed=2, got=0, of="reps that can be told apart")
+        of = say("reps with {n} deals", n=LEAST_DEALS)
+        return InsufficientData(say("Comparing reps"), needed=LEAST_REPS, got=got, of=of)
+    what = say("No ranking, the reps are statistically indistinguishable")
+    return InsufficientData(what, needed=2, got=0, of=say("reps that can be told apart"))
 
 
 def _checked(deals: pd.DataFrame, mix: list[str], interval: float, of: str) -> tuple[pd.DataFrame, list[str]]:
@@ -158,11 +165,13 @@ def _checked(deals: pd.DataFrame, mix: list[str], interval: float, of: str) -> t
         raise ParameterError(
             f"is_won is empty or not true or false in {bad} of {len(rows)} rows: closed deals only."
         )
-    for outcome, word in ((1.0, "won"), (0.0, "lost")):
+    for outcome, ended in ((1.0, mark("{cases} that were won")), (0.0, mark("{cases} that were lost"))):
         if not won.eq(outcome).any():
-            raise InsufficientData("Comparing reps", needed=1, got=0, of=f"{of} that were {word}")
-    left = len(deals) - len(rows)
-    return rows.assign(is_won=won), [f"{left} of {len(deals)} {of} have no rep and are left out."] if left else []
+            raise InsufficientData(say("Comparing reps"), needed=1, got=0, of=say(ended, cases=of))
+    rows = rows.assign(is_won=won)
+    if not (left := len(deals) - len(rows)):
+        return rows, []
+    return rows, [say("{n} of {total} {cases} have no rep and are left out.", n=left, total=len(deals), cases=of)]
 
 
 def _counted(cells: pooling.Cells) -> pd.DataFrame:
@@ -180,8 +189,11 @@ def _alone(cells: pooling.Cells) -> dict[int, str]:
         for value in np.unique(values.astype(str)):
             units = np.unique(cells.unit[values.astype(str) == value])
             if len(units) == 1:
-                rep = cells.units[units[0]]
-                out.setdefault(units[0], f"Cannot separate rep {rep} from {name} {value}: nobody else sells it.")
+                said = say(
+                    "Cannot separate rep {rep} from {name} {value}: nobody else sells it.",
+                    rep=cells.units[units[0]], name=say(name), value=say(value) if name in WORDED else value,
+                )  # fmt: skip
+                out.setdefault(units[0], said)
     return out
 
 
@@ -229,10 +241,13 @@ def _limits_only(reps, cells, told, rate, mix, interval, notes, of) -> Benchmark
     reps["status"] = np.where(told, "ok", "too few")
     reps["note"] = _rep_notes(reps, _alone(cells), of)
     n = int(told.sum())
-    headline = (
-        f"{n} {'rep' if n == 1 else 'reps'} with {LEAST_DEALS} {of} or more are too few to tell skill from luck, "
-        f"{LEAST_REPS} are needed: {int(reps['is_flagged'].sum())} lie outside the limits of chance, no ranking."
-    )
+    headline = say_many(
+        "{n} rep with {least} {cases} or more are too few to tell skill from luck, {reps} are needed: {out} lie "
+        "outside the limits of chance, no ranking.",
+        "{n} reps with {least} {cases} or more are too few to tell skill from luck, {reps} are needed: {out} lie "
+        "outside the limits of chance, no ranking.",
+        n, least=LEAST_DEALS, cases=of, reps=LEAST_REPS, out=int(reps["is_flagged"].sum()),
+    )  # fmt: skip
     tested = {"tau": np.nan, "p_value": np.nan, "n_reps": len(reps), "chi2": np.nan, "df": 0}
     return Benchmark(
         headline, TOO_FEW, reps, _series(tested, phi), float(rate), tuple(mix), interval, tuple(notes)
@@ -240,28 +255,28 @@ def _limits_only(reps, cells, told, rate, mix, interval, notes, of) -> Benchmark
 
 
 def _rep_notes(reps: pd.DataFrame, alone: dict[int, str], of: str) -> list[str]:
-    few = [
-        f"Too few: needs {LEAST_DEALS} {of}, has {n}; the team's range is shown." if n < LEAST_DEALS else ""
-        for n in reps["n"]
-    ]
-    return [" ".join(filter(None, (said, alone.get(k, "")))) for k, said in enumerate(few)]
+    few = mark("Too few: needs {least} {cases}, has {n}; the team's range is shown.")
+    said = [say(few, least=LEAST_DEALS, cases=of, n=n) if n < LEAST_DEALS else "" for n in reps["n"]]
+    return [" ".join(filter(None, (told, alone.get(k, "")))) for k, told in enumerate(said)]
 
 
 def _headline(reps: pd.DataFrame, tested: dict, verdict: str, rate: float, interval: float, what: str) -> str:
-    chance = f"p = {tested['p_value']:.2g}"
+    p = localised(f"{tested['p_value']:.2g}")
     if verdict == ALIKE:
-        return (
-            f"The {len(reps)} reps are statistically indistinguishable: their {what} differ no more than chance "
-            f"alone would make them (χ² {tested['chi2']:.1f} on {tested['df']} df, {chance}); there is no ranking."
-        )
+        return say(
+            "The {n} reps are statistically indistinguishable: their {rates} differ no more than chance alone "
+            "would make them (χ² {chi2} on {df} df, p = {p}); there is no ranking.",
+            n=len(reps), rates=what, chi2=localised(f"{tested['chi2']:.1f}"), df=tested["df"], p=p,
+        )  # fmt: skip
     level = float(reps["adjusted_rate"].mean())
     above, below = int((reps["low"] > level).sum()), int((reps["high"] < level).sum())
     typical = float((reps["adjusted_rate"] - level).abs().mean())
-    return (
-        f"The {what} of {len(reps)} reps differ by more than chance ({chance}): at the same mix a typical rep is "
-        f"{100 * typical:.1f} points from the team's {number(rate, 'percent')}; {above or 'none'} surely above, "
-        f"{below or 'none'} surely below it ({number(interval, 'percent')} intervals)."
-    )
+    return say(
+        "The {rates} of {n} reps differ by more than chance (p = {p}): at the same mix a typical rep is {typical} "
+        "points from the team's {rate}; {above} surely above, {below} surely below it ({share} intervals).",
+        rates=what, n=len(reps), p=p, typical=localised(f"{100 * typical:.1f}"), rate=number(rate, "percent"),
+        above=above or say("none"), below=below or say("none"), share=number(interval, "percent"),
+    )  # fmt: skip
 
 
 def _series(tested: dict, phi: float) -> pd.Series:

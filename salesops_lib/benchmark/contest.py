@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import say
 from salesops_lib.present import number
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def simulate_contest(
         if not (reps[name] >= 0).all():
             raise ParameterError(f"{name} is empty or below zero for some reps: it must be the number expected.")
     if len(reps) < 2:
-        raise InsufficientData("A contest", needed=2, got=len(reps), of="reps")
+        raise InsufficientData(say("A contest"), needed=2, got=len(reps), of=say("reps"))
     rng, score = np.random.default_rng(seed), np.zeros((draws, len(reps)))
     for name, rule in rules.items():
         pace = reps[name].to_numpy(dtype=float)
@@ -102,12 +103,15 @@ def simulate_contest(
     )  # fmt: skip
     some = chance[chance > 0]
     evenness = float(-(some * np.log(some)).sum() / np.log(len(reps)))
-    top = out.loc[out["p_win"].idxmax()]
-    told = (
-        f"every one of {len(out)} reps has a real chance"
-        if not hopeless.any()
-        else f"{int(hopeless.sum())} of {len(out)} reps have next to no chance, so change its rules"
-    )
-    return Contest(
-        f"{top['user_id']} would win {number(top['p_win'], 'percent')} of the time; {told}.", out, evenness
-    )
+    return Contest(_headline(out), out, evenness)
+
+
+def _headline(reps: pd.DataFrame) -> str:
+    top, hopeless = reps.loc[reps["p_win"].idxmax()], int(reps["is_hopeless"].sum())
+    given = {"rep": top["user_id"], "share": number(top["p_win"], "percent"), "n": len(reps)}
+    if not hopeless:
+        return say("{rep} would win {share} of the time; every one of {n} reps has a real chance.", **given)
+    return say(
+        "{rep} would win {share} of the time; {hopeless} of {n} reps have next to no chance, so change its rules.",
+        hopeless=hopeless, **given,
+    )  # fmt: skip

@@ -17,14 +17,16 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, ParameterError, attempt, unknown
 from salesops_lib.facts import NOT_ASSIGNED, Facts
 from salesops_lib.kpis.people_time import activities, sellers
+from salesops_lib.language import mark, say
 from salesops_lib.periods import QUARTER_DAYS, Period
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MIX = ("segment", "type", "product", "source", "region", "tenure")
+MIX = (mark("segment"), mark("type"), mark("product"), mark("source"), mark("region"), mark("tenure"))
 FEW_MIX = ("segment", "type", "source", "tenure")  # of a stage, where deals are fewer
-TENURE_DAYS, TENURE = (183, 365), ("first half year", "second half year", "after a year")
+TENURE_DAYS, TENURE = (183, 365), (mark("first half year"), mark("second half year"), mark("after a year"))
+UNKNOWN = mark("not known")
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,12 @@ def closed_deals(book: Book, window: Period | None) -> pd.DataFrame:
     start = book.users.drop_duplicates("user_id").set_index("user_id")["start_date"]
     served = (rows["created_at"].dt.tz_localize(None) - pd.to_datetime(rows["rep"].map(start))).dt.days
     tenure = np.select(
-        [served.isna(), *(served < days for days in TENURE_DAYS)], ["not known", *TENURE[:2]], TENURE[2]
+        [served.isna(), *(served < days for days in TENURE_DAYS)], [UNKNOWN, *TENURE[:2]], TENURE[2]
     )
     return rows.assign(
         user_id=facts.named(book, "rep", rows["rep"]).astype(object),
         tenure=tenure,
-        type=rows["type"].astype(object).fillna("not known"),
+        type=rows["type"].astype(object).fillna(UNKNOWN),
         amount=stats.to_float(rows["priced"].astype("float64").fillna(np.nan).to_numpy()),
         cycle_days=(rows["closed_at"] - rows["created_at"]).dt.total_seconds() / 86400,
     )
@@ -129,7 +131,8 @@ def _profile(book: Book, window: Period) -> SkillProfile:
     """Skill by stage over the deals that left a stage in the window and the years before it."""
     moves, stages = passages.from_book(book)
     if len(stages) <= 3:
-        raise InsufficientData("Skill by stage", needed=2, got=len(stages) - 2, of="open stages in the history")
+        of = say("open stages in the history")
+        raise InsufficientData(say("Skill by stage"), needed=2, got=len(stages) - 2, of=of)
     rows = closed_deals(book, None)
     mix = _mix(rows, (), FEW_MIX)
     steps = transitions(moves, stages, book.known_until, rows[["opportunity_id", "user_id", *mix]])
@@ -147,7 +150,7 @@ def _calls(book: Book, window: Period) -> pd.DataFrame:
         rows["type"].eq("call") & rows["direction"].eq("out") & ~rows["is_automated"].fillna(False).astype(bool)
     ]
     if made.empty:
-        raise InsufficientData("Calls by rep", needed=1, got=0, of="outbound calls")
+        raise InsufficientData(say("Calls by rep"), needed=1, got=0, of=say("outbound calls"))
     count = made.groupby("rep").size()
     callers = people[people.index.isin(count.index)]
     frame = callers.rename("days").to_frame().assign(count=count.reindex(callers.index))

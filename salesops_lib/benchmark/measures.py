@@ -10,9 +10,13 @@ import numpy as np
 from salesops_lib import pooling
 from salesops_lib.benchmark.compare import LEAST_DEALS, LEAST_REPS
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+SIZES = {"amount": mark("Comparing reps on amount"), "cycle_days": mark("Comparing reps on cycle days")}
 
 
 def compare_sizes(
@@ -58,10 +62,10 @@ def compare_sizes(
     counts = rows["user_id"].value_counts()
     kept = counts.index[counts >= LEAST_DEALS]
     if len(kept) < LEAST_REPS:
+        what = say(SIZES.get(value, f"Comparing reps on {value.replace('_', ' ')}"))
         raise InsufficientData(
-            f"Comparing reps on {value.replace('_', ' ')}", needed=LEAST_REPS, got=len(kept),
-            of=f"reps with {LEAST_DEALS} such deals",
-        )  # fmt: skip
+            what, needed=LEAST_REPS, got=len(kept), of=say("reps with {n} such deals", n=LEAST_DEALS)
+        )
     x = pd.get_dummies(rows[mix].astype(str)).to_numpy(dtype=float) if mix else np.ones((len(rows), 1))
     x -= x.mean(axis=0)
     level, off = logs.mean(), logs - logs.mean()
@@ -96,7 +100,8 @@ def compare_counts(counts: pd.DataFrame, *, interval: float = 0.9) -> pd.DataFra
     """
     rows = counts[counts["days"] > 0].set_index("user_id")
     if len(rows) < LEAST_REPS:
-        raise InsufficientData("Comparing reps on counts", needed=LEAST_REPS, got=len(rows), of="reps who worked")
+        what = say("Comparing reps on counts")
+        raise InsufficientData(what, needed=LEAST_REPS, got=len(rows), of=say("reps who worked"))
     return pooling.pool_rates(rows["count"], rows["days"], level=interval).rename_axis("user_id").reset_index()
 
 
@@ -135,11 +140,12 @@ def compare_strengths(
     rows = deals[deals["user_id"].notna()]
     keys = rows[["user_id", by]].astype(str)
     if (got := keys[by].nunique()) < 2:
-        raise InsufficientData("Strengths of reps", needed=2, got=got, of=f"{by}s")
+        of = say("segments") if by == "segment" else f"{by}s"
+        raise InsufficientData(say("Strengths of reps"), needed=2, got=got, of=of)
     pairs = keys.groupby(["user_id", by], sort=True).ngroup()
     if pairs.nunique() < LEAST_REPS:
-        of = f"pairs of rep and {by}"
-        raise InsufficientData("Strengths of reps", needed=LEAST_REPS, got=pairs.nunique(), of=of)
+        of = say("pairs of rep and {name}", name=say(by))
+        raise InsufficientData(say("Strengths of reps"), needed=LEAST_REPS, got=pairs.nunique(), of=of)
     cells = pooling.count_cells(rows.assign(pair=pairs), "pair", "is_won", [by, *mix])
     found = pooling.fit_effects(cells)
     n, won = cells.by_unit(cells.n), cells.by_unit(cells.won)

@@ -12,6 +12,7 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import Facts, deals, is_recorded
 from salesops_lib.kpis.reps import attained
+from salesops_lib.language import say
 from salesops_lib.periods import Period
 
 if TYPE_CHECKING:
@@ -68,9 +69,8 @@ def measure_pace(book: Book, period: Period) -> Pace:
             early = won[pd.Timestamp(then.end) > won["close_date"]]
             shares.append(stats.to_float(early["priced"]).sum() / total)
     if len(shares) < LEAST_PERIODS:
-        raise InsufficientData(
-            f"Pace of {period}", needed=LEAST_PERIODS, got=len(shares), of="comparable past periods"
-        )
+        what, of = say("Pace of {period}", period=period), say("comparable past periods")
+        raise InsufficientData(what, needed=LEAST_PERIODS, got=len(shares), of=of)
     usual, gone = float(np.mean(shares)), calendar.elapsed(period, book.day)
     held = attained(book, period)
     held = held[[quota > 0 for quota in held["quota"]]]
@@ -113,7 +113,8 @@ def ramp_curve(made: pd.DataFrame, *, interval: float = 0.9) -> pd.DataFrame:
     kept = seen.index[(seen >= LEAST_REPS) & (seen.index < MONTHS)]
     if not len(kept):
         most = int(seen.max()) if len(seen) else 0
-        raise InsufficientData("Ramp curve", needed=LEAST_REPS, got=most, of="reps in one month of tenure")
+        of = say("reps in one month of tenure")
+        raise InsufficientData(say("Ramp curve"), needed=LEAST_REPS, got=most, of=of)
     rows = made[made["month"].isin(kept)]
     month, months = pd.factorize(rows["month"], sort=True)
     rep, reps = pd.factorize(rows["user_id"])

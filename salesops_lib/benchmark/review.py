@@ -20,6 +20,7 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, attempt, needed
 from salesops_lib.facts import Facts
 from salesops_lib.kpis.people_time import activities, sellers
+from salesops_lib.language import mark, say
 from salesops_lib.periods import MONTH_DAYS, QUARTER_DAYS, Period
 from salesops_lib.present import number
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 KNOWN = 0.8  # chance from which on a rep is named
 RULES = {"meetings": Rule(5, cap=150), "wins": Rule(20)}
+RULES_SAID = {"meetings": mark("{points} a meeting up to {cap}"), "wins": mark("{points} a win")}
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Review(Evidence):
         named = rows["coach"].ne(NONE_STANDS_OUT)
         sure = [surely(chance) if told else "" for chance, told in zip(rows["p_below"], named, strict=True)]
         rows.insert(rows.columns.get_loc("coach") + 1, "sure", sure)
-        return rows.drop(columns="p_below")
+        return rows.assign(coach=rows["coach"].where(named, say(NONE_STANDS_OUT))).drop(columns="p_below")
 
     @property
     def coaching_caption(self) -> str:
@@ -118,7 +120,10 @@ class Review(Evidence):
         if isinstance(self.profile, InsufficientData):
             return ""
         team = number(float(self.profile.reps["team_rate"].mean()), "percent")
-        return f"From the first stage to a win, the team's rate is {team}; worth in {self.currency}."
+        return say(
+            "From the first stage to a win, the team's rate is {rate}; worth in {currency}.",
+            rate=team, currency=self.currency,
+        )  # fmt: skip
 
     @property
     def stages(self) -> pd.DataFrame | InsufficientData:
@@ -143,10 +148,11 @@ class Review(Evidence):
         gone, usual, low, high = (
             number(share, "percent") for share in (pace.elapsed, pace.usual, pace.usual_low, pace.usual_high)
         )
-        return (
-            f"{gone} of this quarter's working days are gone; {pace.n_periods} past quarters had booked {usual} "
-            f"by then ({low} to {high}). One rep's quarter rests on few deals."
-        )
+        return say(
+            "{gone} of this quarter's working days are gone; {n} past quarters had booked {usual} by then ({low} "
+            "to {high}). One rep's quarter rests on few deals.",
+            gone=gone, n=pace.n_periods, usual=usual, low=low, high=high,
+        )  # fmt: skip
 
     @property
     def quota_kpis(self) -> pd.DataFrame:
@@ -168,10 +174,10 @@ class Review(Evidence):
         if isinstance(self.contest, InsufficientData):
             return ""
         rules = ", ".join(
-            f"{rule.points:g} a {name.removesuffix('s')}{f' up to {rule.cap:g}' if rule.cap else ''}"
+            say(RULES_SAID[name], points=f"{rule.points:g}", cap=f"{rule.cap or 0:g}")
             for name, rule in RULES.items()
         )
-        return f"A quarter's contest, points: {rules}. {self.contest.headline}"
+        return say("A quarter's contest, points: {rules}. {headline}", rules=rules, headline=self.contest.headline)
 
 
 def review(book: Book, *, period: str = "4 quarters", mix: Iterable[str] = ()) -> Review:
@@ -214,7 +220,8 @@ def review(book: Book, *, period: str = "4 quarters", mix: Iterable[str] = ()) -
 def _quota(book: Book, window: Period) -> pd.DataFrame:
     found = kpis.compute(book, ["K01", "K41", "K35"], window)
     if not found["status"].eq(stats.OK).any():
-        raise InsufficientData(f"Reps at quota: {found['note'].iloc[0]}", needed=1, got=0, of="reps with a quota")
+        what = say("Reps at quota: {why}", why=found["note"].iloc[0])
+        raise InsufficientData(what, needed=1, got=0, of=say("reps with a quota"))
     return found
 
 
@@ -228,7 +235,7 @@ def _productivity(book: Book) -> pd.DataFrame:
     whole = np.floor((last - users["start_date"]).dt.days / MONTH_DAYS).clip(lower=0).astype(int)
     grid = [(rep, month) for rep, months in whole.items() for month in range(months)]
     if not grid:
-        raise InsufficientData("Ramp curve", needed=10, got=0, of="reps in one month of tenure")
+        raise InsufficientData(say("Ramp curve"), needed=10, got=0, of=say("reps in one month of tenure"))
     frame = pd.DataFrame(grid, columns=["user_id", "month"])
     won = rows[rows["is_won"] & rows["rep"].isin(users.index)]
     month = np.floor((won["close_date"] - won["rep"].map(users["start_date"])).dt.days / MONTH_DAYS)
@@ -252,7 +259,7 @@ def _contest(book: Book, window: Period) -> Contest:
     rows = activities(book, window)
     met = rows[rows["type"].eq("meeting") & rows["outcome"].eq("held")].groupby("rep")["event"].nunique()
     if met.empty:
-        raise InsufficientData("A contest for meetings and wins", needed=1, got=0, of="held meetings")
+        raise InsufficientData(say("A contest for meetings and wins"), needed=1, got=0, of=say("held meetings"))
     active = people[people.index.isin(won.index)]
     frame = active.rename("days").to_frame()
     quarter = frame["days"].max() / max((window.end - window.start).days / QUARTER_DAYS, 1)

@@ -14,6 +14,7 @@ from salesops_lib.benchmark.evidence import Evidence, gather
 from salesops_lib.benchmark.skills import NONE_STANDS_OUT, surely
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, needed
+from salesops_lib.language import mark, say
 from salesops_lib.present import counted, fitted, interval, number
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 SURE = 0.9
 LARGEST = 8
+ABOVE, BELOW, UNSURE = mark("above"), mark("below"), mark("cannot be told")
+AHEAD, BEHIND, USUAL = mark("ahead"), mark("behind"), mark("within the usual")
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def rep_sheet(book: Book, *, who: str = "", period: str = "4 quarters") -> Sheet
     """
     result = gather(book, period=period)
     if not result.n:
-        raise InsufficientData(f"A sheet for {result.period}", needed=1, got=0, of="closed deals")
+        what = say("A sheet for {period}", period=result.period)
+        raise InsufficientData(what, needed=1, got=0, of=say("closed deals"))
     rep = facts.find(book, "rep", who) if who else _first(result, book)
     name = facts.names(book, "rep")[rep]
     standing = _standing(result, name)
@@ -130,7 +134,7 @@ def _own(part: object, name: str, column: str) -> pd.DataFrame | InsufficientDat
 
 
 def _verdict(p_above: float) -> str:
-    return "above" if p_above > SURE else "below" if p_above < 1 - SURE else "cannot be told"
+    return ABOVE if p_above > SURE else BELOW if p_above < 1 - SURE else UNSURE
 
 
 def _standing(result: Evidence, name: str) -> pd.DataFrame:
@@ -142,24 +146,24 @@ def _standing(result: Evidence, name: str) -> pd.DataFrame:
     if not isinstance(skill, InsufficientData) and skill.draws is not None and name in skill.draws:
         own = skill.reps.set_index("user_id").loc[name]
         above = float((skill.draws[name] > skill.draws.mean(axis=1)).mean())
-        said = _verdict(above) if skill.verdict == DIFFER and own["status"] == "ok" else "cannot be told"
-        rows.append(("win rate at the team's mix", own["adjusted_rate"], own["low"], own["high"],
+        said = _verdict(above) if skill.verdict == DIFFER and own["status"] == "ok" else UNSURE
+        rows.append((mark("win rate at the team's mix"), own["adjusted_rate"], own["low"], own["high"],
                      skill.reps["adjusted_rate"].mean(), own["n"], said, "percent"))  # fmt: skip
     for label, frame, column, unit in (
-        ("typical deal size", result.sizes, "adjusted", "money"),
-        ("days to a win", result.cycles, "adjusted", "days"),
-        ("outbound calls", result.calls, "rate", "per_day"),
+        (mark("typical deal size"), result.sizes, "adjusted", "money"),
+        (mark("days to a win"), result.cycles, "adjusted", "days"),
+        (mark("outbound calls"), result.calls, "rate", "per_day"),
     ):
         if isinstance(frame, InsufficientData) or name not in set(frame["user_id"]):
             continue
         own, team = frame.set_index("user_id").loc[name], float(frame[column].median())
-        said = "above" if own["low"] > team else "below" if own["high"] < team else "cannot be told"
+        said = ABOVE if own["low"] > team else BELOW if own["high"] < team else UNSURE
         rows.append((label, own[column], own["low"], own["high"], team, own.get("n", np.nan), said, unit))
     if not isinstance(result.pace, InsufficientData):
         own = result.pace.reps[result.pace.reps["user_id"].eq(name)]
         for row in own.itertuples():
-            said = "ahead" if row.on_pace_low > 1 else "behind" if row.on_pace_high < 1 else "within the usual"
-            rows.append(("booked this quarter, of the curve", row.on_pace, row.on_pace_low, row.on_pace_high,
+            said = AHEAD if row.on_pace_low > 1 else BEHIND if row.on_pace_high < 1 else USUAL
+            rows.append((mark("booked this quarter, of the curve"), row.on_pace, row.on_pace_low, row.on_pace_high,
                          1.0, np.nan, said, "percent"))  # fmt: skip
     written = [
         (label, f"{number(own, unit)} {interval(low, high, unit)}", number(team, unit), n, said)
@@ -182,10 +186,11 @@ def _deals(book: Book, rep: str) -> pd.DataFrame:
         slow = pd.DataFrame(columns=["days", "limit_days"])
     days, limit = (rows["opportunity_id"].map(slow[column]) for column in ("days", "limit_days"))
     overdue = rows["expected_close_date"] < pd.Timestamp(book.day)
+    slow_said = mark("{days} days in its stage (9 in 10 won ones: {most})")
     why = [
         ", ".join(filter(None, (
-            f"{day:.0f} days in its stage (9 in 10 won ones: {most:.0f})" if day == day else "",
-            "close date is past" if late is True or late == 1 else "",
+            say(slow_said, days=f"{day:.0f}", most=f"{most:.0f}") if day == day else "",
+            say("close date is past") if late is True or late == 1 else "",
         )))
         for day, most, late in zip(days, limit, overdue.fillna(False).astype(bool), strict=True)
     ]  # fmt: skip
@@ -199,21 +204,29 @@ def _deals(book: Book, rep: str) -> pd.DataFrame:
 
 
 def _headline(result: Evidence, name: str, standing: pd.DataFrame, deals: pd.DataFrame, currency: str) -> str:
-    said = [f"{row.measure} {row.own}, {row.verdict} the team's {row.team}" for row in standing.itertuples()
-            if row.verdict in ("above", "below")]  # fmt: skip
-    first = f"{name}: {'; '.join(said)}" if said else f"{name}: nothing sets the results apart from the team's"
-    coach = ""
+    aside = {ABOVE: mark("{measure} {own}, above the team's {team}"),
+             BELOW: mark("{measure} {own}, below the team's {team}")}  # fmt: skip
+    apart = [say(aside[row.verdict], measure=say(row.measure), own=row.own, team=row.team)
+             for row in standing.itertuples() if row.verdict in aside]  # fmt: skip
+    if apart:
+        said = [say("{name}: {results}.", name=name, results="; ".join(apart))]
+    else:
+        said = [say("{name}: nothing sets the results apart from the team's.", name=name)]
     if not isinstance(result.profile, InsufficientData):
         own = result.profile.reps[result.profile.reps["user_id"].eq(name)]
-        for row in own.itertuples():
-            if row.coach != NONE_STANDS_OUT:
-                coach = (f" Work on {row.coach} ({surely(row.p_below)} sure to be below the team): closing that "
-                         f"gap is worth {number(row.worth, 'money')} {currency} a quarter "
-                         f"{interval(row.worth_low, row.worth_high, 'money')}.")  # fmt: skip
-            else:
-                coach = " No stage stands out."
-    slow = int(deals["why"].ne("").sum())
-    return f"{first}.{coach} {slow} of {counted(len(deals), 'open deal')} stand still or are late."
+        said += [_to_work_on(row, currency) for row in own.itertuples()]
+    slow, n = int(deals["why"].ne("").sum()), counted(len(deals), "open deal")
+    return " ".join([*said, say("{slow} of {deals} stand still or are late.", slow=slow, deals=n)])
+
+
+def _to_work_on(row, currency: str) -> str:
+    if row.coach == NONE_STANDS_OUT:
+        return say("No stage stands out.")
+    return say(
+        "Work on {stage} ({sure} sure to be below the team): closing that gap is worth {worth} {currency} a "
+        "quarter {range}.", stage=row.coach, sure=surely(row.p_below), worth=number(row.worth, "money"),
+        currency=currency, range=interval(row.worth_low, row.worth_high, "money"),
+    )  # fmt: skip
 
 
 def shown_as(frame: pd.DataFrame | InsufficientData) -> dict[str, dict]:
@@ -229,7 +242,7 @@ UNITS = {
     "expected_close_date": "date",
     "attainment": "percent", "on_pace": "percent", "booked": "money", "quota": "money",
     "calls": "per_day", "chance_below": "shown", "own": "shown", "team": "shown", "is_hopeless": "flag",
-    "why": "long",
+    "why": "long", "measure": "word", "verdict": "word",
 }  # fmt: skip
 RANGES = {"adjusted_rate": ("low", "high"), "rank": ("rank_low", "rank_high"),
           "on_pace": ("on_pace_low", "on_pace_high"), "size": ("size_low", "size_high"),
@@ -249,4 +262,6 @@ LABELS = {
     "expected_close_date": "close date", "why": "why talk about it", "name": "deal", "own": "own [90 %]",
     "is_hopeless": "too small a chance", "p_win": "would win",
     "p_win_handicap": "with handicap", "sure": "sure it is below", "coach": "work on",
+    "measure": "measure", "team": "team", "stage": "stage", "segment": "segment", "amount": "amount",
+    "booked": "booked", "quota": "quota", "attainment": "attainment", "chance": "chance", "month": "month",
 }  # fmt: skip

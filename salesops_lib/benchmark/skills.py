@@ -11,6 +11,7 @@ import numpy as np
 
 from salesops_lib.benchmark.compare import DIFFER, Benchmark, compare
 from salesops_lib.errors import InsufficientData
+from salesops_lib.language import mark, say
 from salesops_lib.passages import reached
 from salesops_lib.present import number
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SURE = 0.9  # chance to be below the team from which on a stage is one to coach
-NONE_STANDS_OUT = "no stage stands out"
+NONE_STANDS_OUT = mark("no stage stands out")
 
 
 @dataclass(frozen=True)
@@ -108,23 +109,25 @@ def profile_skills(
     coach where its chance to be below the team is above 90 % and its part of the gap the largest.
     """
     if rows.empty:
-        raise InsufficientData("Skill by stage", needed=10, got=0, of="reps with 5 deals or more")
+        raise InsufficientData(say("Skill by stage"), needed=10, got=0, of=say("reps with 5 deals or more"))
     order = list(dict.fromkeys(rows["stage"]))
     follows = dict(zip(rows["stage"], rows["next_stage"], strict=True))
-    of = "deals that left the stage"
+    of = say("deals that left the stage")
     by_stage = {
         stage: compare(
-            rows[rows["stage"].eq(stage)], mix=mix, interval=interval, of=of, what=f"rates out of {stage}"
+            rows[rows["stage"].eq(stage)], mix=mix, interval=interval, of=of,
+            what=say("rates out of {stage}", stage=stage),
         )
         for stage in order
-    }
+    }  # fmt: skip
     refused = [stage for stage in order if by_stage[stage].draws is None]
     if refused:
         got = int(by_stage[refused[0]].reps["status"].eq("ok").sum())
-        raise InsufficientData(f"Skill by stage: {refused[0]}", needed=10, got=got, of="reps with 5 deals or more")
+        what, of = say("Skill by stage: {stage}", stage=refused[0]), say("reps with 5 deals or more")
+        raise InsufficientData(what, needed=10, got=got, of=of)
     reps = sorted(set.intersection(*(set(found.reps["user_id"]) for found in by_stage.values())))
     if not reps:
-        raise InsufficientData("Skill by stage", needed=1, got=0, of="reps with deals in every stage")
+        raise InsufficientData(say("Skill by stage"), needed=1, got=0, of=say("reps with deals in every stage"))
     drawn = np.stack([by_stage[stage].draws[reps].to_numpy() for stage in order])  # stages × draws × reps
     team = drawn.mean(axis=2, keepdims=True)
     parts = split_product(np.broadcast_to(team, drawn.shape), drawn)
@@ -206,17 +209,18 @@ def _rep_rows(stages, reps, parts, value, interval) -> pd.DataFrame:
 def _headline(reps: pd.DataFrame) -> str:
     named = reps[reps["coach"].ne(NONE_STANDS_OUT)]
     if named.empty:
-        return (
-            f"No stage stands out for any of {len(reps)} reps: what they lose, they lose by chance or everywhere."
+        return say(
+            "No stage stands out for any of {n} reps: what they lose, they lose by chance or everywhere.",
+            n=len(reps),
         )
     top = named.sort_values("worth", ascending=False).iloc[0]
-    rest = len(reps) - len(named)
-    return (
-        f"{len(named)} of {len(reps)} reps have a stage to work on, most of all {top['user_id']}: {top['coach']} "
-        f"({surely(top['p_below'])} sure to be below the team). For the other {rest} no stage stands out."
-    )
+    return say(
+        "{named} of {n} reps have a stage to work on, most of all {rep}: {stage} ({sure} sure to be below the "
+        "team). For the other {rest} no stage stands out.", named=len(named), n=len(reps), rep=top["user_id"],
+        stage=top["coach"], sure=surely(top["p_below"]), rest=len(reps) - len(named),
+    )  # fmt: skip
 
 
 def surely(chance: float) -> str:
     """Write a chance in percent; draws never make it certain."""
-    return "over 99 %" if chance > 0.995 else number(chance, "percent")
+    return say("over 99 %") if chance > 0.995 else number(chance, "percent")

@@ -7,27 +7,35 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import facts, stats
 from salesops_lib.errors import InsufficientData, attempt
+from salesops_lib.forecast.beside import compare, written
 from salesops_lib.forecast.commit import commit_bias
 from salesops_lib.forecast.components import decompose
+from salesops_lib.forecast.hierarchy import TOTAL
 from salesops_lib.forecast.months import DIMENSIONS, Months, months_ahead
 from salesops_lib.forecast.projection import (
     Projection,
     compare_probabilities,
     compare_scenarios,
+    outcome,
     project_period,
 )
 from salesops_lib.forecast.scenario import AS_IT_IS, Scenario
+from salesops_lib.language import mark, say, say_many
 from salesops_lib.periods import KINDS, Period
-from salesops_lib.present import counted, fitted, number
+from salesops_lib.present import counted, fitted, interval, number
+from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from salesops_lib.book import Book
 
-WAYS = {"crm": "the CRM's, by stage", "forecast": "this forecast", "share won": "the same for every deal"}
+WAYS = {
+    "crm": mark("the CRM's, by stage"),
+    "forecast": mark("this forecast"),
+    "share won": mark("the same for every deal"),
+}
 RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)  # what a unit too little costs, against one too much
-CHANCE = "chance to reach the quota"
 LEVERS = (
     Scenario(win_rate=1.1),
     Scenario(deal_size=1.1),
@@ -35,7 +43,6 @@ LEVERS = (
     Scenario(new_pipeline=1.2),
     Scenario(hires=2),
 )
-ENDS = {"low end of the 80 % range": 0.1, "most likely": 0.5, "high end of the 80 % range": 0.9}
 TOP = 3
 DEAL_NUMBERS = ["amount", "expected_close_date", "p_win_in_period", "expected", "p_quota_if_won", "p_quota_if_not"]
 
@@ -95,14 +102,18 @@ class Review:
         """Say how far past ranges held."""
         held = self.projection.coverage
         if held.status != stats.OK:
-            return "How often such ranges held is not measured: no past week had what a forecast needs."
-        share = f"{number(held.value, 'percent')} [{number(held.low, 'percent')}; {number(held.high, 'percent')}]"
-        return f"80 % ranges made in the same way held {share} of {counted(held.n, 'past week')}."
+            return say("How often such ranges held is not measured: no past week had what a forecast needs.")
+        return say_many(
+            "80 % ranges made in the same way held {share} {bounds} of {n} past week.",
+            "80 % ranges made in the same way held {share} {bounds} of {n} past weeks.",
+            held.n, n=number(held.n, "count"), share=number(held.value, "percent"),
+            bounds=interval(held.low, held.high, "percent"),
+        )  # fmt: skip
 
     @property
     def how(self) -> str:
         """Say how the number was made, and what the source cannot tell."""
-        return f"How: {'; '.join([self.projection.method, *self.projection.notes])}."
+        return say("How: {clauses}.", clauses="; ".join([self.projection.method, *self.projection.notes]))
 
     @property
     def concentration_note(self) -> str:
@@ -111,7 +122,10 @@ class Review:
         if not expected.sum() > 0:
             return ""
         share = number(expected.head(TOP).sum() / expected.sum(), "percent")
-        return f"The largest {TOP} carry {share} of what {counted(len(expected), 'open deal')} are to bring."
+        return say(
+            "The largest {top} carry {share} of what {deals} are to bring.",
+            top=TOP, share=share, deals=counted(len(expected), "open deal"),
+        )  # fmt: skip
 
     @property
     def scenario_note(self) -> str:
@@ -119,8 +133,9 @@ class Review:
         if self.scenario == AS_IT_IS:
             return ""
         row = self.compared.set_index("measure").loc["most likely"]
-        said = f"{number(row['scenario'], 'money')} instead of {number(row['as_it_is'], 'money')}"
-        return f"With {self.scenario}: most likely {said}."
+        then, now = (number(row[name], "money") for name in ("scenario", "as_it_is"))
+        told = {"scenario": self.scenario, "then": then, "now": now}
+        return say("With {scenario}: most likely {then} instead of {now}.", **told)
 
     @property
     def deals(self) -> pd.DataFrame:
@@ -146,18 +161,19 @@ class Review:
     def decision_note(self) -> str:
         """Say which figure to plan with at the stated cost."""
         row = self.decisions[self.decisions["asked"]].iloc[0]
-        return (
-            f"Where {row['cost']}, plan with {number(row['plan_with'], 'money')} {self.projection.currency}: the "
-            f"chance to reach it is {number(1 - row['quantile'], 'percent')}."
-        )
+        return say(
+            "Where {cost}, plan with {amount} {currency}: the chance to reach it is {chance}.",
+            cost=row["cost"], amount=number(row["plan_with"], "money"), currency=self.projection.currency,
+            chance=number(1 - row["quantile"], "percent"),
+        )  # fmt: skip
 
     @property
     def months_note(self) -> str:
         """What the coming months bring, how far such ranges held, and what was left out."""
         if isinstance(self.months, InsufficientData):
             return ""
-        left = f" Left out: {self.months.note}." if self.months.note else ""
-        return f"{self.months.headline}{left}"
+        left = say("Left out: {what}.", what=self.months.note) if self.months.note else ""
+        return f"{self.months.headline} {left}".strip()
 
     @property
     def levels(self) -> pd.DataFrame | InsufficientData:
@@ -171,7 +187,7 @@ class Review:
         return pd.DataFrame(
             {
                 "level": first["level"].str.rpartition("/")[2],
-                "name": [str(name).replace("/", " / ") for name in first.index],
+                "name": [say(TOTAL) if name == TOTAL else str(name).replace("/", " / ") for name in first.index],
                 "next_month": first["mean"],
                 "low": first["lo-80"],
                 "high": first["hi-80"],
@@ -210,6 +226,7 @@ UNITS = {
     **dict.fromkeys(("p_win_in_period", "p_quota", "p_quota_if_won", "p_quota_if_not"), "percent"),
     **dict.fromkeys(("quantile", "predicted", "won"), "percent"),
     **dict.fromkeys(("brier", "log_loss", "worse_by"), "score"), "bias": "share", "n": "count",
+    **dict.fromkeys(("part", "way", "level", "measure"), "word"),
 }  # fmt: skip
 RANGES = dict.fromkeys(("next_month", "expected", "worse_by", "bias"), ("low", "high"))
 LABELS = {
@@ -217,6 +234,10 @@ LABELS = {
     "expected_close_date": "expected close", "next_month": "next month [80 %]", "sum": "all months",
     "expected": "expected [80 %]", "p_quota": "P(quota)", "lever": "", "cost": "",
     "part": "", "way": "", "brier": "Brier", "worse_by": "worse by [95 %]", "log_loss": "log loss",
+    "deal": "deal", "rep": "rep", "team": "team", "stage": "stage", "amount": "amount", "change": "change",
+    "quantile": "quantile", "plan_with": "plan with", "asked": "asked", "predicted": "predicted", "won": "won",
+    "bias": "bias", "level": "level", "name": "name", "measure": "measure", "as_it_is": "as it is",
+    "scenario": "scenario", "difference": "difference",
 }  # fmt: skip
 
 
@@ -255,7 +276,7 @@ def review(
     base = project_period(book, period=period)
     if base.is_over and period in KINDS:
         base = project_period(book, period=f"next {period}")
-    after = base if scenario == AS_IT_IS else project_period(book, period=base.period, scenario=scenario)
+    after = base if scenario == AS_IT_IS else outcome(book, period=base.period, scenario=scenario)
     ahead = attempt(lambda: months_ahead(book, horizon=months, model=model))
 
     def taken_apart() -> pd.DataFrame | InsufficientData:
@@ -285,45 +306,6 @@ def _named(book: Book, rows: pd.DataFrame) -> pd.DataFrame:
     """Put names in the place of ids."""
     rows.insert(0, "rep", facts.named(book, "rep", rows.pop("user_id")).to_numpy())
     return rows
-
-
-def compare(base: Projection, after: Projection) -> pd.DataFrame:
-    """Put a scenario beside the projection as it is.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `measure`, `as_it_is`, `scenario`, `difference`; amounts, the last row P(quota) where there is a quota.
-    """
-    import pandas as pd
-
-    told = {name: (base.quantiles[q], after.quantiles[q]) for name, q in ENDS.items()}
-    told["from open deals"] = base.from_open, after.from_open
-    told["from deals not yet created"] = base.from_new, after.from_new
-    if base.quota > 0:
-        told[CHANCE] = base.p_quota, after.p_quota
-    rows = [(name, before, then, then - before) for name, (before, then) in told.items()]
-    return pd.DataFrame(rows, columns=["measure", "as_it_is", "scenario", "difference"])
-
-
-def what_if(book: Book, base: Projection, **factors: float) -> pd.DataFrame:
-    """Put a scenario, given by the factors of `Scenario`, beside the projection as it is; for a lens."""
-    return written(compare(base, project_period(book, period=base.period, scenario=Scenario(**factors))))
-
-
-def written(compared: pd.DataFrame) -> pd.DataFrame:
-    """Write amounts and the chance below them as text."""
-
-    import pandas as pd
-
-    def said(row: pd.Series) -> pd.Series:
-        unit, change = ("percent", "points") if row["measure"] == CHANCE else ("money", "money")
-        both = {name: number(row[name], unit) for name in ("as_it_is", "scenario")}
-        return pd.Series(
-            {"measure": row["measure"], **both, "difference": number(row["difference"], change, signed=True)}
-        )
-
-    return compared.apply(said, axis=1) if len(compared) else compared
 
 
 def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.DataFrame:
@@ -363,9 +345,10 @@ def decisions(base: Projection, *, over: float = 1.0, under: float = 1.0) -> pd.
 def _cost(ratio: float) -> str:
     """Say what a unit promised too little costs against one too much."""
     if ratio == 1:
-        return "too much and too little cost the same"
-    what, times = ("too little", ratio) if ratio > 1 else ("too much", 1 / ratio)
-    return f"a unit promised {what} costs {times:.3g} times the other"
+        return say("too much and too little cost the same")
+    if ratio > 1:
+        return say("a unit promised too little costs {n} times the other", n=localised(f"{ratio:.3g}"))
+    return say("a unit promised too much costs {n} times the other", n=localised(f"{1 / ratio:.3g}"))
 
 
 def levers(book: Book, base: Projection) -> pd.DataFrame:

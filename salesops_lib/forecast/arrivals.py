@@ -15,6 +15,7 @@ from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import rhythm
 from salesops_lib.forecast.deals import WON, Panel
 from salesops_lib.forecast.scenario import Scenario, ramped_days
+from salesops_lib.language import say
 from salesops_lib.periods import FiscalCalendar
 
 TRAILING = 91  # days that set the rate
@@ -102,7 +103,8 @@ def learn(known: Panel, calendar: FiscalCalendar, *, won: rhythm.Rhythm) -> Arri
     day, entries = known.day, known.entries
     rows = entries[entries["entered"] > day - LOOK_BACK]
     if len(rows) < LEAST:
-        raise InsufficientData("Deals not yet created", needed=LEAST, got=len(rows), of="deals created before")
+        what, of = say("Deals not yet created"), say("deals created before")
+        raise InsufficientData(what, needed=LEAST, got=len(rows), of=of)
     entered = rows["entered"].to_numpy()
     wins = rows[rows["outcome"].eq(WON)]
     age = (wins["end"] - wins["entered"]).to_numpy()

@@ -16,6 +16,7 @@ from salesops_lib.forecast import chunks, combine, series, spread
 from salesops_lib.forecast.components import Components
 from salesops_lib.forecast.predict import Care, answers, framed
 from salesops_lib.forecast.series import Ask, Panel
+from salesops_lib.language import mark, say
 from salesops_lib.present import counted, number
 
 if TYPE_CHECKING:
@@ -49,17 +50,19 @@ class Backtest:
     scores: pd.DataFrame
     league: pd.DataFrame
     forecasts: pd.DataFrame
-    unit: str = "steps"
+    unit: str = mark("steps")
 
     @property
     def headline(self) -> str:
         """Say in one sentence which model was best and how far its ranges hold."""
         best = self.league.iloc[0]
-        return (
-            f"The model {best['model']} was off by {number(best['wape'], 'share')} of the total over "
-            f"{counted(int(best['n']), 'past forecast')}; its 80 % ranges held "
-            f"{number(best['coverage_80'], 'percent')}, its 95 % ranges {number(best['coverage_95'], 'percent')}."
-        )
+        return say(
+            "The model {model} was off by {off} of the total over {forecasts}; its 80 % ranges held {held_80}, "
+            "its 95 % ranges {held_95}.",
+            model=best["model"], off=number(best["wape"], "share"),
+            forecasts=counted(int(best["n"]), "past forecast"),
+            **{f"held_{level}": number(best[f"coverage_{level}"], "percent") for level in LEVELS},
+        )  # fmt: skip
 
 
 def backtest_series(
@@ -108,10 +111,8 @@ def backtest_series(
     panel = series.read(history, freq=freq, gaps=gaps)
     longest = max(len(y) for y in panel.values)
     if longest <= ask.horizon:
-        needed = ask.horizon + 1
-        raise InsufficientData(
-            f"A backtest of {horizon} steps", needed=needed, got=longest, of=f"{panel.unit} in a series"
-        )
+        what, of = say("A backtest of {n} steps", n=horizon), say("{unit} in a series", unit=say(panel.unit))
+        raise InsufficientData(what, needed=ask.horizon + 1, got=longest, of=of)
     fit = partial(chunks.fit, workers=workers, executor=executor)
     care = Care(outliers, working_days, calibrate)
     rows = [_cut(panel, ask.horizon + k * step, names, ask, fit, care) for k in range(cutoffs)]

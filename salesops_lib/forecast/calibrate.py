@@ -9,6 +9,7 @@ import numpy as np
 from salesops_lib import stats
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import blend
+from salesops_lib.language import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,8 +121,11 @@ def compare(chances: pd.DataFrame, probability: dict[str, float], length: int) -
     crm = chances["stage"].map(probability).astype("float64")
     rows = chances.assign(crm=crm.where(chances["is_due"], 0.0))[crm.notna()]
     if len(rows) < LEAST:
-        of = "past chances in a stage with a probability"
-        raise InsufficientData("Comparison with the CRM's probabilities", needed=LEAST, got=len(rows), of=of)
+        what, of = (
+            say("Comparison with the CRM's probabilities"),
+            say("past chances in a stage with a probability"),
+        )
+        raise InsufficientData(what, needed=LEAST, got=len(rows), of=of)
     won = rows["won"].astype("float64")
     apart = max(1 + (rows["day"].max() - rows["day"].min()) / max(length, 1), 1)
     ways = {"forecast": rows["chance"].astype("float64"), "crm": rows["crm"], "share won": won * 0 + won.mean()}

@@ -13,6 +13,7 @@ import numpy as np
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.forecast import members, pooled, series, standins
 from salesops_lib.forecast.series import Ask, Panel
+from salesops_lib.language import say
 
 Fit = Callable[[Panel, Sequence[str], Ask], np.ndarray]
 Answer = tuple[np.ndarray, list[str]]  # series × step × (mean, low and high of each level), and a label a series
@@ -147,7 +148,7 @@ def _answer(panel: Panel, name: str, parts: dict[str, np.ndarray], ask: Ask) -> 
         safe = parts[members.SAFE]
         parts = parts | {name: standins.ranged(parts[name][..., 0], (safe[..., 2::2] - safe[..., 1::2]) / 2)}
     failed = np.isnan(parts[name][..., 0]).any(axis=1)
-    why = f"too few series for {name}" if name == POOLED else f"{name} failed"
+    why = say("too few series for {model}", model=name) if name == POOLED else say("{model} failed", model=name)
     for k in np.flatnonzero(failed):
         labels[k] = f"{members.SAFE} ({why})"
     return np.where(failed[:, None, None], parts[members.SAFE], parts[name]), labels
@@ -198,7 +199,7 @@ def _stand_ins(panel: Panel, thin: list, able: list[int], ask: Ask, fit: Fit) ->
     for k in rest:
         y, (kind, why) = panel.values[k], thin[k]
         if kind == "unseasoned":
-            labels[k] = f"theta and ets without season ({why})"
+            labels[k] = f"{say('theta and ets without season')} ({why})"
         elif kind == "sparse":
             numbers[k], labels[k] = standins.sparse(y, panel.season, why, ask.horizon, ask.levels)
         else:

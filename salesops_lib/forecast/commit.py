@@ -10,6 +10,7 @@ from salesops_lib import facts, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast.baselines import last_submitted
+from salesops_lib.language import say
 from salesops_lib.periods import Period
 
 if TYPE_CHECKING:
@@ -91,9 +92,8 @@ def bias(forecasts: pd.DataFrame) -> pd.DataFrame:
     )
     sums = sums[(sums["n"] >= LEAST) & (sums["whole"] > 0)]
     if sums.empty:
-        raise InsufficientData(
-            "Bias of commits", needed=LEAST, got=0, of="finished periods with a submitted commit"
-        )
+        of = say("finished periods with a submitted commit")
+        raise InsufficientData(say("Bias of commits"), needed=LEAST, got=0, of=of)
     raw = sums["told"] / sums["whole"] - 1
     usual = forecasts["user_id"].map(sums["whole"] / sums["n"])
     errors = ((forecasts["forecast"] - forecasts["actual"]) / usual).dropna()

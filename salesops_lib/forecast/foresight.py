@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Foresight:
-    """What a window will bring.
+class Ground:
+    """What a forecast of one window rests on, whatever is assumed of what is still to come.
 
     Attributes
     ----------
@@ -30,35 +30,68 @@ class Foresight:
         What was known.
     learnt, coming, blend
         What was learnt of open deals, of deals to come, and of past forecasts.
-    rows, chance
-        The open deals, and the probability of each to be won in the window.
     now
         `bottom_up`, `variance` and `top_down` of today.
     past, chances
         See `origins.past`.
+    opened, chance
+        The open deals, and the probability of each to be won in the window.
     ends
         Day numbers of the week ends in the window, the last of them its own end.
-    drawn
-        The draws, scaled to the joint forecast.
-    rest
-        Cumulative bookings of the window by draw and week end, widened.
     length
         Days from the as-of day to the window's end.
+    after, draws, seed
+        As asked.
+    drawn
+        The draws as things are, before they are scaled.
+    factor
+        From the draws to the joint forecast.
     """
 
     panel: Panel
     learnt: origins.Model
     coming: arrivals.Arrivals
     blend: blend.Blend
-    rows: pd.DataFrame
-    chance: np.ndarray
     now: dict[str, float]
     past: pd.DataFrame
     chances: pd.DataFrame
+    opened: origins.Opened
+    chance: np.ndarray
     ends: np.ndarray
+    length: int
+    after: int
+    draws: int
+    seed: int
+    drawn: Draws
+    factor: float
+
+
+@dataclass(frozen=True, eq=False)
+class Foresight:
+    """What a window will bring.
+
+    Attributes
+    ----------
+    ground
+        What it rests on.
+    coming, chance
+        Deals to come, and the probability of each open deal to be won in the window, under the scenario.
+    drawn
+        The draws, scaled to the joint forecast.
+    rest
+        Cumulative bookings of the window by draw and week end, widened.
+    """
+
+    ground: Ground
+    coming: arrivals.Arrivals
+    chance: np.ndarray
     drawn: Draws
     rest: np.ndarray
-    length: int
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The open deals."""
+        return self.ground.opened.rows
 
     def by_part(self, deals: Mapping[str, str], parts: Sequence[str]) -> np.ndarray:
         """Bookings of the window by part of the company and draw, widened as `rest` is.
@@ -76,14 +109,14 @@ class Foresight:
         open_, new = (order.get_indexer(pd.Series(ids, dtype=object).map(deals))
                       for ids in (self.rows["opportunity_id"].to_numpy(), self.coming.deal))  # fmt: skip
         sums = drawn.open.by_part(open_, len(order), drawn.draws) + drawn.new.by_part(new, len(order), drawn.draws)
-        return stretched(sums.T, self.blend.stretch).T
+        return stretched(sums.T, self.ground.blend.stretch).T
 
 
-def foresee(
+def prepare(
     seen: Panel, calendar: FiscalCalendar, after: int, last: int, *, draws: int, seed: int,
-    top_down: origins.TopDown = origins.trailing, what: Scenario = AS_IT_IS,
-) -> Foresight:  # fmt: skip
-    """Foresee the bookings after one day up to another.
+    top_down: origins.TopDown = origins.trailing,
+) -> Ground:  # fmt: skip
+    """Learn all that the bookings after one day up to another depend on, and draw them as things are.
 
     Parameters
     ----------
@@ -95,9 +128,6 @@ def foresee(
         Size of the simulation, and its seed.
     top_down
         The forecast from recent bookings.
-    what
-        Factors on what is to come. Recent bookings know nothing of them: the joint forecast moves by as much as
-        the one from deals does, its factor on that one being that of the forecast as it is.
 
     Raises
     ------
@@ -112,18 +142,30 @@ def foresee(
     joint = blend.learn(past, length)
     coming = arrivals.learn(seen, calendar, won=learnt.hazard.rhythms[0])
     ends = _ends(calendar, after, last)
-    given = {"after": after, "draws": draws, "seed": seed}
-    drawn = simulate(opened, coming, joint, ends, **given)
+    drawn = simulate(opened, coming, joint, ends, after=after, draws=draws, seed=seed)
     raw = sum(each.amount.sum() for each in (drawn.open, drawn.new)) / draws
+    factor = joint.join(now["bottom_up"], now["top_down"]) / raw if raw > 0 else 1.0
+    return Ground(
+        seen, learnt, coming, joint, now, past, chances, opened, chance, ends, length, after, draws, seed, drawn,
+        factor,
+    )  # fmt: skip
+
+
+def foresee(ground: Ground, what: Scenario = AS_IT_IS) -> Foresight:
+    """Foresee a window under a scenario.
+
+    Recent bookings know nothing of a scenario: the joint forecast moves by as much as the one from deals does, its
+    factor on that one being that of the forecast as it is.
+    """
+    coming, chance, drawn, last = ground.coming, ground.chance, ground.drawn, ground.panel.day + ground.length
     if what != AS_IT_IS:
-        coming = coming.under(what, share_of_a_hire(seen) if what.hires else 0.0)
-        chance = opened.won_by(after, np.array([last]), what)[:, 0]
-        drawn = simulate(opened, coming, joint, ends, **given, what=what)
-    drawn = drawn.scaled(joint.join(now["bottom_up"], now["top_down"]) / raw if raw > 0 else 1.0)
-    rest = stretched(sum(drawn.paths()), joint.stretch)
-    return Foresight(
-        seen, learnt, coming, joint, opened.rows, chance, now, past, chances, ends, drawn, rest, length
-    )
+        coming = coming.under(what, share_of_a_hire(ground.panel) if what.hires else 0.0)
+        chance = ground.opened.won_by(ground.after, np.array([last]), what)[:, 0]
+        given = {"after": ground.after, "draws": ground.draws, "seed": ground.seed}
+        drawn = simulate(ground.opened, coming, ground.blend, ground.ends, **given, what=what)
+    drawn = drawn.scaled(ground.factor)
+    rest = stretched(sum(drawn.paths()), ground.blend.stretch)
+    return Foresight(ground, coming, chance, drawn, rest)
 
 
 def _ends(calendar: FiscalCalendar, after: int, last: int) -> np.ndarray:

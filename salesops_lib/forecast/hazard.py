@@ -17,6 +17,7 @@ import numpy as np
 from salesops_lib.errors import InsufficientData
 from salesops_lib.forecast import rhythm
 from salesops_lib.forecast.deals import LOST, WON, Panel
+from salesops_lib.language import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,7 +210,8 @@ def learn(known: Panel, calendar: FiscalCalendar, *, reach: int = 91) -> Hazard:
     ended = known.entries
     wins = int(ended["outcome"].eq(WON).sum())
     if wins < LEAST:
-        raise InsufficientData("Projection of open deals", needed=LEAST, got=wins, of="won deals to learn from")
+        what, of = say("Projection of open deals"), say("won deals to learn from")
+        raise InsufficientData(what, needed=LEAST, got=wins, of=of)
     rhythms = tuple(
         rhythm.learn(calendar, ended.loc[ended["outcome"].eq(kind), "end"].to_numpy(), known.day)
         for kind in (WON, LOST)

@@ -13,8 +13,9 @@ from salesops_lib.errors import DataContractError, InsufficientData, ParameterEr
 from salesops_lib.forecast import chunks, combine, members, series, spread, standins
 from salesops_lib.forecast.predict import framed
 from salesops_lib.forecast.series import Ask, Panel, naive_scale
+from salesops_lib.language import mark, say
 
-TOTAL = "total"
+TOTAL = mark("total")
 METHODS = ("bottom_up", "ols", "wls_struct", "wls_var", "mint_shrink", "average")
 AVERAGED = ("ols", "wls_struct", "wls_var", "mint_shrink")
 MOST = 3_000  # series of all levels: the matrices are dense
@@ -139,7 +140,8 @@ def compare_methods(
     out = _trial(tree, series.check_horizon(horizon), cutoffs, fit)
     if out.empty:
         needed, got = horizon + 2 * tree.panel.season, min(len(y) for y in tree.panel.values)
-        raise InsufficientData("Comparing ways to reconcile", needed=needed, got=got, of=tree.panel.unit)
+        what, of = say("Comparing ways to reconcile"), say(tree.panel.unit)
+        raise InsufficientData(what, needed=needed, got=got, of=of)
     return out
 
 

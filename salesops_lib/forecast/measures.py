@@ -14,20 +14,25 @@ from salesops_lib.facts import DIMENSIONS, PEOPLE, Facts, deals, named
 from salesops_lib.forecast.predict import forecast_series
 from salesops_lib.forecast.series import MONTHS
 from salesops_lib.kpis.people_time import MEETING, activities, sellers, such, tells, unsure
+from salesops_lib.language import dated, mark, say
 from salesops_lib.periods import Period
 
 if TYPE_CHECKING:
     from salesops_lib.book import Book
     from salesops_lib.periods import FiscalCalendar
 
-COMPANY = "company"
+COMPANY = mark("company")
 DEALS = ("bookings", "deals_created")
 ACTIVITIES = {
     "meetings": MEETING,
     "calls": {"type": "call", "is_automated": False, "direction": "out"},
 }  # K18, K15
 MEASURES = (*DEALS, *ACTIVITIES)
-STEPS = ("week", "month", "quarter")
+STEPS = {"week": mark("whole weeks"), "month": mark("whole months"), "quarter": mark("whole quarters")}
+LABELS = {
+    "bookings": "bookings", "deals_created": "deals created", "meetings": "meetings", "calls": "calls",
+    "week": "week", "month": "month", "quarter": "quarter",
+}  # fmt: skip
 MIDDLE = timedelta(days=14)  # a fiscal month's fifteenth day lies in the calendar month it is stamped with
 
 
@@ -84,7 +89,8 @@ def history(book: Book, measure: str, *, by: str | Sequence[str] | None = None, 
     facts = _everything(book, measure)
     events = _events(facts, measure, dims)
     if events.empty:
-        raise InsufficientData(f"History of {measure}", needed=1, got=0, of=measure.replace("_", " "))
+        name = say(LABELS[measure])
+        raise InsufficientData(say("History of {measure}", measure=name), needed=1, got=0, of=name)
     # activities are logged from some day on; of deals, none is known to be missing only after the first
     begun = events["day"].min().date() if measure in DEALS else facts.period.start
     steps, said = _whole_steps(book, measure, begun, step)
@@ -92,7 +98,7 @@ def history(book: Book, measure: str, *, by: str | Sequence[str] | None = None, 
     events["at"] = np.searchsorted(edges, events["day"].to_numpy("datetime64[ns]"), "right") - 1
     events = events[events["at"].between(0, len(steps) - 1)]
     if unpriced := int(events["value"].isna().sum()):
-        said.append(f"{unpriced} counted but not priced")
+        said.append(say("{n} counted but not priced", n=unpriced))
     rows = _filled(events, _lives(facts, measure, dims, events, edges), dims)
     stamps = np.array([_stamp(period) for period in steps], "datetime64[ns]")
     rows = _labelled(book, rows.assign(ds=stamps[rows["at"]]), dims)
@@ -185,7 +191,9 @@ def _events(facts: Facts, measure: str, dims: list[str]) -> pd.DataFrame:
         return created[dims].assign(day=book.calendar.business_date(created["created_at"]), value=1.0)
     cells = ACTIVITIES[measure]
     if not tells(book, **cells):
-        raise InsufficientData(f"History of {measure}", needed=1, got=0, of=f"{measure} in the source")
+        name = say(LABELS[measure])
+        what, of = say("History of {measure}", measure=name), say("{measure} in the source", measure=name)
+        raise InsufficientData(what, needed=1, got=0, of=of)
     rows = such(activities(book, facts.period), is_seller=True, **cells)
     if measure == "meetings":
         rows = rows.drop_duplicates(["event", *dims])
@@ -197,13 +205,15 @@ def _whole_steps(book: Book, measure: str, first: date, step: str) -> tuple[list
     calendar, last = book.calendar, book.calendar.day_of(book.known_until)
     steps, said = calendar.between(step, first, last), []
     if calendar.working_days(steps[0].start, first) > 0:
-        said.append(f"records begin on {first:%d %b %Y}, within {steps[0]}, which is left out")
+        told = {"day": dated(first), "period": steps[0]}
+        said.append(say("records begin on {day}, within {period}, which is left out", **told))
         steps = steps[1:]
     if steps and steps[-1].last_day > last:
-        said.append(f"{steps[-1]} is not over and left out")
+        said.append(say("{period} is not over and left out", period=steps[-1]))
         steps = steps[:-1]
     if not steps:
-        raise InsufficientData(f"History of {measure} by {step}", needed=1, got=0, of=f"whole {step}s")
+        what = say("History of {measure} by {step}", measure=say(LABELS[measure]), step=say(LABELS[step]))
+        raise InsufficientData(what, needed=1, got=0, of=say(STEPS[step]))
     return steps, said
 
 

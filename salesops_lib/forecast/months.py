@@ -9,6 +9,7 @@ from salesops_lib.errors import InsufficientData, attempt
 from salesops_lib.forecast.backtest import Backtest, backtest_series
 from salesops_lib.forecast.hierarchy import TOTAL, reconcile
 from salesops_lib.forecast.measures import history
+from salesops_lib.language import dated, mark, say
 from salesops_lib.present import counted, number
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from salesops_lib.book import Book
 
-DIMENSIONS = ("region", "team", "rep")
+DIMENSIONS = (mark("region"), mark("team"), mark("rep"))
 CUTOFFS, TRIED = 6, 6  # past instants that the ranges are tried on, and the most steps ahead
 
 
@@ -52,11 +53,12 @@ class Months:
         """Say in one sentence what the coming months bring, and how far such ranges held."""
         rows = self.company
         whole, first = number(rows["mean"].sum(), "money"), rows.iloc[0]
-        said = (
-            f"{counted(len(rows), 'month')} from {first['ds']:%B %Y} on: {whole} expected; the first of them "
-            f"{number(first['mean'], 'money')}, 80 % range {number(first['lo-80'], 'money')} to "
-            f"{number(first['hi-80'], 'money')}."
-        )
+        mean, low, high = (number(first[name], "money") for name in ("mean", "lo-80", "hi-80"))
+        said = say(
+            "{months} from {first} on: {whole} expected; the first of them {mean}, 80 % range {low} to {high}.",
+            months=counted(len(rows), "month"), first=dated(first["ds"], "MMMM y"), whole=whole,
+            mean=mean, low=low, high=high,
+        )  # fmt: skip
         if isinstance(self.past, InsufficientData):
             return f"{said} {self.past}"
         return f"{said} {self.past.headline}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,27 +15,26 @@ from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
 from salesops_lib.forecast import blend, calibrate, origins, summary
 from salesops_lib.forecast.deals import Panel, day_number, panel
-from salesops_lib.forecast.foresight import Foresight, foresee
+from salesops_lib.forecast.foresight import Foresight, Ground, foresee, prepare
 from salesops_lib.forecast.scenario import AS_IT_IS, FACTORS, Scenario
-from salesops_lib.periods import KINDS, Period
+from salesops_lib.language import dated, say
+from salesops_lib.periods import KINDS, FiscalCalendar, Period
 from salesops_lib.present import number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_DRAWS = 200_000
+DRAWS, MOST_DRAWS = 10_000, 200_000
 
 
 @dataclass(frozen=True)
-class Projection:
-    """What a period will book, with its range.
+class Outcome:
+    """What a period will book, in few numbers.
 
     Attributes
     ----------
-    headline
-        One sentence.
-    period, day, currency
-        The period, the last day seen, the currency of every amount.
+    scenario
+        The factors on what is to come.
     quota
         0 where there is none for the whole period.
     booked
@@ -45,6 +45,35 @@ class Projection:
         The period's bookings by probability, 0.025 to 0.975.
     p_quota
         Probability to reach the quota; empty without one.
+    totals
+        The draws of the period's bookings.
+    """
+
+    scenario: Scenario
+    quota: float
+    booked: Decimal
+    from_open: float
+    from_new: float
+    quantiles: pd.Series
+    p_quota: float
+    totals: np.ndarray
+
+    @property
+    def expected(self) -> float:
+        """Mean of the period's bookings: booked, from open deals, from deals not yet created."""
+        return float(self.booked) + self.from_open + self.from_new
+
+
+@dataclass(frozen=True)
+class Projection(Outcome):
+    """What a period will book, with its range and all it hangs on; the numbers of `Outcome`, and these.
+
+    Attributes
+    ----------
+    headline
+        One sentence.
+    period, day, currency
+        The period, the last day seen, the currency of every amount.
     deals
         Open deals of new business, those first on which the most of P(quota) hangs: `opportunity_id`, `rep`,
         `team`, `stage_id`, `amount`, `expected_close_date`, `p_win_in_period`, `expected` (amount),
@@ -73,22 +102,12 @@ class Projection:
         Weight of both ways, level, shared spread, stretch.
     method, notes
         What was used and what the source cannot tell, in words.
-    scenario
-        The factors on what is to come.
-    totals
-        The draws of the period's bookings.
     """
 
     headline: str
     period: Period
     day: date
     currency: str
-    quota: float
-    booked: Decimal
-    from_open: float
-    from_new: float
-    quantiles: pd.Series
-    p_quota: float
     deals: pd.DataFrame
     parts: pd.DataFrame
     weeks: pd.DataFrame
@@ -101,18 +120,11 @@ class Projection:
     blend: blend.Blend
     method: str
     notes: tuple[str, ...]
-    scenario: Scenario
-    totals: np.ndarray
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to foresee."""
         return self.day >= self.period.last_day
-
-    @property
-    def expected(self) -> float:
-        """Mean of the period's bookings: booked, from open deals, from deals not yet created."""
-        return float(self.booked) + self.from_open + self.from_new
 
     def decide(self, *, over: float, under: float) -> float:
         """Name the figure to plan with where a unit forecast too much costs `over`, one too little `under`.
@@ -149,9 +161,8 @@ def window(book: Book, period: Period | str) -> Period:
     if len(words) == 3 and words[0] == "next" and words[1].isdecimal() and words[2].rstrip("s") == "week":
         first, weeks = book.day + timedelta(days=1), int(words[1])
         if 0 < weeks <= 52:
-            return Period(
-                first, first + timedelta(weeks=weeks), f"{weeks} weeks", f"the {weeks} weeks from {first}"
-            )
+            label = say("the {n} weeks from {day}", n=weeks, day=dated(first, "y-MM-dd"))
+            return Period(first, first + timedelta(weeks=weeks), f"{weeks} weeks", label)
     raise ParameterError(
         f"{unknown('period', str(period), KINDS)}; or 'next quarter', or 'next 4 weeks' (1 to 52)."
     )
@@ -162,7 +173,7 @@ def project_period(
     *,
     period: Period | str = "quarter",
     scenario: Scenario = AS_IT_IS,
-    draws: int = 10_000,
+    draws: int = DRAWS,
     seed: int = 0,
     top_down: origins.TopDown = origins.trailing,
     known: Panel | None = None,
@@ -191,18 +202,45 @@ def project_period(
     InsufficientData
         Where too few deals were won or created by then to learn from; it says how many are needed.
     """
+    own, ground = _start(book, period, draws=draws, seed=seed, top_down=top_down, known=known)
+    return _project(own, foresee(ground, scenario), scenario) if ground else _finished(own, scenario)
+
+
+def outcome(
+    book: Book, *, period: Period | str = "quarter", scenario: Scenario = AS_IT_IS, **options: object
+) -> Outcome:
+    """Say of a scenario what `project_period` does, in few numbers: at once where the period was projected before.
+
+    Takes and raises what `project_period` does.
+    """
+    own, ground = _start(book, period, **options)
+    return _outcome(own, foresee(ground, scenario) if ground else None, scenario)
+
+
+def _start(
+    book: Book, period: Period | str, *, draws: int = DRAWS, seed: int = 0,
+    top_down: origins.TopDown = origins.trailing, known: Panel | None = None,
+) -> tuple[facts.Facts, Ground | None]:  # fmt: skip
+    """Take the deals of a period, and the ground of its forecast: none where the period is over."""
     span = window(book, period)
     if not 100 <= draws <= MOST_DRAWS:
         raise ParameterError(f"draws is {draws}; give 100 to {MOST_DRAWS:,}.")
     if facts.deals(book).empty:
-        raise InsufficientData(f"Projection as of {book.day}", needed=1, got=0, of="deals known by then")
+        what = say("Projection as of {day}", day=dated(book.day, "y-MM-dd"))
+        raise InsufficientData(what, needed=1, got=0, of=say("deals known by then"))
     own = facts.Facts(book, span, facts.deals(book))
     if book.day >= span.last_day:
-        return _finished(own, scenario)
+        return own, None
     seen = known or panel(book)
     after, last = max(day_number(span.start) - 1, seen.day), day_number(span.last_day)
-    found = foresee(seen, book.calendar, after, last, draws=draws, seed=seed, top_down=top_down, what=scenario)
-    return _project(own, found, scenario)
+    return own, _ground(seen, book.calendar, after, last, draws, seed, top_down)
+
+
+@lru_cache(maxsize=2)  # scenarios of a period share it
+def _ground(
+    seen: Panel, calendar: FiscalCalendar, after: int, last: int, draws: int, seed: int, top_down: origins.TopDown
+) -> Ground:
+    return prepare(seen, calendar, after, last, draws=draws, seed=seed, top_down=top_down)
 
 
 def compare_scenarios(book: Book, scenarios: dict[str, Scenario], **options) -> pd.DataFrame:
@@ -227,7 +265,7 @@ def compare_scenarios(book: Book, scenarios: dict[str, Scenario], **options) -> 
 
     rows = []
     for name, what in {str(AS_IT_IS): AS_IT_IS, **scenarios}.items():
-        found = project_period(book, scenario=what, **options)
+        found = outcome(book, scenario=what, **options)
         rows.append({
             "scenario": name, **{factor: getattr(what, factor) for factor in (*FACTORS, "hires")},
             "from_open": found.from_open, "from_new": found.from_new, "expected": found.expected,
@@ -267,7 +305,7 @@ def compare_probabilities(
     """
     span = window(book, period)
     if book.day >= span.last_day:
-        raise InsufficientData(f"Chances in {span}", needed=1, got=0, of="days left")
+        raise InsufficientData(say("Chances in {period}", period=span), needed=1, got=0, of=say("days left"))
     seen = known or panel(book)
     after, last = max(day_number(span.start) - 1, seen.day), day_number(span.last_day)
     _, chances = origins.past(seen, book.calendar, after, last)
@@ -275,37 +313,46 @@ def compare_probabilities(
     return calibrate.compare(chances, stages.dropna().to_dict(), last - seen.day)
 
 
-def _project(own: facts.Facts, found: Foresight, scenario: Scenario) -> Projection:
+def _outcome(own: facts.Facts, found: Foresight | None, scenario: Scenario) -> Outcome:
+    """Add what is booked to what is to come; nothing is where the period is over."""
     booked, quota = stats.exact_sum(own.won()["priced"]), facts.whole_quota(own)
-    paths, parts = float(booked) + found.rest, found.drawn.paths()
-    totals, told = paths[:, -1], calibrate.retold(found.past, found.length)
-    quantiles = summary.quantiles(totals)
-    p_quota = float((totals >= quota).mean()) if quota > 0 else stats.NONE
-    return Projection(
-        headline=summary.headline(own, quantiles, quota, p_quota, scenario),
-        period=own.period,
-        day=own.book.day,
-        currency=own.book.currency,
+    totals, parts = np.full(1, float(booked)), (np.zeros((1, 1)), np.zeros((1, 1)))
+    if found:
+        totals, parts = float(booked) + found.rest[:, -1], found.drawn.paths()
+    return Outcome(
+        scenario=scenario,
         quota=quota,
         booked=booked,
         from_open=float(parts[0][:, -1].mean()),
         from_new=float(parts[1][:, -1].mean()),
-        quantiles=quantiles,
-        p_quota=p_quota,
-        deals=summary.deals(own, found, totals, quota, scenario),
-        parts=summary.parts(float(booked), *parts, totals),
-        weeks=summary.weeks(own, found.ends, paths),
+        quantiles=summary.quantiles(totals),
+        p_quota=float((totals >= quota).mean()) if quota > 0 else stats.NONE,
+        totals=totals,
+    )
+
+
+def _project(own: facts.Facts, found: Foresight, scenario: Scenario) -> Projection:
+    first, ground = _outcome(own, found, scenario), found.ground
+    booked, totals = float(first.booked), first.totals
+    told = calibrate.retold(ground.past, ground.length)
+    return Projection(
+        **vars(first),
+        headline=summary.headline(own, first.quantiles, first.quota, first.p_quota, scenario),
+        period=own.period,
+        day=own.book.day,
+        currency=own.book.currency,
+        deals=summary.deals(own, found, totals, first.quota, scenario),
+        parts=summary.parts(booked, *found.drawn.paths(), totals),
+        weeks=summary.weeks(own, ground.ends, booked + found.rest),
         teams=summary.teams(own, found),
-        calibration=calibrate.classes(found.chances),
-        slope=calibrate.slope(found.chances),
-        coverage=calibrate.coverage(told, found.length),
+        calibration=calibrate.classes(ground.chances),
+        slope=calibrate.slope(ground.chances),
+        coverage=calibrate.coverage(told, ground.length),
         error=calibrate.error(told),
-        past=found.past,
-        blend=found.blend,
+        past=ground.past,
+        blend=ground.blend,
         method=summary.method(found),
         notes=summary.notes(own, found),
-        scenario=scenario,
-        totals=totals,
     )
 
 
@@ -313,18 +360,19 @@ def _finished(own: facts.Facts, scenario: Scenario) -> Projection:
     """A period that is over: what is booked is all there is."""
     import pandas as pd
 
-    booked, quota = stats.exact_sum(own.won()["priced"]), facts.whole_quota(own)
-    totals = np.full(1, float(booked))
-    nothing = np.zeros((1, 1))
+    first, nothing = _outcome(own, None, scenario), np.zeros((1, 1))
+    totals = first.totals
     untold = stats.Estimate.none(stats.NOT_DEFINED, 0, "the period is over")
     return Projection(
-        headline=f"{own.period} is over: {number(totals[0], 'money')} {own.book.currency} booked.",
-        period=own.period, day=own.book.day, currency=own.book.currency, quota=quota, booked=booked,
-        from_open=0.0, from_new=0.0, quantiles=summary.quantiles(totals),
-        p_quota=float(totals[0] >= quota) if quota > 0 else stats.NONE,
+        **vars(first),
+        headline=say(
+            "{period} is over: {amount} {currency} booked.",
+            period=own.period, amount=number(totals[0], "money"), currency=own.book.currency,
+        ),
+        period=own.period, day=own.book.day, currency=own.book.currency,
         deals=pd.DataFrame(columns=summary.DEALS), parts=summary.parts(totals[0], nothing, nothing, totals),
         weeks=summary.weeks(own, np.empty(0, int), None), teams=summary.teams(own, None),
         calibration=calibrate.classes(pd.DataFrame({"chance": [], "won": []})), slope=untold,
         coverage=untold, error=untold, past=pd.DataFrame(columns=origins.PAST), blend=blend.Blend(),
-        method="the period is over", notes=(), scenario=scenario, totals=totals,
+        method=say("the period is over"), notes=(),
     )  # fmt: skip

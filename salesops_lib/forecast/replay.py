@@ -20,9 +20,10 @@ from salesops_lib.errors import InsufficientData, ParameterError, unknown
 from salesops_lib.export import write_text
 from salesops_lib.forecast import baselines, commit, origins, spread
 from salesops_lib.forecast.deals import Panel, day_number, panel
-from salesops_lib.forecast.foresight import foresee
+from salesops_lib.forecast.foresight import foresee, prepare
 from salesops_lib.forecast.projection import window
 from salesops_lib.forecast.summary import NAMES, QUANTILES
+from salesops_lib.language import say
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.present import counted, number
 from salesops_lib.progress import track
@@ -35,6 +36,12 @@ STEPS = {"week": 7, "fortnight": 14, "month": 28}
 BANDS = (50, 80, 95)
 AT_ONCE = 8  # as-of days a worker does before it reports
 WAYS = ("forecast", "bottom_up", "top_down", *baselines.NAMES)
+WAY_LABELS = {
+    "forecast": "forecast", "bottom_up": "bottom up", "top_down": "top down", "last_year": "last year",
+    "trailing_quarter": "trailing quarter", "linear_pace": "linear pace", "booking_curve": "booking curve",
+    "weighted_pipeline": "weighted pipeline", "coverage_rule": "coverage rule",
+    "submitted_commit": "submitted commit",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -217,10 +224,10 @@ def _one(task: Task) -> dict:
     row = {"period": period.label, "start": str(period.start), "end": str(period.end), "day": str(day)}
     row |= {"lead_weeks": -(-(last - seen.day) // 7), "actual": float(stats.exact_sum(own.won()["priced"]))}
     try:
-        found = foresee(seen, calendar, after, last, draws=task.draws, seed=task.seed)
+        found = foresee(prepare(seen, calendar, after, last, draws=task.draws, seed=task.seed))
     except InsufficientData as error:
         return row | {"reason": str(error)}
-    booked = origins.booked(seen, day_number(period.start) - 1, seen.day)
+    ground, booked = found.ground, origins.booked(seen, day_number(period.start) - 1, seen.day)
     totals = booked + found.rest[:, -1]
     probability = book.stages.drop_duplicates("stage_id", keep="last").set_index("stage_id")["probability_default"]
     return row | {
@@ -228,9 +235,9 @@ def _one(task: Task) -> dict:
         "booked": booked,
         **dict(zip(NAMES, np.quantile(totals, QUANTILES).tolist(), strict=True)),
         "expected": float(totals.mean()),
-        "bottom_up": booked + found.now["bottom_up"],
-        "top_down": booked + found.now["top_down"],
-        "weight": found.blend.weight, "spread": found.blend.spread, "stretch": found.blend.stretch,
+        "bottom_up": booked + ground.now["bottom_up"],
+        "top_down": booked + ground.now["top_down"],
+        "weight": ground.blend.weight, "spread": ground.blend.spread, "stretch": ground.blend.stretch,
         **baselines.baselines(
             seen, calendar, period, day, probability=probability.dropna().to_dict(),
             submissions=commit.submissions(book),
@@ -258,8 +265,8 @@ def score(rows: list[dict]) -> Replay:
     frame = pd.DataFrame(rows)
     told = frame[frame["reason"].eq("")] if len(frame) else frame
     if not len(told):
-        why = f" ({frame['reason'].iloc[-1]})" if len(frame) else ""
-        raise InsufficientData(f"Replay{why}", needed=1, got=0, of="past weeks with a forecast")
+        what = say("Replay ({why})", why=frame["reason"].iloc[-1]) if len(frame) else say("Replay")
+        raise InsufficientData(what, needed=1, got=0, of=say("past weeks with a forecast"))
     told = told.assign(forecast=told["q50"]).dropna(axis=1, how="all").reset_index(drop=True)
     by = told.groupby("lead_weeks")
     scores = pd.DataFrame([{"lead_weeks": lead} | _scores(group) for lead, group in by])
@@ -303,8 +310,9 @@ def _league(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _headline(total: pd.Series) -> str:
-    return (
-        f"80 % ranges held {number(total['coverage_80'], 'percent')} of {counted(int(total['n']), 'past week')} "
-        f"in {counted(int(total['periods']), 'period')}; forecasts were {number(total['wape'], 'share')} off, "
-        f"bias {number(total['bias'], 'points', signed=True)}."
-    )
+    return say(
+        "80 % ranges held {held} of {weeks} in {periods}; forecasts were {off} off, bias {bias}.",
+        held=number(total["coverage_80"], "percent"), weeks=counted(int(total["n"]), "past week"),
+        periods=counted(int(total["periods"]), "period"), off=number(total["wape"], "share"),
+        bias=number(total["bias"], "points", signed=True),
+    )  # fmt: skip

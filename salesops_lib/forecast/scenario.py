@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from salesops_lib.errors import InsufficientData, ParameterError
 from salesops_lib.kpis.reps import RAMPING_DAYS
+from salesops_lib.language import say
 from salesops_lib.present import number
+from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     from salesops_lib.forecast.deals import Panel
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 LEAST, MOST, MOST_HIRES = 0.1, 10.0, 1_000
 NEW_DAYS = 91  # deals of these days say what a rep creates
 MAY_BE_NONE = ("new_pipeline",)
+LABELS = {
+    "win_rate": "win rate", "cycle": "cycle", "deal_size": "deal size", "new_pipeline": "new pipeline",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,19 @@ class Scenario:
             raise ParameterError(f"hires is {self.hires!r}; give a whole number, 0 to {MOST_HIRES:,}.")
 
     def __str__(self) -> str:
+        factors = {name: getattr(self, name) for name in FACTORS}
         changed = [
-            f"{name.replace('_', ' ')} × {getattr(self, name):g}" for name in FACTORS if getattr(self, name) != 1
+            f"{say(LABELS[name])} × {localised(f'{value:g}')}" for name, value in factors.items() if value != 1
         ]
-        changed += [f"{number(self.hires, 'count')} hired"] if self.hires else []
-        return ", ".join(changed) or "as it is"
+        changed += [say("{n} hired", n=number(self.hires, "count"))] if self.hires else []
+        return ", ".join(changed) or say("as it is")
 
 
 FACTORS = tuple(field.name for field in fields(Scenario) if field.name != "hires")
 AS_IT_IS = Scenario()
 
 
+@lru_cache(maxsize=8)
 def share_of_a_hire(known: Panel) -> float:
     """Deals created by the mean rep past the first six months, as a share of all.
 
@@ -87,7 +95,8 @@ def share_of_a_hire(known: Panel) -> float:
     new = rows[rows["entered"] > known.day - NEW_DAYS].drop_duplicates("opportunity_id")
     ramped = ramped[ramped.isin(rows.loc[rows["day"].eq(known.day), "owner"])]
     if not len(ramped) or new.empty:
-        raise InsufficientData("What a hire brings", needed=1, got=0, of="reps with deals for six months")
+        of = say("reps with deals for six months")
+        raise InsufficientData(say("What a hire brings"), needed=1, got=0, of=of)
     return float(new["owner"].isin(ramped).sum() / len(new) / len(ramped))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from salesops_lib.errors import DataContractError, ParameterError, listed, shown, unknown
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     from salesops_lib.forecast.components import Components
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 COLUMNS = ("unique_id", "ds", "y")
 GAPS = ("refuse", "zero", "interpolate")
 STEPS = {  # the first word of a pandas frequency: steps in a season, and what a step is called
-    "D": (7, "days"), "B": (5, "working days"), "W": (52, "weeks"),
-    "MS": (12, "months"), "ME": (12, "months"), "QS": (4, "quarters"), "QE": (4, "quarters"),
-    "YS": (1, "years"), "YE": (1, "years"),
+    "D": (7, mark("days")), "B": (5, mark("working days")), "W": (52, mark("weeks")),
+    "MS": (12, mark("months")), "ME": (12, mark("months")), "QS": (4, mark("quarters")),
+    "QE": (4, mark("quarters")), "YS": (1, mark("years")), "YE": (1, mark("years")),
 }  # fmt: skip
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -201,14 +202,15 @@ def thin(y: np.ndarray, season: int, unit: str) -> tuple[str, str] | None:
     The first word is ``naive``, ``unseasoned`` or ``sparse``.
     """
     n, needed = len(y), max(2 * season, LEAST_UNSEASONED)
+    short = {"n": n, "needed": needed, "unit": say(unit)}
     if n < LEAST:
-        return "naive", f"{n} of {needed} {unit} needed"
+        return "naive", say("{n} of {needed} {unit} needed", **short)
     if np.ptp(y) <= 1e-12 * np.abs(y).max():
-        return "naive", "only zeros" if not y.any() else "one value only"
+        return "naive", say("one value only") if y.any() else say("only zeros")
     if (zeros := (y == 0).mean()) > SPARSE:
-        return "sparse", f"{zeros:.0%} zeros"
+        return "sparse", say("{share} zeros", share=f"{zeros:.0%}")
     if n < needed:
-        return "unseasoned", f"{n} of {needed} {unit} needed"
+        return "unseasoned", say("{n} of {needed} {unit} needed", **short)
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from salesops_lib.forecast.members import is_seasonal
+from salesops_lib.language import say
 
 RECENT = 3  # seasons whose values are the range of a sparse series
 SMOOTHING = 0.1
@@ -24,7 +25,7 @@ def naive(y: np.ndarray, why: str, horizon: int, levels: Sequence[float]) -> tup
     moves = np.diff(y)
     sigma = size if n < 3 else max(np.sqrt((moves**2).mean()), size / (n + 1))
     half = sigma * np.sqrt(np.arange(1, horizon + 1))
-    return ranged(np.full(horizon, y[-1]), half[:, None] * z_values(levels)), f"naive ({why})"
+    return ranged(np.full(horizon, y[-1]), half[:, None] * z_values(levels)), f"{say('naive')} ({why})"
 
 
 def sparse(y: np.ndarray, season: int, why: str, horizon: int, levels: Sequence[float]) -> tuple[np.ndarray, str]:
@@ -41,7 +42,7 @@ def sparse(y: np.ndarray, season: int, why: str, horizon: int, levels: Sequence[
         start = (n - len(recent)) % season
         own = (start + np.arange(len(recent))) % season
         means = np.array([recent[own == place].mean() for place in range(season)])
-        mean, around, name = means[places], recent - means[own], "seasonal mean"
+        mean, around, name = means[places], recent - means[own], say("seasonal mean")
         bounds = [mean[:, None] + _tails(around, level) for level in levels]
     else:
         with warnings.catch_warnings():

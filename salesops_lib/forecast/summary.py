@@ -42,7 +42,7 @@ def deals(
     import pandas as pd
 
     rows, chance, drawn = found.rows, found.chance, found.drawn.open
-    worth = np.nan_to_num(found.learnt.sizes.moments(rows)[0]) * what.deal_size
+    worth = np.nan_to_num(found.ground.learnt.sizes.moments(rows)[0]) * what.deal_size
     if_won, if_not = np.full((2, len(rows)), np.nan)
     if quota > 0:
         order = np.argsort(drawn.deal, kind="stable")
@@ -73,8 +73,8 @@ def parts(booked: float, old: np.ndarray, new: np.ndarray, totals: np.ndarray) -
     """What is booked, and what open deals (`old`) and new ones bring by the last week: mean and 80 % range."""
     import pandas as pd
 
-    amounts = {"open deals": old[:, -1], "deals not yet created": new[:, -1], "total": totals}
-    rows = [{"part": "booked", "expected": booked, "low": booked, "high": booked}]
+    amounts = {mark("open deals"): old[:, -1], mark("deals not yet created"): new[:, -1], mark("total"): totals}
+    rows = [{"part": mark("booked"), "expected": booked, "low": booked, "high": booked}]
     for part, values in amounts.items():
         low, high = np.quantile(values, [0.1, 0.9])
         rows.append({"part": part, "expected": values.mean(), "low": low, "high": high})
@@ -141,18 +141,18 @@ def headline(
 
 def method(found: Foresight) -> str:
     """Say how the forecast was made."""
-    learnt, joint = found.learnt.hazard, found.blend
-    how = "rates of winning and losing by what is known of each deal" if learnt.is_rich else (
-        f"rates by stage and age alone, as only {learnt.wins} deals were won so far"
+    learnt, joint = found.ground.learnt.hazard, found.ground.blend
+    how = say("rates of winning and losing by what is known of each deal") if learnt.is_rich else (
+        say("rates by stage and age alone, as only {n} deals were won so far", n=learnt.wins)
     )  # fmt: skip
-    shares = [number(share, "percent") for share in (joint.weight, 1 - joint.weight)]
-    weights = f"{shares[0]} open and new deals, {shares[1]} recent bookings"
+    told = {"deals": number(joint.weight, "percent"), "recent": number(1 - joint.weight, "percent")}
+    joined = say("joined: {deals} open and new deals, {recent} recent bookings", **told)
     basis = (
-        f"weights from {joint.n} past weeks"
+        say("weights from {n} past weeks", n=joint.n)
         if joint.n
-        else "weights are defaults, as there are no past weeks to learn from"
+        else say("weights are defaults, as there are no past weeks to learn from")
     )
-    return f"{how}; joined: {weights} ({basis})"
+    return f"{how}; {joined} ({basis})"
 
 
 WORDS = {
@@ -163,7 +163,7 @@ WORDS = {
 
 def notes(own: facts.Facts, found: Foresight) -> tuple[str, ...]:
     """Say what the source cannot tell, and what is left out."""
-    seen, notes = found.panel, []
+    seen, notes = found.ground.panel, []
     if seen.untold:
         told = ", ".join(say(WORDS[name]) for name in seen.untold)
         notes.append(say("the source keeps no history of {fields}: nothing is learnt from them", fields=told))

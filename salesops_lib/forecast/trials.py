@@ -11,6 +11,7 @@ from salesops_lib.forecast.backtest import Backtest, backtest_series
 from salesops_lib.forecast.hierarchy import compare_methods
 from salesops_lib.forecast.measures import history
 from salesops_lib.forecast.replay import Replay, replay_weeks
+from salesops_lib.language import say
 from salesops_lib.present import fitted
 
 if TYPE_CHECKING:
@@ -70,14 +71,14 @@ class Trial:
         if isinstance(self.series, InsufficientData):
             return ""
         rows = self.series.forecasts
-        thin = rows[rows["used"].str.contains("(", regex=False)]
+        thin = rows[rows["used"].ne(rows["model"])]
         if thin.empty:
             return ""
         told = thin["used"].value_counts().index[0]
-        return (
-            f"{thin['unique_id'].nunique()} of {rows['unique_id'].nunique()} series had a stand-in at "
-            f"some cutoff, whatever the model: {told}, for one."
-        )
+        return say(
+            "{thin} of {all} series had a stand-in at some cutoff, whatever the model: {label}, for one.",
+            thin=thin["unique_id"].nunique(), all=rows["unique_id"].nunique(), label=told,
+        )  # fmt: skip
 
     def looks(self, name: str) -> dict[str, dict]:
         """Say how a table of the page is shown: arguments of `present.table`."""
@@ -89,12 +90,14 @@ UNITS = {
     **dict.fromkeys(("coverage_50", "coverage_80", "coverage_95"), "percent"),
     **dict.fromkeys(("lead_weeks", "n"), "count"),
     **dict.fromkeys(("mase", "msis_80", "msis_95", "smape"), "score"),
+    "way": "word",
 }
 RANGES = {"behind": ("behind_low", "behind_high")}
 LABELS = {
     "lead_weeks": "weeks left", "wape": "WAPE", "coverage_50": "in 50 %", "coverage_80": "in 80 %",
     "coverage_95": "in 95 %", "mase": "MASE", "smape": "sMAPE", "msis_80": "MSIS 80", "msis_95": "MSIS 95",
-    "behind": "behind [95 %]",
+    "behind": "behind [95 %]", "model": "model", "bias": "bias", "pinball": "pinball", "way": "way",
+    "method": "method", "region": "region", "team": "team", "rep": "rep", "total": "total",
 }  # fmt: skip
 
 
@@ -132,13 +135,6 @@ def trial(
         ),
         methods=attempt(lambda: _methods(book, horizon)),
     )
-
-
-def try_model(book: Book, *, model: str = "auto", by: str | None = "team", horizon: int = 3) -> pd.DataFrame:
-    """Score a model of monthly bookings beside the seasonal naive one on past cutoffs; for a lens."""
-    past = history(book, "bookings", by=by)
-    asked = {"horizon": horizon, "cutoffs": 3, "models": (model, "seasonal_naive")}
-    return backtest_series(past.rows, freq=past.freq, **asked).league
 
 
 def ways(found: Replay) -> pd.DataFrame:

@@ -16,9 +16,12 @@ from salesops_lib.errors import InsufficientData, attempt, needed
 from salesops_lib.facts import Facts
 from salesops_lib.funnel.conversion import Conversion, measure_conversion
 from salesops_lib.funnel.leaks import loss_reasons, source_quality
-from salesops_lib.funnel.levers import Levers, rank_levers, velocity_change
+from salesops_lib.funnel.levers import ARROW, Levers, rank_levers, velocity_change
+from salesops_lib.language import mark, say
+from salesops_lib.passages import called
 from salesops_lib.periods import QUARTER_DAYS, Period
 from salesops_lib.present import interval, number
+from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +107,8 @@ def review(book: Book, *, period: str = "4 quarters", horizon_days: int = 0, by:
         For an unknown period or dimension.
     """
     if facts.deals(book).empty:
-        raise InsufficientData(f"Funnel as of {book.day}", needed=1, got=0, of="deals known by then")
+        what = say("Funnel as of {day}", day=book.day)
+        raise InsufficientData(what, needed=1, got=0, of=say("deals known by then"))
     window = facts.resolve_period(book, period)
     facts.members(book, by, window)  # an unknown dimension is refused
     horizon = horizon_days or _typical_horizon(book)
@@ -133,7 +137,8 @@ def _typical_horizon(book: Book) -> int:
     won = rows[rows["is_won"] & ~rows["is_renewal"]]
     days = (won["closed_at"] - won["created_at"]).dt.total_seconds() / 86400
     if len(days) < LEAST_CYCLES:
-        raise InsufficientData("A horizon for conversion", needed=LEAST_CYCLES, got=len(days), of="won deals")
+        what = say("A horizon for conversion")
+        raise InsufficientData(what, needed=LEAST_CYCLES, got=len(days), of=say("won deals"))
     return int(np.ceil(2 * days.median() / STEP_DAYS) * STEP_DAYS)
 
 
@@ -145,7 +150,7 @@ def _conversion(book: Book, horizon: int) -> Conversion:
 def _journey(book: Book, horizon: int) -> pd.DataFrame:
     moves, stages = passages.from_book(book, "journey")
     if stages[0] == passages.ONLY:
-        raise InsufficientData("The buyer's journey", needed=1, got=0, of="recorded stage changes")
+        raise InsufficientData(say("The buyer's journey"), needed=1, got=0, of=say("recorded stage changes"))
     return measure_conversion(moves, stages, as_of=book.known_until, horizon_days=horizon).steps
 
 
@@ -166,8 +171,8 @@ def _change(book: Book, window: Period, by: str) -> pd.DataFrame:
     rows = facts.deals(book)
     before = Facts(book, _before(book, window), rows).closed()
     if before.empty:
-        of = f"deals closed in {_before(book, window)}"
-        raise InsufficientData("Why the win rate changed", needed=1, got=0, of=of)
+        of = say("deals closed in {period}", period=_before(book, window))
+        raise InsufficientData(say("Why the win rate changed"), needed=1, got=0, of=of)
     return decompose_change(before[[by, "is_won"]], Facts(book, window, rows).closed()[[by, "is_won"]], by=by)
 
 
@@ -175,7 +180,7 @@ def _before(book: Book, window: Period) -> Period:
     """Return the window of the same length before this one."""
     n, _, kind = window.kind.rpartition(" ")
     parts = book.calendar.last(kind.removesuffix("s"), 2 * int(n or 1), window.last_day)
-    label = f"{parts[0]} to {parts[int(n or 1) - 1]}" if n else str(parts[0])
+    label = say("{first} to {last}", first=parts[0], last=parts[int(n or 1) - 1]) if n else str(parts[0])
     return Period(parts[0].start, window.start, window.kind, label)
 
 
@@ -192,9 +197,8 @@ def _velocity(book: Book, window: Period, found: Conversion | InsufficientData) 
         cycle = kpis.compute(then, "K05", span)
         cycle = cycle[cycle["variant"].eq("Kaplan–Meier")].iloc[0]
         if own.empty or not (size["value"] > 0 and cycle["value"] > 0):
-            raise InsufficientData(
-                f"Velocity of {span}", needed=1, got=0, of="factors of it: deals, wins and days known"
-            )
+            what, of = say("Velocity of {period}", period=span), say("factors of it: deals, wins and days known")
+            raise InsufficientData(what, needed=1, got=0, of=of)
         factors.append({
             "deals": float(open_now["is_qualified"].sum()),
             "win_rate": float(np.average(own["ultimate"], weights=own["n"])),
@@ -212,19 +216,29 @@ def _headline(found: Conversion | InsufficientData, levers: Levers | Insufficien
     if isinstance(found, InsufficientData):
         return str(found)
     whole = found.whole.iloc[0]
-    n = f"of {number(whole['n'], 'count')} deals that reach {whole['stage']}"
-    share = f"{number(whole['rate'], 'percent')} {interval(whole['low'], whole['high'], 'percent')}"
-    first = f"{share} {n} are won within {found.horizon_days:g} days."
+    first = say(
+        "{rate} {range} of {n} deals that reach {stage} are won within {days} days.",
+        rate=number(whole["rate"], "percent"), range=interval(whole["low"], whole["high"], "percent"),
+        n=number(whole["n"], "count"), stage=called(whole["stage"]), days=localised(f"{found.horizon_days:g}"),
+    )  # fmt: skip
     if whole["rate"] != whole["rate"]:
         first = found.headline
-    if isinstance(levers, InsufficientData):
-        return first
+    return first if isinstance(levers, InsufficientData) else f"{first} {_worth_said(levers, currency)}"
+
+
+def _worth_said(levers: Levers, currency: str) -> str:
     stages = levers.table[levers.table["unit"].eq("1 point")]
-    top, most = stages.iloc[0], " most" if len(stages) > 1 else ""
-    return (
-        f"{first} One point more from {top['lever'].replace('→', 'to')} is worth{most}: "
-        f"{number(top['worth'], 'money')} {currency} a quarter {interval(top['low'], top['high'], 'money')}."
-    )
+    top = stages.iloc[0]
+    stage, _, following = top["lever"].rpartition(ARROW)
+    given = {"stage": called(stage), "following": called(following), "worth": number(top["worth"], "money"),
+             "currency": currency, "range": interval(top["low"], top["high"], "money")}  # fmt: skip
+    if len(stages) > 1:
+        said = mark(
+            "One point more from {stage} to {following} is worth most: {worth} {currency} a quarter {range}."
+        )
+    else:
+        said = mark("One point more from {stage} to {following} is worth: {worth} {currency} a quarter {range}.")
+    return say(said, **given)
 
 
 def decompose_change(

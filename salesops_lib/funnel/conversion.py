@@ -12,7 +12,9 @@ import numpy as np
 from salesops_lib.curves import LEAST, RIVAL, Curve
 from salesops_lib.errors import InsufficientData, ParameterError
 from salesops_lib.funnel.projection import project_cohorts
-from salesops_lib.passages import checked_order, count_steps, days, instant
+from salesops_lib.language import mark, say
+from salesops_lib.passages import called, checked_order, count_steps, days, instant
+from salesops_lib.present.numbers import localised, number
 from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TENTH = 0.9
-TOO_YOUNG, NO_EXIT, FEW = "not old enough", "all still open", "too few"
+TOO_YOUNG, NO_EXIT, FEW = mark("not old enough"), mark("all still open"), mark("too few")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def measure_conversion(
     steps = _rows(counts, stages, [*stages[1:-2], won], horizon_days, interval)
     whole = _rows(ways, stages, [won] * (len(stages) - 2), horizon_days, interval)
     _refuse(steps)
+    steps, whole = (rows.drop(columns=["kind", "why"]) for rows in (steps, whole))
     first = ways[ways["stage"].eq(0)]
     return Conversion(
         _headline(steps, whole, stages, horizon_days, bound), steps, whole,
@@ -139,11 +142,11 @@ def _losses(facts: dict[str, int], stages: list[str], without_losses: str) -> bo
     if facts["lost"] or not facts["won"]:
         return False
     if without_losses == "refuse":
-        raise InsufficientData(
-            f"Stage conversion: no deal ever enters {stages[-1]!r}, so losses are not recorded and any rate "
-            "would be an "
-            "upper bound (ask for it with without_losses='bound')", needed=1, got=0, of="lost deals",
+        what = say(
+            "Stage conversion: no deal ever enters {stage}, so losses are not recorded and any rate would be an "
+            "upper bound (ask for it with without_losses='bound')", stage=repr(stages[-1]),
         )  # fmt: skip
+        raise InsufficientData(what, needed=1, got=0, of=say("lost deals"))
     return True
 
 
@@ -155,6 +158,7 @@ def curve_of(counts: pd.DataFrame) -> Curve:
 def _rows(
     counts: pd.DataFrame, stages: list[str], ahead: list[str], horizon: float, interval: float
 ) -> pd.DataFrame:
+    """Measure steps; `kind` and `why` are the status in parts."""
     import pandas as pd
 
     rows = [
@@ -177,25 +181,27 @@ def _row(counts: pd.DataFrame, horizon: float, interval: float) -> dict:
         **times,
         "at_risk": curve.risk_at(horizon) if curve.n else 0,
     }
-    why = _why_not(curve, horizon)
-    if why:
-        return {**base, "status": why}
-    found = curve.share_by(horizon, level=interval, least=LEAST)
-    if found.status != OK:
-        return {**base, "status": f"{FEW}: {found.note}"}
+    kind, why = _why_not(curve, horizon)
+    found = curve.share_by(horizon, level=interval, least=LEAST) if not kind else None
+    if found and found.status != OK:
+        kind, why = FEW, found.note
+    if kind:
+        return {**base, "status": f"{say(kind)}: {why}", "kind": kind, "why": why}
     lost = curve.share_by(horizon, cause=RIVAL, least=LEAST).value
-    return {**base, "rate": found.value, "low": found.low, "high": found.high, "lost": lost, "status": OK}
+    rates = {"rate": found.value, "low": found.low, "high": found.high, "lost": lost}
+    return {**base, **rates, "status": OK, "kind": OK, "why": ""}
 
 
-def _why_not(curve: Curve, horizon: float) -> str:
+def _why_not(curve: Curve, horizon: float) -> tuple[str, str]:
     if curve.n < LEAST:
-        return f"{FEW}: needs {LEAST} deals, has {curve.n}"
+        return FEW, say("needs {least} deals, has {n}", least=LEAST, n=curve.n)
     if not curve.ended.any():
-        return f"{NO_EXIT}: none of {curve.n} deals has left the stage"
+        return NO_EXIT, say("none of {n} deals has left the stage", n=curve.n)
     oldest = float(curve.time[-1])
     if oldest < horizon and curve.survival[-1] > 0:
-        return f"{TOO_YOUNG}: followed for {int(oldest)} days, {horizon:g} asked"
-    return ""
+        asked = localised(f"{horizon:g}")
+        return TOO_YOUNG, say("followed for {days} days, {asked} asked", days=int(oldest), asked=asked)
+    return "", ""
 
 
 def _times(curve: Curve, interval: float) -> dict:
@@ -209,12 +215,14 @@ def _refuse(steps: pd.DataFrame) -> None:
     if steps["status"].eq(OK).any():
         return
     row = steps.iloc[0]
-    kind, _, why = row["status"].partition(": ")
-    of = {TOO_YOUNG: "deals old enough", NO_EXIT: "deals that left the stage"}.get(kind, "deals at risk")
-    got = row["n"] if kind == FEW else 0
-    raise InsufficientData(
-        f"Conversion from {row['stage']} to {row['next_stage']} ({kind}, {why})", needed=LEAST, got=got, of=of
-    )
+    of = {TOO_YOUNG: mark("deals old enough"), NO_EXIT: mark("deals that left the stage")}
+    of = say(of.get(row["kind"], mark("deals at risk")))
+    what = say(
+        "Conversion from {stage} to {following} ({status}, {why})",
+        stage=called(row["stage"]), following=called(row["next_stage"]), status=say(row["kind"]), why=row["why"],
+    )  # fmt: skip
+    got = row["n"] if row["kind"] == FEW else 0
+    raise InsufficientData(what, needed=LEAST, got=got, of=of)
 
 
 def _curve(first: pd.DataFrame) -> pd.DataFrame:
@@ -230,29 +238,37 @@ def _curve(first: pd.DataFrame) -> pd.DataFrame:
 
 def _headline(steps: pd.DataFrame, whole: pd.DataFrame, stages: list[str], horizon: float, bound: bool) -> str:
     told, way = steps[steps["status"].eq(OK)], whole.iloc[0]
-    label = " at most (losses are not recorded: an upper bound)" if bound else ""
-    first = ""
+    days, parts = localised(f"{horizon:g}"), []
     if way["status"] == OK:
-        first = (
-            f"{way['rate']:.0%} [{way['low']:.0%}; {way['high']:.0%}] of deals that reach {stages[0]} are won "
-            "within "
-            f"{horizon:g} days{label}; "
-        )
+        given = {"rate": _with_range(way), "stage": called(stages[0]), "days": days}
+        if bound:
+            parts = [say("{rate} of deals that reach {stage} are won within {days} days at most (losses are not "
+                         "recorded: an upper bound)", **given)]  # fmt: skip
+        else:
+            parts = [say("{rate} of deals that reach {stage} are won within {days} days", **given)]
     weak = told.loc[told["rate"].idxmin()]
-    said = (
-        f"{first}the fewest go on from {weak['stage']} to {weak['next_stage']}: {weak['rate']:.0%} "
-        f"[{weak['low']:.0%}; {weak['high']:.0%}] of {weak['n']:,}{'' if first else label} within {horizon:g} "
-        "days."
-    )
+    given = {"stage": called(weak["stage"]), "following": called(weak["next_stage"]), "rate": _with_range(weak),
+             "n": number(weak["n"], "count"), "days": days}  # fmt: skip
+    if bound and not parts:
+        parts = [say("the fewest go on from {stage} to {following}: {rate} of {n} at most (losses are not "
+                     "recorded: an upper bound) within {days} days.", **given)]  # fmt: skip
+    else:
+        parts += [say("the fewest go on from {stage} to {following}: {rate} of {n} within {days} days.", **given)]
+    said = "; ".join(parts)
     return said[0].upper() + said[1:]
+
+
+def _with_range(row: pd.Series) -> str:
+    return f"{row['rate']:.0%} [{row['low']:.0%}; {row['high']:.0%}]"
 
 
 def _notes(facts: dict[str, int], bound: bool) -> tuple[str, ...]:
     out = []
     if bound:
-        out.append("Losses are not recorded, so each rate is an upper bound: 1 − Kaplan–Meier.")
-    if facts["never"]:
-        out.append(f"{facts['never']} of {facts['deals']} deals never entered an open stage and are left out.")
-    if facts["disordered"]:
-        out.append(f"{facts['disordered']} deals enter an open stage after they were won; their first win counts.")
+        out.append(say("Losses are not recorded, so each rate is an upper bound: 1 − Kaplan–Meier."))
+    if never := facts["never"]:
+        said = mark("{n} of {total} deals never entered an open stage and are left out.")
+        out.append(say(said, n=never, total=facts["deals"]))
+    if late := facts["disordered"]:
+        out.append(say("{n} deals enter an open stage after they were won; their first win counts.", n=late))
     return tuple(out)

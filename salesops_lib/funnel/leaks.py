@@ -12,12 +12,17 @@ from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import Facts
 from salesops_lib.kpis.lead_facts import cohort
 from salesops_lib.kpis.leads import QUALIFY_DAYS
+from salesops_lib.language import mark, say
 from salesops_lib.periods import Period
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNKNOWN = "not told"
+UNKNOWN, POOR = mark("not told"), mark("many leads, few qualified")
+LOSSES = {  # what is refused where nothing is told, and what there is none of
+    "loss_reason": (mark("Loss reasons in {period}"), mark("lost deals with a loss reason")),
+    "competitor": (mark("Competitors in {period}"), mark("lost deals with a competitor")),
+}
 LEAST_SHARE = 0.1  # of the leads, from which on a source counts as bringing many
 SOURCE_KPIS = {"K24": "leads", "K22": "qualified", "K03": "win_rate", "K06": "size", "K05": "cycle_days"}
 
@@ -48,10 +53,10 @@ def loss_reasons(book: Book, period: Period, *, column: str = "loss_reason") -> 
     told = book.table("opportunities", ["opportunity_id", column]).set_index("opportunity_id")[column]
     rows = closed.assign(reason=closed["opportunity_id"].map(told).astype(object))
     lost = rows[~rows["is_won"]]
-    what = column.replace("_", " ")
     if lost.empty or lost["reason"].isna().all():
-        of = f"lost deals with a {what}" if len(lost) else "lost deals"
-        raise InsufficientData(f"{what.capitalize()}s in {period}", needed=1, got=0, of=of)
+        what, of = LOSSES[column]
+        of = say(of) if len(lost) else say("lost deals")
+        raise InsufficientData(say(what, period=period), needed=1, got=0, of=of)
     stage = _last_stage(book).reindex(lost["opportunity_id"]).to_numpy()
     lost = lost.assign(reason=lost["reason"].fillna(UNKNOWN), stage=stage)
     won = rows[rows["is_won"]].groupby("reason").size()
@@ -98,7 +103,8 @@ def source_quality(book: Book, period: Period) -> pd.DataFrame:
     found = kpis.compute(book, [*SOURCE_KPIS, "K26"], period, by="source", variants="default")
     found = found[found["segment"].ne(facts.NOT_ASSIGNED)]
     if found.empty:
-        raise InsufficientData(f"Sources in {period}", needed=1, got=0, of="leads or deals with a source")
+        what = say("Sources in {period}", period=period)
+        raise InsufficientData(what, needed=1, got=0, of=say("leads or deals with a source"))
     cells = {name: found[found["kpi_id"].eq(key)].set_index("segment") for key, name in SOURCE_KPIS.items()}
     names = sorted(found["segment"].unique())
     out = pd.DataFrame({"source": names}).set_index("source", drop=False)
@@ -110,7 +116,7 @@ def source_quality(book: Book, period: Period) -> pd.DataFrame:
     booked = found[found["kpi_id"].eq("K26")].set_index("segment")
     out["won_amount"], out["n_won"] = booked["value"].reindex(names), booked["n"].reindex(names)
     out["lead_share"] = out["leads"] / out["leads"].sum()
-    out["flag"] = np.where(_few_qualify(book, period, out), "many leads, few qualified", "")
+    out["flag"] = np.where(_few_qualify(book, period, out), POOR, "")
     return out.sort_values(["leads", "won_amount"], ascending=False, ignore_index=True)
 
 

@@ -10,6 +10,9 @@ import numpy as np
 from salesops_lib import stats
 from salesops_lib.decompose import product_change
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import mark, say
+from salesops_lib.passages import called
+from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
 DRAWS, SEED = 4_000, 20260101
 LEAST_WON = 30
 POINT = 0.01
-VOLUME, SIZE, CYCLE = "deals created", "deal size", "sales cycle"
+VOLUME, SIZE, CYCLE = mark("deals created"), mark("deal size"), mark("sales cycle")
+ARROW = " → "  # between the stages of a lever
 SHIFTS = ("lever", "shift_low", "shift_high", "cost")
 
 
@@ -81,16 +85,16 @@ def rank_levers(
     steps = conversion.steps
     if steps["rate"].isna().any():
         row = steps[steps["rate"].isna()].iloc[0]
-        raise InsufficientData(f"Levers: no rate from {row['stage']} ({row['status']})", needed=30,
-                               got=int(row["n"]),
-                               of="deals")  # fmt: skip
+        what = say("Levers: no rate from {stage} ({why})", stage=called(row["stage"]), why=row["status"])
+        raise InsufficientData(what, needed=30, got=int(row["n"]), of=say("deals"))
     sizes = stats.to_float(amounts)
     if len(sizes) < LEAST_WON:
-        raise InsufficientData("Levers", needed=LEAST_WON, got=len(sizes), of="won deals with an amount")
+        of = say("won deals with an amount")
+        raise InsufficientData(say("Levers"), needed=LEAST_WON, got=len(sizes), of=of)
     rng, mean = np.random.default_rng(SEED), float(sizes.mean())
     rates, volume, size = _draw_rates(conversion, rng), _volume(per_quarter, rng), _mean(sizes, rng)
     point = float(np.prod(steps["rate"])) * per_quarter * mean
-    stages = [f"{a} → {b}" for a, b in zip(steps["stage"], steps["next_stage"], strict=True)]
+    stages = [f"{a}{ARROW}{b}" for a, b in zip(steps["stage"], steps["next_stage"], strict=True)]
     # lever: unit, present level, what one unit does to bookings at the point and in the draws
     levers = {
         name: ("1 point", rate, POINT / rate, POINT / rates[:, k])
@@ -210,7 +214,15 @@ def _mean(sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _headline(table: pd.DataFrame, stages: list[str]) -> str:
     top = table[table["lever"].isin(stages)].iloc[0]
-    return (
-        f"One point more from {top['lever']} is worth {top['worth']:,.0f} a quarter [{top['low']:,.0f}; "
-        f"{top['high']:,.0f}], the most of all stages ({top['p_best']:.0%} sure)."
-    )
+    worth, low, high = (localised(f"{top[name]:,.0f}") for name in ("worth", "low", "high"))
+    return say(
+        "One point more from {lever} is worth {worth} a quarter [{low}; {high}], the most of all stages ({share} "
+        "sure).", lever=lever_said(top["lever"]), worth=worth, low=low, high=high, share=f"{top['p_best']:.0%}",
+    )  # fmt: skip
+
+
+def lever_said(lever: str) -> str:
+    """Name a lever for a reader."""
+    if lever in (VOLUME, SIZE, CYCLE):
+        return say(lever)
+    return ARROW.join(map(called, lever.split(ARROW)))

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import stats
 from salesops_lib.errors import InsufficientData
+from salesops_lib.funnel.leaks import UNKNOWN
+from salesops_lib.funnel.levers import lever_said
+from salesops_lib.language import mark, say
+from salesops_lib.passages import called
 from salesops_lib.present import counted, fitted, interval, number
 
 if TYPE_CHECKING:
@@ -16,12 +20,14 @@ if TYPE_CHECKING:
 FACTORS = {"deals": "count", "win rate": "share", "size": "money", "cycle days": "days",
            "velocity a day": "money_per_day"}  # fmt: skip
 WORDS = {
-    "deals": "open deals",
-    "win rate": "win rate, projected",
-    "size": "deal size",
-    "cycle days": "days to a win",
+    "deals": mark("open deals"),
+    "win rate": mark("win rate, projected"),
+    "size": mark("deal size"),
+    "cycle days": mark("days to a win"),
+    "velocity a day": mark("velocity a day"),
 }
-MORE = {"1 point": "1 point more", "1 %": "1 % more", "1 day": "1 day less"}
+MORE = {mark("1 point"): mark("1 point more"), mark("1 %"): mark("1 % more"), mark("1 day"): mark("1 day less")}
+PHASES = (mark("awareness"), mark("consideration"), mark("decision"), mark("customer"))  # of the contract
 LEVERS = {"deals created": "count", "deal size": "money", "sales cycle": "days"}
 
 
@@ -30,8 +36,17 @@ def steps(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | Insufficient
     if isinstance(frame, InsufficientData):
         return frame
     rows = frame.drop(columns=["reached", "at_risk"])
-    rows["p90_days"] = [number(day, "days") if day == day else "not reached" for day in rows["p90_days"]]
+    rows["p90_days"] = [number(day, "days") if day == day else say("not reached") for day in rows["p90_days"]]
+    rows = rows.assign(**{name: rows[name].map(called) for name in ("stage", "next_stage")})
     return rows.drop(columns="status") if rows["status"].eq(stats.OK).all() else rows
+
+
+def journey(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | InsufficientData:
+    """Show steps along the buyer's journey, whose phases are words of ours."""
+    rows = steps(frame)
+    if isinstance(rows, InsufficientData):
+        return rows
+    return rows.assign(**{name: rows[name].map(say) for name in ("stage", "next_stage")})
 
 
 def worth(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | InsufficientData:
@@ -40,7 +55,7 @@ def worth(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | Insufficient
         return frame
     units = frame["lever"].map(LEVERS).fillna("share")
     now = [number(value, unit) for value, unit in zip(frame["now"], units, strict=True)]
-    return frame.assign(unit=frame["unit"].replace(MORE), now=now)
+    return frame.assign(lever=frame["lever"].map(lever_said), unit=frame["unit"].replace(MORE), now=now)
 
 
 def change(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | InsufficientData:
@@ -67,7 +82,8 @@ def told(frame: pd.DataFrame | InsufficientData, first: str = "reason") -> pd.Da
     """Show losses without columns in which nothing is told, the first under its own name."""
     if isinstance(frame, InsufficientData):
         return frame
-    return frame.dropna(axis=1, how="all").rename(columns={"reason": first, "stage": "most often from"})
+    rows = frame.assign(reason=frame["reason"].replace(UNKNOWN, say(UNKNOWN)), stage=frame["stage"].map(called))
+    return rows.dropna(axis=1, how="all").rename(columns={"reason": first, "stage": "most often from"})
 
 
 def sources(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | InsufficientData:
@@ -87,13 +103,20 @@ def say_change(result: Review) -> str:
     found = stats.difference(
         stats.proportion(round(after * n_after), n_after), stats.proportion(round(before * n_before), n_before)
     )
-    noise = ", no more than chance" if found.is_noise else ""
     mix, rate = (number(result.change[part].sum(), "points", signed=True) for part in ("mix", "rate"))
-    return (
-        f"The win rate (K03, won ÷ closed) went from {number(before, 'share')} to {number(after, 'share')}: "
-        f"{number(found.value, 'points', signed=True)} {interval(found.low, found.high, 'points')}{noise}. Mix "
-        f"gave {mix}, the rates within the groups {rate}."
-    )
+    given = {
+        "before": number(before, "share"), "after": number(after, "share"), "mix": mix, "rate": rate,
+        "change": number(found.value, "points", signed=True), "range": interval(found.low, found.high, "points"),
+    }  # fmt: skip
+    if found.is_noise:
+        return say(
+            "The win rate (K03, won ÷ closed) went from {before} to {after}: {change} {range}, no more than "
+            "chance. Mix gave {mix}, the rates within the groups {rate}.", **given,
+        )  # fmt: skip
+    return say(
+        "The win rate (K03, won ÷ closed) went from {before} to {after}: {change} {range}. Mix gave {mix}, the "
+        "rates within the groups {rate}.", **given,
+    )  # fmt: skip
 
 
 def say_stalled(result: Review) -> str:
@@ -101,11 +124,16 @@ def say_stalled(result: Review) -> str:
     if isinstance(result.stalled, InsufficientData):
         return ""
     whole = float(result.stalled["amount"].astype("float64").sum())
-    worth = f"worth {number(whole, 'money')} {result.currency}" if whole else "without an amount"
-    return (
-        f"{counted(len(result.stalled), 'open deal')} {worth}, longer in the stage than "
-        "nine in ten won deals of the segment."
-    )
+    deals = counted(len(result.stalled), "open deal")
+    if not whole:
+        return say(
+            "{deals} without an amount, longer in the stage than nine in ten won deals of the segment.",
+            deals=deals,
+        )
+    return say(
+        "{deals} worth {worth} {currency}, longer in the stage than nine in ten won deals of the segment.",
+        deals=deals, worth=number(whole, "money"), currency=result.currency,
+    )  # fmt: skip
 
 
 def stalled(frame: pd.DataFrame | InsufficientData) -> pd.DataFrame | InsufficientData:
@@ -135,6 +163,7 @@ UNITS = {
     **dict.fromkeys(("median_days", "cycle_days", "days", "limit_days", "age_days"), "days"),
     **dict.fromkeys(("amount", "size", "won_amount", "worth", "effect"), "money"),
     "cohort": "date", "before": "shown", "after": "shown", "now": "shown", "p90_days": "shown",
+    **dict.fromkeys(("unit", "factor", "flag", "status"), "word"),
 }  # fmt: skip
 RANGES = {
     "rate": ("low", "high"), "share": ("low", "high"), "worth": ("low", "high"),
@@ -150,4 +179,9 @@ LABELS = {
     "share": "share [95 %]", "n_won": "won", "limit_days": "9 in 10 by", "flag": "",
     "is_young": "young", "age_days": "youngest", "qualified": "qualified K22 [95 %]",
     "win_rate": "win rate K03 [95 %]", "name": "deal",
+    "stage": "stage", "lost": "lost", "lever": "lever", "unit": "unit", "now": "now", "factor": "factor",
+    "before": "before", "effect": "effect", "rate_before": "rate before", "by_mix": "by mix", "by_rate": "by rate",
+    "total": "total", "reason": "reason", "competitor": "competitor", "deals": "deals", "amount": "amount",
+    "most often from": "most often from", "source": "source", "leads": "leads", "won_amount": "won amount",
+    "rep": "rep", "segment": "segment", "product": "product", "region": "region", "team": "team", "days": "days",
 }  # fmt: skip

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salesops_lib.gate.check import SEVERITIES, by_number
+from salesops_lib.language import localised, mark, say, say_many
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,11 @@ FRAMES = {
 }
 NOTES = 3  # sentences in a page header, beside those that block
 STATUSES = ("new", "worse", "better", "same", "gone")
+CHANGED = {
+    "new": mark("{n} new"), "worse": mark("{n} worse"), "better": mark("{n} better"), "gone": mark("{n} gone"),
+}  # fmt: skip
+STATUS_LABELS = {"new": "new", "worse": "worse", "better": "better", "same": "same", "gone": "gone"}
+SEVERITY_LABELS = {"red": "red", "amber": "amber", "note": "note"}
 
 
 class Header(NamedTuple):
@@ -101,27 +107,31 @@ class Findings:
     def header_notes(self) -> list[str]:
         """The sentences of `header`, one after the other."""
         red, notes, more = self.header
-        return [*red, *notes, *([f"And {more} more: see data health."] if more else [])]
+        return [*red, *notes, *([say("And {n} more: see data health.", n=more)] if more else [])]
 
     @property
     def headline(self) -> str:
         """What blocks, how many findings there are, and what changed since the load before."""
         red, found = self.header.blocking, self.current["severity"]
         n_red, amber, note = (int(found.eq(severity).sum()) for severity in SEVERITIES)
-        more = f" And {len(red) - NOTES} more red ones." if len(red) > NOTES else ""
-        first = f"Reports are blocked. {' '.join(red[:NOTES])}{more}" if red else "Nothing blocks reports."
-        accepted = f"{n_red - len(red)} red accepted, " if n_red > len(red) else ""
-        notes = f"{note} note{'s' * (note != 1)}"
-        told = f"{accepted}{amber} amber, {notes}; {len(self.not_looked_at)} checks could not look."
-        return f"{first} Findings: {told}{self._changes}"
+        more = [say("And {n} more red ones.", n=len(red) - NOTES)] if len(red) > NOTES else []
+        first = [say("Reports are blocked."), *red[:NOTES], *more] if red else [say("Nothing blocks reports.")]
+        notes = say_many("{n} note", "{n} notes", note)
+        told = {"accepted": n_red - len(red), "amber": amber, "notes": notes, "unseen": len(self.not_looked_at)}
+        message = mark("Findings: {amber} amber, {notes}; {unseen} checks could not look.")
+        if told["accepted"] > 0:
+            message = mark(
+                "Findings: {accepted} red accepted, {amber} amber, {notes}; {unseen} checks could not look."
+            )
+        return " ".join([*first, say(message, **told), *self._changes])
 
     @property
-    def _changes(self) -> str:
+    def _changes(self) -> list[str]:
         if not self.compared_with:
-            return ""
+            return []
         counts = self.table["status"].value_counts()
-        told = ", ".join(f"{counts[s]} {s}" for s in STATUSES if s != "same" and s in counts)
-        return f" Since the load before: {told or 'no change'}."
+        told = ", ".join(say(words, n=counts[status]) for status, words in CHANGED.items() if status in counts)
+        return [say("Since the load before: {changes}.", changes=told or say("no change"))]
 
     def to_dict(self) -> dict[str, Any]:
         """Write everything as plain JSON values; amounts as text, exact to the cent."""
@@ -161,9 +171,14 @@ class Findings:
 
 def sentence(row: Any) -> str:
     """Say one finding as a sentence, e.g. ``Open deals without an owner: 14 (EUR 120,000; G60).``."""
-    carries = f"{row['currency']} {row['amount']:,.0f}; " if row["amount"] else ""
-    accepted = f" Accepted: {row['accepted'].rstrip('.')}." if row["accepted"] else ""
-    return f"{row['title']}: {row['n']:,} ({carries}{row['check']}).{accepted}"
+    told = {"title": say(row["title"]), "n": localised(f"{row['n']:,}"), "check": row["check"]}
+    if row["amount"]:
+        amount = localised(f"{row['amount']:,.0f}")
+        said = say("{title}: {n} ({currency} {amount}; {check}).", **told, currency=row["currency"], amount=amount)
+    else:
+        said = say("{title}: {n} ({check}).", **told)
+    accepted = say("Accepted: {reason}.", reason=row["accepted"].rstrip(".")) if row["accepted"] else ""
+    return f"{said} {accepted}".strip()
 
 
 def brief(samples: Iterable[dict[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.gate import changes, course, deals, load, people, touches
@@ -36,6 +36,12 @@ def catalogue() -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def words() -> Iterator[str]:
+    """Give what the checks say of themselves, for the catalogues of other languages."""
+    for check in CHECKS.values():
+        yield from (check.title, check.meaning, check.mend.replace("`", ""))
 
 
 def pick(

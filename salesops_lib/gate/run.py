@@ -13,6 +13,7 @@ from salesops_lib.gate.check import Check
 from salesops_lib.gate.findings import COLUMNS, FRAMES, Findings, brief, ordered
 from salesops_lib.gate.ground import Ground, standing_on
 from salesops_lib.gate.registry import pick
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +25,11 @@ KEPT = 5  # sample rows a finding
 LONG = 300  # characters of a detail
 STALE_DAYS, MAX_AGE_DAYS = 60, 7
 NEEDS = {
-    "today": "today's date was not given",
-    "control": "salesops.yaml states no control_totals",
-    "coverage": "the source does not say since when it tracks changes",
-    "earlier": "no earlier export to compare with",
-    "touches": "neither history nor activities",
+    "today": mark("today's date was not given"),
+    "control": mark("salesops.yaml states no control_totals"),
+    "coverage": mark("the source does not say since when it tracks changes"),
+    "earlier": mark("no earlier export to compare with"),
+    "touches": mark("neither history nor activities"),
 }
 
 
@@ -135,9 +136,11 @@ def _unable(ground: Ground, check: Check) -> str:
     for need in (*own, *check.needs):
         if not ground.has(need):
             if need.startswith("history:"):
-                return f"nobody tracks {need.removeprefix('history:')}"
+                return say("nobody tracks {field}", field=need.removeprefix("history:"))
             table, dot, column = need.partition(".")
-            return NEEDS.get(need, f"{table} has no values in {column}" if dot else f"the source has no {table}")
+            if dot:
+                return say("{table} has no values in {column}", table=table, column=column)
+            return say(NEEDS[need]) if need in NEEDS else say("the source has no {tables}", tables=table)
     return ""
 
 

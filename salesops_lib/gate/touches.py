@@ -9,6 +9,7 @@ NONE = "null::decimal(18,2) amount"
 WHO = "left(coalesce(user_id, 'nobody'), 100)"
 # how often a source may be silent in a month before it counts as a break: at least `SEEN` expected
 SEEN, DROP, JUMP = 20, 0.2, 5
+BEGUN = "nothing before, though deals go back to "  # and the day
 
 # month: counts in company time up to the last full month; expected: median of up to six months before
 BREAKS = f"""
@@ -36,7 +37,7 @@ BREAKS = f"""
     select month, type, n, expected::double, 'more than five times as many: logging may have begun' from told
     where known >= 3 and n >= {JUMP} * {SEEN} and n > {JUMP} * expected
     union all
-    select first, type, 0, null, concat('nothing before, though deals go back to ', deals_from) from begun
+    select first, type, 0, null, concat('{BEGUN}', deals_from) from begun
     where first > deals_from + interval 3 month
     order by 2, 1
 """

@@ -2,6 +2,7 @@
 
 from salesops_lib.health.analysis import (
     BREAKS,
+    CONTROL,
     STALENESS,
     UNSEEN,
     Health,
@@ -13,6 +14,7 @@ from salesops_lib.health.analysis import (
 
 __all__ = [
     "BREAKS",
+    "CONTROL",
     "STALENESS",
     "UNSEEN",
     "Health",

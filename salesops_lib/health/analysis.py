@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from salesops_lib.book import Book
 from salesops_lib.gate.check import SEVERITIES
+from salesops_lib.gate.touches import BEGUN
+from salesops_lib.language import dated, localised, mark, say
+from salesops_lib.present import fitted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,10 +19,13 @@ if TYPE_CHECKING:
 
 EXAMPLE = 90  # characters
 PREFIX = re.compile(r"(?<!\w)[a-z_]{1,12}:(?=[A-Za-z0-9])")  # of ids, e.g. "sf:"
+SEVERAL = re.compile(r"amount, (\d+) currencies added as written")
 INSTANT = re.compile(r"(\d\d:\d\d):\d\d(\.\d+)?\+00\b")
-FIELDS = {"owner_id": "owner", "account_id": "account", "expected_close_date": "expected close",
-          "forecast_category": "forecast category", "probability_crm": "probability", "lead_source": "lead source",
-          "next_step": "next step"}  # fmt: skip
+FIELD_LABELS = {
+    "owner_id": "owner", "account_id": "account", "expected_close_date": "expected close", "amount": "amount",
+    "type": "type", "forecast_category": "forecast category", "probability_crm": "probability",
+    "lead_source": "lead source", "next_step": "next step",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,17 +81,20 @@ def inspect(book: Book, findings: Findings) -> Health:
     """Prepare what the gate found in the snapshot behind a book; see `gate.findings_of`."""
     filled, empty, completeness = _completeness(findings.completeness)
     stale = findings.staleness[findings.staleness["stale"].gt(0)]
-    months = findings.breaks["month"]
+    stale = stale.assign(owner=stale["owner"].where(stale["owner_id"].notna(), say("nobody")))
+    breaks = findings.breaks.rename(columns={"n": "logged"})
     return Health(
-        headline=findings.headline + _scope(book),
+        headline=f"{findings.headline} {_scope(book)}".strip(),
         findings=_listed(findings.table),
         samples=_samples(findings),
         completeness=completeness,
         filled=filled,
         empty=empty,
         staleness=stale.drop(columns="owner_id").reset_index(drop=True),
-        breaks=findings.breaks.rename(columns={"n": "logged"}).assign(month=months.dt.strftime("%b %Y")),
-        control=findings.control,
+        breaks=breaks.assign(
+            month=[dated(month, "MMM y") for month in breaks["month"]], note=breaks["note"].map(_broke)
+        ),
+        control=findings.control.assign(measure=findings.control["measure"].map(_measured)),
         unseen=_unseen(findings.not_looked_at),
         currency=book.currency,
         compared=bool(findings.compared_with),
@@ -97,10 +106,23 @@ def _scope(book: Book) -> str:
     exported = book.calendar.day_of(book.snapshot.extracted_at)
     if exported <= book.day:
         return ""
-    return (
-        f" All of this is about the export of {exported:%d %b %Y} as a whole, also about what happened after "
-        f"{book.day:%d %b %Y}."
-    )
+    return say(
+        "All of this is about the export of {exported} as a whole, also about what happened after {day}.",
+        exported=dated(exported), day=dated(book.day),
+    )  # fmt: skip
+
+
+def _broke(note: str) -> str:
+    """Say how the logging of an activity broke; a day stands at the end where it only began."""
+    if note.startswith(BEGUN):
+        return say("nothing before, though deals go back to {day}", day=note.removeprefix(BEGUN))
+    return say(note)
+
+
+def _measured(measure: str) -> str:
+    if several := SEVERAL.fullmatch(measure):
+        return say("amount, {n} currencies added as written", n=several[1])
+    return say(measure)
 
 
 def _listed(table: pd.DataFrame) -> pd.DataFrame:
@@ -112,13 +134,13 @@ def _listed(table: pd.DataFrame) -> pd.DataFrame:
     )
     return pd.DataFrame(
         {
-            "finding": [row["title"] for row in rows],
+            "finding": [say(row["title"]) for row in rows],
             "severity": [row["severity"] if row["n"] else "" for row in rows],
-            "change": [row["status"] for row in rows],
+            "change": [say(row["status"]) for row in rows],
             "rows": [row["n"] for row in rows],
             "share": [row["share"] if row["n"] else None for row in rows],
-            "amount": ["" if row["amount"] is None else f"{row['currency']} {row['amount']:,.0f}" for row in rows],
-            "meaning": [row["meaning"] for row in rows],
+            "amount": [_money(row["currency"], row["amount"]) for row in rows],
+            "meaning": [say(row["meaning"]) for row in rows],
             "mend": [_mend(row) for row in rows],
             "example": [_example(row["sample"].partition("; ")[0]) for row in rows],
             "check": [row["check"] for row in rows],
@@ -127,7 +149,13 @@ def _listed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mend(row: dict[str, Any]) -> str:
-    return f"Accepted: {row['accepted']}" if row["accepted"] else row["mend"].replace("`", "")
+    if row["accepted"]:
+        return say("Accepted: {why}", why=row["accepted"])
+    return say(row["mend"].replace("`", ""))
+
+
+def _money(currency: str, amount: Any, places: int = 0) -> str:
+    return "" if amount is None else f"{currency} {localised(f'{amount:,.{places}f}')}"
 
 
 def _example(text: str) -> str:
@@ -138,9 +166,7 @@ def _example(text: str) -> str:
 
 def _samples(findings: Findings) -> pd.DataFrame:
     rows = findings.samples
-    amounts = [
-        "" if row.amount is None else f"{row.currency} {row.amount:,.2f}" for row in rows.itertuples(index=False)
-    ]
+    amounts = [_money(row.currency, row.amount, 2) for row in rows.itertuples(index=False)]
     told = rows.assign(amount=amounts, detail=rows["detail"].map(_example)).rename(columns={"id": "row"})
     return told[["check", "row", "detail", "amount"]]
 
@@ -153,7 +179,7 @@ def examples(result: Health, check: str) -> pd.DataFrame:
 
 def _completeness(counted: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...], pd.DataFrame]:
     """Spread fields over columns; leave out those that say nothing because all or no deals have them."""
-    counted = counted.assign(field=counted["field"].replace(FIELDS))
+    counted = counted.assign(field=counted["field"].replace(FIELD_LABELS))
     sums = counted.groupby("field", sort=False)[["filled", "n"]].sum()
     full, none = sums["filled"].eq(sums["n"]), sums["filled"].eq(0)
     telling = sums.index[~full & ~none]
@@ -169,25 +195,30 @@ def _completeness(counted: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ..
 
 def findings_table(result: Health) -> dict[str, Any]:
     """Say how the findings are shown: arguments of `present.table`."""
-    caption = "Red first, then the largest amount; amounts are those of the rows concerned."
+    caption = say("Red first, then the largest amount; amounts are those of the rows concerned.")
     if result.compared:
-        return FINDINGS | {"frame": result.findings, "caption": f"{caption} Change: since the load before."}
-    return FINDINGS | {"frame": result.findings.drop(columns="change"), "caption": caption}
+        caption = f"{caption} {say('Change: since the load before.')}"
+        return FINDINGS | {"frame": result.findings, "caption": caption}
+    rows = result.findings.drop(columns="change")
+    return {"frame": rows, "caption": caption, **fitted(rows, **FINDINGS)}
 
 
 def completeness_table(result: Health) -> dict[str, Any]:
     """Say how completeness is shown: arguments of `present.table`."""
     shares = result.completeness.columns.drop(["stage", "deals"])
     told = [
-        f"{what}: {', '.join(fields)}."
-        for what, fields in (("Always filled", result.filled), ("Never filled", result.empty))
+        say(message, fields=", ".join(map(say, fields)))
+        for message, fields in (
+            (mark("Always filled: {fields}."), result.filled),
+            (mark("Never filled: {fields}."), result.empty),
+        )
         if fields
     ]
     return {
         "frame": result.completeness,
         "units": {"deals": "count"} | dict.fromkeys(shares, "percent"),
-        "labels": {"deals": "open deals"},
-        "caption": " ".join(["Share of open deals with the field filled.", *told]),
+        "labels": {"stage": "stage", "deals": "open deals"},
+        "caption": " ".join([say("Share of open deals with the field filled."), *told]),
     }
 
 
@@ -195,7 +226,7 @@ def _unseen(rows: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     groups = [
-        (why.replace("_", " "), len(part), "; ".join(part["title"]))
+        (why.replace("_", " "), len(part), "; ".join(map(say, part["title"])))
         for why, part in rows.groupby("why", sort=False)
     ]
     return pd.DataFrame(groups, columns=["why", "checks", "titles"])
@@ -205,12 +236,38 @@ def _unseen(rows: pd.DataFrame) -> pd.DataFrame:
 FINDINGS = {
     "units": {"finding": "long", "severity": "severity", "rows": "count", "share": "percent", "amount": "shown",
               "meaning": "long", "mend": "long", "example": "long"},
-    "labels": {"finding": "what", "meaning": "what it does to the numbers", "mend": "what to do", "check": "id"},
+    "labels": {"finding": "what", "severity": "severity", "change": "change", "rows": "rows", "share": "share",
+               "amount": "amount", "meaning": "what it does to the numbers", "mend": "what to do",
+               "example": "example", "check": "id"},
 }  # fmt: skip
 STALENESS = {
     "units": {"open": "count", "stale": "count", "share": "share", "amount": "amount", "oldest_days": "days"},
-    "labels": {"open": "open deals", "share": "share [95 %]", "oldest_days": "longest"},
+    "labels": {
+        "owner": "owner",
+        "open": "open deals",
+        "stale": "stale",
+        "share": "share [95 %]",
+        "amount": "amount",
+        "oldest_days": "longest",
+    },
     "ranges": {"share": ("low", "high")},
 }
-BREAKS = {"units": {"logged": "count", "expected": "count"}, "labels": {"type": "activity"}}
-UNSEEN = {"units": {"checks": "count", "titles": "long"}, "labels": {"titles": "not looked for"}}
+BREAKS = {
+    "units": {"type": "word", "logged": "count", "expected": "count"},
+    "labels": {"month": "month", "type": "activity", "logged": "logged", "expected": "expected", "note": "note"},
+}
+TYPE_LABELS = {"call": "call", "email": "email", "meeting": "meeting", "task": "task", "note": "note"}
+NOTE_LABELS = {  # of breaks, as the gate writes them
+    "none": "nothing logged", "less": "down by more than 80 %",
+    "more": "more than five times as many: logging may have begun",
+}  # fmt: skip
+CONTROL = {
+    "labels": {
+        "table": "table", "measure": "measure", "stated": "stated", "found": "found", "difference": "difference",
+    },
+}  # fmt: skip
+MEASURE_LABELS = {"rows": "rows", "amount": "amount"}
+UNSEEN = {
+    "units": {"checks": "count", "titles": "long"},
+    "labels": {"why": "why", "checks": "checks", "titles": "not looked for"},
+}

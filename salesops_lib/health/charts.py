@@ -9,7 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from salesops_lib.errors import InsufficientData
 from salesops_lib.health.analysis import Health
-from salesops_lib.present import INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.language import ENGLISH, language, say
+from salesops_lib.present import INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,10 @@ PALE = "#dfe5ea"
 MOST = 12  # bars
 
 
+@how_to_read(
+    "A bar is the share of rows that a finding concerns; red blocks reports, amber stands on top of every page.",
+    method="data_health",
+)
 def plot_findings(result: Health, *, ax: Axes | None = None) -> Axes:
     """Draw which share of its rows each finding concerns: one bar a finding, red first, its title above it.
 
@@ -31,19 +36,23 @@ def plot_findings(result: Health, *, ax: Axes | None = None) -> Axes:
     """
     rows = _with_share(result).head(MOST)
     if rows.empty:
-        raise InsufficientData("Share of rows by finding", needed=1, got=0, of="findings with a share of rows")
+        raise InsufficientData(
+            say("Share of rows by finding"), needed=1, got=0, of=say("findings with a share of rows")
+        )
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 0.6 + 0.46 * len(rows)))[1]
     for y, row in enumerate(reversed(list(rows.itertuples()))):
-        label = None if row.severity in _labels(ax) else row.severity
+        label = None if say(row.severity) in _labels(ax) else say(row.severity)
         ax.barh(y, 1, height=0.3, color=PALE)
         ax.barh(y, row.share, height=0.3, color=COLOURS[row.severity], label=label)
         ax.text(0, y + 0.2, row.finding, fontsize=9.5, color=INK, va="bottom")
-        ax.text(1.02, y, f"{row.rows:,}, {_percent(row.share)}", fontsize=9.5, color=INK, va="center")
+        ax.text(
+            1.02, y, f"{number(row.rows, 'count')}, {_percent(row.share)}", fontsize=9.5, color=INK, va="center"
+        )
     _bare(ax, len(rows))
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles[::-1], labels[::-1], frameon=False, fontsize=9.5, ncols=3, loc="lower right",
               bbox_to_anchor=(1, 1), borderaxespad=0)  # fmt: skip
-    ax.set_title("Share of rows with each finding", pad=10)
+    ax.set_title(say("Share of rows with each finding"), pad=10)
     return ax
 
 
@@ -51,13 +60,27 @@ def describe_findings(result: Health) -> str:
     """Say in one sentence what `plot_findings` shows."""
     rows = _with_share(result)
     most = rows.loc[rows["share"].idxmax()]
-    shown = f" (the first {MOST} of {len(rows)} are drawn)" if len(rows) > MOST else ""
-    return (
-        f"Bars of the share of rows with each of {len(rows)} findings{shown}; the largest is "
-        f"{most['finding'].lower()}, {most['rows']:,} rows or {_percent(most['share'])}."
+    # English writes a title inside a sentence small; other languages may not
+    finding = most["finding"].lower() if language() == ENGLISH else most["finding"]
+    told = {"n": len(rows), "finding": finding, "rows": number(most["rows"], "count")}
+    told["share"] = _percent(most["share"])
+    if len(rows) > MOST:
+        return say(
+            "Bars of the share of rows with each of {n} findings (the first {most} of {n} are drawn); the largest "
+            "is {finding}, {rows} rows or {share}.",
+            **told,
+            most=MOST,
+        )
+    return say(
+        "Bars of the share of rows with each of {n} findings; the largest is {finding}, {rows} rows or {share}.",
+        **told,
     )
 
 
+@how_to_read(
+    "A bar is an owner's open deals; the dark part of it nobody has touched for long.",
+    method="data_health",
+)
 def plot_staleness(result: Health, *, ax: Axes | None = None) -> Axes:
     """Draw open deals by owner and, dark, those nobody has touched for long; most money in stale deals first.
 
@@ -68,19 +91,19 @@ def plot_staleness(result: Health, *, ax: Axes | None = None) -> Axes:
     """
     rows = result.staleness.head(MOST)
     if rows.empty:
-        raise InsufficientData("Stale deals by owner", needed=1, got=0, of="stale deals")
+        raise InsufficientData(say("Stale deals by owner"), needed=1, got=0, of=say("stale deals"))
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 0.9 + 0.28 * len(rows)))[1]
     at = list(range(len(rows)))[::-1]
-    ax.barh(at, rows["open"], height=0.6, color=PALE, label="open")
-    ax.barh(at, rows["stale"], height=0.6, color=SECOND, label="stale")
+    ax.barh(at, rows["open"], height=0.6, color=PALE, label=say("open"))
+    ax.barh(at, rows["stale"], height=0.6, color=SECOND, label=say("stale"))
     for y, stale, n in zip(at, rows["stale"], rows["open"], strict=True):
-        ax.text(n, y, f" {stale} of {n}", fontsize=9, color=MUTED, va="center")
+        ax.text(n, y, " " + say("{n} of {total}", n=stale, total=n), fontsize=9, color=MUTED, va="center")
     ax.set_yticks(at, rows["owner"], fontsize=9)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(0, rows["open"].max() * 1.2)
     ax.grid(axis="y", visible=False)
     ax.legend(frameon=False, fontsize=9.5, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-    ax.set_title("Stale deals by owner", pad=10)
+    ax.set_title(say("Stale deals by owner"), pad=10)
     return ax
 
 
@@ -88,10 +111,17 @@ def describe_staleness(result: Health) -> str:
     """Say in one sentence what `plot_staleness` shows."""
     rows = result.staleness
     first = rows.iloc[0]
-    shown = f" (the first {MOST} are drawn)" if len(rows) > MOST else ""
-    return (
-        f"Bars of open and stale deals of {len(rows)} owners who have stale ones{shown}; first is "
-        f"{first['owner']} with {first['stale']} of {first['open']}."
+    told = {"n": len(rows), "owner": first["owner"], "stale": first["stale"], "open": first["open"]}
+    if len(rows) > MOST:
+        return say(
+            "Bars of open and stale deals of {n} owners who have stale ones (the first {most} are drawn); first "
+            "is {owner} with {stale} of {open}.",
+            **told,
+            most=MOST,
+        )
+    return say(
+        "Bars of open and stale deals of {n} owners who have stale ones; first is {owner} with {stale} of {open}.",
+        **told,
     )
 
 

@@ -10,12 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from salesops_lib import stats, tables
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
-from salesops_lib.facts import NOT_ASSIGNED, Facts, before_records, deals, members, names, resolve_period
+from salesops_lib.facts import (
+    LABELS,
+    NOT_ASSIGNED,
+    Facts,
+    before_records,
+    company,
+    members,
+    names,
+    part,
+    resolve_period,
+)
 from salesops_lib.kpis import (  # noqa: F401 - importing them registers their KPIs
     activity,
     distribution,
@@ -29,7 +40,8 @@ from salesops_lib.kpis import (  # noqa: F401 - importing them registers their K
     selling,
 )
 from salesops_lib.kpis.drill import rows as rows_behind
-from salesops_lib.kpis.registry import REGISTRY, RESERVED, Kpi
+from salesops_lib.kpis.registry import REGISTRY, RESERVED, Kpi, words
+from salesops_lib.language import mark, say
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
 
@@ -38,12 +50,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REGISTRY", "RESERVED", "before", "catalogue", "compute", "describe", "evaluate", "over_time", "rows_behind",
-    "sources",
+    "sources", "words",
 ]  # fmt: skip
 COLUMNS = [
     "kpi_id", "name", "variant", "period", "segment", "segment_name",
     "value", "low", "high", "n", "unit", "status", "note",
 ]  # fmt: skip
+TOLD = {
+    stats.OK: mark("{n} have a number"),
+    NOT_DEFINED: mark("{n} are not defined"),
+    stats.TOO_FEW: mark("{n} rest on too few cases"),
+    NO_DATA: mark("{n} lack data"),
+}
 
 
 def compute(
@@ -52,6 +70,7 @@ def compute(
     period: Period | str = "quarter",
     *,
     by: str | None = None,
+    segment: str = "",
     variants: str | Iterable[str] = "all",
     compare: bool = False,
 ) -> pd.DataFrame:
@@ -69,6 +88,8 @@ def compute(
     by
         ``rep``, ``team``, ``region``, ``segment``, ``product``, ``source`` or ``type``; the company by default.
         People and teams without a deal are there too.
+    segment
+        Id of one value of `by`, to compute that alone.
     variants
         ``all``, ``default`` for the first variant of each, or names of the ones wanted.
     compare
@@ -99,6 +120,8 @@ def compute(
     wanted = {name: _wanted(REGISTRY[name], variants) for name in chosen}
     window = resolve_period(book, period)
     listed = _listed(book, window, by, chosen)
+    if by and segment:
+        listed = {name: {segment} for name in chosen}
     rows = []
     for facts, shown in _segments(book, window, by, set().union(*listed.values())):
         for name in chosen:
@@ -112,7 +135,7 @@ def compute(
     if not compare:
         return frame
     for name, (day, span) in before(book, window).items():
-        earlier = compute(book.at(day), chosen, span, by=by, variants=variants)
+        earlier = compute(book.at(day), chosen, span, by=by, segment=segment, variants=variants)
         frame = frame.join(_differences(frame, earlier, name))
     return frame
 
@@ -151,7 +174,8 @@ def _reserved(kpi_id: str, window: Period) -> dict:
     name, awaited = RESERVED[kpi_id]
     told = {"kpi_id": kpi_id, "name": name, "variant": "", "period": window.label, "segment": "company"}
     none = {"value": stats.NONE, "low": stats.NONE, "high": stats.NONE, "n": 0, "unit": ""}
-    return told | none | {"segment_name": "company", "status": NO_DATA, "note": f"waits for {awaited}"}
+    note = say("waits for {what}", what=say(awaited))
+    return told | none | {"segment_name": "company", "status": NO_DATA, "note": note}
 
 
 def sources(book: Book) -> pd.DataFrame:
@@ -169,10 +193,10 @@ def sources(book: Book) -> pd.DataFrame:
     out = []
     for entry in (REGISTRY[name] for name in sorted(REGISTRY)):
         missing = [name for name in entry.needs if not counts.get(name)]
-        status = f"no {', no '.join(missing)}" if missing else stats.OK
+        status = ", ".join(say("no {table}", table=name) for name in missing) or stats.OK
         smallest = min((counts.get(name, 0) for name in entry.needs), default=0)
         out.append((entry.id, entry.name, ", ".join(entry.needs), smallest, status))
-    out += [(key, name, awaited, 0, "waits for it") for key, (name, awaited) in RESERVED.items()]
+    out += [(key, name, awaited, 0, mark("waits for it")) for key, (name, awaited) in RESERVED.items()]
     return pd.DataFrame(out, columns=["kpi_id", "name", "needs", "rows", "status"])
 
 
@@ -214,15 +238,12 @@ def over_time(book: Book, kpi_id: str, periods: Iterable[Period], *, by: str | N
 def describe(frame: pd.DataFrame) -> str:
     """Say in one sentence how much of the catalogue has a number."""
     counts = frame["status"].value_counts()
-    said = [f"{counts.get('ok', 0)} have a number"]
-    for status in (stats.NOT_DEFINED, stats.TOO_FEW, stats.NO_DATA):
-        if counts.get(status):
-            words = {stats.NO_DATA: "lack data", stats.TOO_FEW: "rest on too few cases"}.get(
-                status, f"are {status}"
-            )
-            said.append(f"{counts[status]} {words}")
-    n, periods = frame["kpi_id"].nunique(), frame["period"].unique()
-    return f"{n} KPIs in {len(frame)} variants for {periods[0]}: {', '.join(said)}."
+    told = [say(words, n=counts.get(status, 0)) for status, words in TOLD.items()
+            if status == stats.OK or counts.get(status)]  # fmt: skip
+    return say(
+        "{n} KPIs in {variants} variants for {period}: {counts}.",
+        n=frame["kpi_id"].nunique(), variants=len(frame), period=frame["period"].iloc[0], counts=", ".join(told),
+    )  # fmt: skip
 
 
 def catalogue() -> pd.DataFrame:
@@ -266,15 +287,13 @@ def _listed(book: Book, period: Period, by: str | None, chosen: list[str]) -> di
 
 
 def _segments(book: Book, period: Period, by: str | None, listed: set[str]) -> Iterator[tuple[Facts, str]]:
-    rows = deals(book)
     if by is None:
-        yield Facts(book, period, rows), "company"
+        yield company(book, period), "company"
         return
     shown = names(book, by)
-    groups = dict(list(rows.groupby(by, observed=True)))
     for member in sorted(listed, key=lambda value: (value == NOT_ASSIGNED, value)):
-        own = groups.get(member)
-        yield Facts(book, period, rows.iloc[:0] if own is None else own, by, member), shown.get(member, member)
+        called = say(NOT_ASSIGNED) if member == NOT_ASSIGNED else shown.get(member, member)
+        yield part(book, period, by, member), called
 
 
 def _wanted(entry: Kpi, variants: str | Iterable[str]) -> set[str]:
@@ -294,9 +313,12 @@ def _evaluate(entry: Kpi, facts: Facts, wanted: set[str]) -> Iterator[tuple[str,
     missing = [name for name in entry.needs if not facts.book.has(name)]
     refused = None
     if missing:
-        refused = Estimate.none(NO_DATA, 0, f"the source has no {' and no '.join(missing)}")
+        tables_said = reduce(lambda said, name: say("{tables} and no {table}", tables=said, table=name), missing)
+        refused = Estimate.none(NO_DATA, 0, say("the source has no {tables}", tables=tables_said))
     elif facts.by and facts.by not in (entry.dimensions or (facts.by,)):
-        refused = Estimate.none(NOT_DEFINED, 0, f"by {', '.join(entry.dimensions)} only, not by {facts.by}")
+        told = ", ".join(say(LABELS[name]) for name in entry.dimensions)
+        note = say("by {dimensions} only, not by {dimension}", dimensions=told, dimension=say(LABELS[facts.by]))
+        refused = Estimate.none(NOT_DEFINED, 0, note)
     elif "opportunities" in entry.needs and (note := before_records(facts.book, facts.period)):
         refused = Estimate.none(NO_DATA, 0, note)
     if refused:

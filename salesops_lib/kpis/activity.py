@@ -10,8 +10,8 @@ import numpy as np
 
 from salesops_lib import stats
 from salesops_lib.book import Book
-from salesops_lib.facts import NOT_ASSIGNED, PEOPLE, Facts, deals
-from salesops_lib.kpis.lead_facts import cohort, counted
+from salesops_lib.facts import LABELS, NOT_ASSIGNED, PEOPLE, Facts, deals
+from salesops_lib.kpis.lead_facts import cohort, tallied
 from salesops_lib.kpis.people_time import (
     CALL,
     HOURS,
@@ -30,6 +30,7 @@ from salesops_lib.kpis.people_time import (
     worked,
 )
 from salesops_lib.kpis.registry import Variants, kpi, refuse
+from salesops_lib.language import mark, say
 from salesops_lib.periods import Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
 
@@ -38,10 +39,18 @@ if TYPE_CHECKING:
 
 ACTOR = "who did it; the team is the one they are in today"
 WORKED = "people who sell have a selling role or a quota; working days times full-time share, leave is not known"
+OUTBOUND = {  # by variant of K15
+    "calls": mark("outbound calls"),
+    "connected calls": mark("outbound connected calls"),
+    "e-mails": mark("outbound e-mails"),
+    "automated e-mails": mark("outbound automated e-mails"),
+}
 OF_SELLERS = {"dimensions": PEOPLE, "members": seller_members}
 # what an open deal must show from its first stage on, and from a qualified stage on
-REQUIRED = {"account_id": "company", "owner_id": "owner", "source": "source", "expected_close_date": "close date"}
-REQUIRED_QUALIFIED = {"amount": "amount", "product": "product"}
+REQUIRED_LABELS = {
+    "account_id": "company", "owner_id": "owner", "source": "source", "expected_close_date": "close date",
+}  # fmt: skip
+QUALIFIED_LABELS = {"amount": "amount", "product": "product"}
 CHANGING = ("amount", "expected_close_date")  # known at an earlier instant only where their history is
 
 
@@ -101,11 +110,11 @@ def outbound_rate(facts: Facts) -> Variants:
 def talk_time(facts: Facts) -> Variants:
     """Add up the length of connected calls."""
     if not tells(facts.book, type="call", outcome="connected"):
-        yield from refuse("K16", Estimate.untold("connected call"))
+        yield from refuse("K16", Estimate.untold(mark("connected call")))
         return
     rows, said = acted(facts, type=CALL["type"])
     calls = such(rows, **CALL)
-    said = counted(said, (int(rows["outcome"].isna().sum()), "without a result left out"))
+    said = tallied(said, (int(rows["outcome"].isna().sum()), mark("{n} without a result left out")))
     talked = total_hours(calls["talk"]).noted(said)
     yield "per day", per_day(facts, talked, 60)
     yield "total", talked
@@ -137,18 +146,24 @@ def prospect_meetings(facts: Facts) -> Variants:
     booked, said = acted(facts, type="meeting", is_external=True)
     held = such(booked, outcome="held")
     unknown = booked.loc[booked["outcome"].isna(), "event"].nunique()
-    more = counted(said, (unknown, "without a result count as not held"))
+    more = tallied(said, (unknown, mark("{n} without a result count as not held")))
     for variant, rows, note, words, cells in (
-        ("held", held, more, "held meeting", MEETING),
-        ("booked", booked, said, "external meeting", {"type": "meeting", "is_external": True}),
-        ("first meetings", such(held, is_first_meeting=True), more, "first meeting", {"is_first_meeting": True}),
+        ("held", held, more, mark("held meeting"), MEETING),
+        ("booked", booked, said, mark("external meeting"), {"type": "meeting", "is_external": True}),
+        (
+            "first meetings",
+            such(held, is_first_meeting=True),
+            more,
+            mark("first meeting"),
+            {"is_first_meeting": True},
+        ),
     ):
         found = per_day(facts, stats.count(rows["event"].nunique()), WEEK).noted(note)
         yield variant, found if tells(facts.book, **cells) else Estimate.untold(words)
     missed = set(such(booked, outcome="no_show")["event"]) - set(held["event"])
     rate = stats.proportion(len(missed), len(missed) + held["event"].nunique()).noted(more)
     known = tells(facts.book, type="meeting", outcome="no_show")
-    yield "no-show rate", rate if known else Estimate.untold("missed meeting")
+    yield "no-show rate", rate if known else Estimate.untold(mark("missed meeting"))
 
 
 @kpi(
@@ -175,13 +190,18 @@ def selling_time(facts: Facts) -> Variants:
 
     calls, meetings = (tells(facts.book, **cells) for cells in (CALL, MEETING))
     if not calls and not meetings:
-        yield from refuse("K19", Estimate.untold("connected call and no held meeting"))
+        yield from refuse("K19", Estimate.untold(mark("connected call and no held meeting")))
         return
     spoken, said = acted(facts, **CALL)
     met, also = acted(facts, **MEETING)
-    half = "" if calls and meetings else f"{'calls' if calls else 'meetings'} only, the source tells of no others"
+    only = (
+        mark("calls only, the source tells of no others")
+        if calls
+        else mark("meetings only, the source tells of no others")
+    )
+    half = "" if calls and meetings else say(only)
     spent = total_hours(pd.concat([spoken["busy"], met["busy"]])).noted(
-        said and f"calls: {said}", also and f"meetings: {also}"
+        said and say("calls: {note}", note=said), also and say("meetings: {note}", note=also)
     )
     seen = per_day(facts, spent, 1 / HOURS).noted(half)
     yield "observed", seen
@@ -213,30 +233,32 @@ def selling_time(facts: Facts) -> Variants:
 def crm_entry(facts: Facts) -> Variants:
     """Count what is entered, and how much of what is needed is there."""
     if facts.by and facts.by not in PEOPLE:
-        refused = Estimate.none(NOT_DEFINED, 0, f"working time does not belong to a {facts.by}")
+        note = say("working time does not belong to a {dimension}", dimension=say(LABELS[facts.by]))
+        refused = Estimate.none(NOT_DEFINED, 0, note)
         yield from ((variant, refused) for variant in ("leads", "deal changes"))
     else:
-        yield "leads", _leads_entered(facts) if facts.book.has("leads") else Estimate.untold("lead")
+        yield "leads", _leads_entered(facts) if facts.book.has("leads") else Estimate.untold(mark("lead"))
         yield "deal changes", partial(_deal_changes, facts)
     yield from _completeness(facts)
 
 
 def _outbound(facts: Facts, variant: str, cells: dict) -> Estimate:
     if not tells(facts.book, direction="out", **cells):
-        return Estimate.untold(f"outbound {variant}")
+        return Estimate.untold(OUTBOUND[variant])
     rows, said = acted(facts, **cells)
     out, aimless = rows["direction"].eq("out").sum(), int(rows["direction"].isna().sum())
-    return per_day(facts, stats.count(int(out))).noted(counted(said, (aimless, "without a direction left out")))
+    left_out = tallied(said, (aimless, mark("{n} without a direction left out")))
+    return per_day(facts, stats.count(int(out))).noted(left_out)
 
 
 def _coverage(facts: Facts) -> Estimate:
     """Share of the working days of people who sell on which they logged anything."""
     book, period = facts.book, facts.period
     if not tells(book, is_automated=False):
-        return Estimate.untold("activity by a person")
+        return Estimate.untold(mark("activity by a person"))
     _, heads = worked(facts)
     if not heads:
-        return Estimate.none(NOT_DEFINED, 0, "nobody who sells had a working day in this period")
+        return Estimate.none(NOT_DEFINED, 0, say("nobody who sells had a working day in this period"))
     logged = days_with_entry(book, period, facts.by).get(facts.segment, 0)
     return stats.proportion(logged, heads).noted(*silence(book, period))
 
@@ -245,7 +267,7 @@ def _leads_entered(facts: Facts) -> Estimate:
     rows, said = cohort(facts)
     mine = rows["rep"].isin(sellers(facts.book, facts.period)["rep"])
     found = per_day(facts, stats.count(int(mine.sum())))
-    return found.noted(counted(said, (int((~mine).sum()), "owned by nobody who sells left out")))
+    return found.noted(tallied(said, (int((~mine).sum()), mark("{n} owned by nobody who sells left out"))))
 
 
 @lru_cache(maxsize=16)
@@ -266,12 +288,12 @@ def _changes(book: Book, period: Period) -> pd.DataFrame | None:
 def _deal_changes(facts: Facts) -> Estimate:
     rows = _changes(facts.book, facts.period)
     if rows is None:
-        return Estimate.untold("change of a deal and who made it")
+        return Estimate.untold(mark("change of a deal and who made it"))
     sold = rows["team"].notna()
     mine = sold & rows[facts.by].eq(facts.segment) if facts.by else sold
     others = 0 if facts.by else int(rows.loc[~sold, "n"].sum())
     found = per_day(facts, stats.count(int(rows.loc[mine, "n"].sum())))
-    return found.noted(counted("", (others, "by nobody who sells left out")))
+    return found.noted(tallied("", (others, mark("{n} by nobody who sells left out"))))
 
 
 @lru_cache(maxsize=16)
@@ -281,13 +303,13 @@ def _gaps(book: Book) -> pd.DataFrame:
     A field that no deal ever shows is not one that the source holds.
     """
     rows, stages = deals(book), book.stages
-    blank = rows[[*REQUIRED, *REQUIRED_QUALIFIED]].isna()
+    blank = rows[[*REQUIRED_LABELS, *QUALIFIED_LABELS]].isna()
     for column in ("source", "product"):
         blank[column] = rows[column].eq(NOT_ASSIGNED).to_numpy(dtype=bool)
     blank = blank.loc[:, ~blank.all()]
     needed = blank | True
     qualified = rows["stage_id"].isin(stages.loc[stages["is_qualified"], "stage_id"])
-    for column in needed.columns.intersection([*REQUIRED_QUALIFIED]):
+    for column in needed.columns.intersection([*QUALIFIED_LABELS]):
         needed[column] = qualified
     lacks = blank & needed
     required = needed.sum(axis=1)
@@ -304,17 +326,21 @@ def _told_then(book: Book) -> bool:
 
 def _completeness(facts: Facts) -> Variants:
     gaps = _gaps(facts.book).loc[facts.open().index]
-    fields = REQUIRED | REQUIRED_QUALIFIED
+    fields = {column: say(label) for column, label in (REQUIRED_LABELS | QUALIFIED_LABELS).items()}
     blank = {words: int(gaps[column].sum()) for column, words in fields.items() if column in gaps}
     if not blank or not _told_then(facts.book):
-        why = "amounts have no history" if blank else "no deal shows any field"
-        unknown = Estimate.none(NO_DATA, len(gaps), f"what was filled then is not known: {why}")
+        if blank:
+            why = say("what was filled then is not known: amounts have no history")
+        else:
+            why = say("what was filled then is not known: no deal shows any field")
+        unknown = Estimate.none(NO_DATA, len(gaps), why)
         yield from ((variant, unknown) for variant in ("fields filled", "complete deals"))
         return
     filled, required = gaps["filled"], gaps["required"]
     most = max(blank, key=blank.get)
-    said = [f"most often blank: {most} ({blank[most]})"] if blank[most] else []
+    said = [say("most often blank: {field} ({n})", field=most, n=blank[most])] if blank[most] else []
     if len(blank) < len(fields):
-        said.append(f"never filled, so left out: {', '.join(w for w in fields.values() if w not in blank)}")
+        never = ", ".join(words for words in fields.values() if words not in blank)
+        said.append(say("never filled, so left out: {fields}", fields=never))
     yield "fields filled", lambda: stats.ratio_of_sums(filled, required).noted(*said)
     yield "complete deals", stats.proportion(int((filled == required).sum()), len(gaps)).noted(*said)

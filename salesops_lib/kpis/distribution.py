@@ -14,13 +14,14 @@ from salesops_lib.facts import Facts
 from salesops_lib.kpis.lead_facts import (
     LEAD_DIMENSIONS,
     cohort,
-    counted,
     lead_members,
     leads,
+    tallied,
     typical_days,
 )
 from salesops_lib.kpis.people_time import HOURS, sellers, unsure
 from salesops_lib.kpis.registry import Variants, kpi, refuse
+from salesops_lib.language import mark, say
 from salesops_lib.periods import Period
 from salesops_lib.stats import LEVEL, NOT_DEFINED, OK, TOO_FEW, Estimate
 
@@ -103,12 +104,13 @@ def lead_quality(facts: Facts) -> Variants:
         yield from refuse("K39", rates)
         return
     rows, said = cohort(facts)
-    quality = _mean_rate(rates, rows).noted(f"within {rates.horizon} days", said)
+    quality = _mean_rate(rates, rows).noted(say("within {n} days", n=rates.horizon), said)
     yield "expected win rate", quality
     yield "against all leads", quality.scaled(1 / rates.overall)
     old = rows[rows["seen"] >= rates.horizon]
     if len(old) < LEAST_WINS:
-        few = f"needs {LEAST_WINS} leads followed for {rates.horizon} days, has {len(old)}"
+        few = say("needs {needed} leads followed for {days} days, has {n}",
+                  needed=LEAST_WINS, days=rates.horizon, n=len(old))  # fmt: skip
         yield "observed ÷ expected", Estimate.none(TOO_FEW, len(old), few)
         return
     won = stats.count(int((old["won"] <= rates.horizon).sum()))
@@ -163,7 +165,8 @@ def base_rates(book: Book, period: Period) -> BaseRates | Estimate:
     rows = rows[old & ~rows["is_gone"] & ~rows["is_bulk"]]
     won = (rows["won"] <= horizon).astype(int)
     if won.sum() < LEAST_WINS:
-        few = f"needs {LEAST_WINS} wins of earlier leads within {horizon} days, has {int(won.sum())}"
+        few = say("needs {needed} wins of earlier leads within {days} days, has {n}",
+                  needed=LEAST_WINS, days=horizon, n=int(won.sum()))  # fmt: skip
         return Estimate.none(TOO_FEW, len(rows), few)
     cells = won.groupby([rows["source"], rows["segment"]]).agg(["sum", "size"]).reset_index()
     overall, k, n = won.mean(), cells["sum"].to_numpy(), cells["size"].to_numpy()
@@ -182,7 +185,7 @@ def _mean_rate(rates: BaseRates, rows: pd.DataFrame) -> Estimate:
     from scipy.stats import beta
 
     if rows.empty:
-        return Estimate.none(NOT_DEFINED, 0, "no cases")
+        return Estimate.none(NOT_DEFINED, 0, say("no cases"))
     cells = rows.groupby(["source", "segment"]).size()
     rate, size = rates.of(cells.index.to_frame(index=False))
     share = cells.to_numpy() / len(rows)
@@ -207,9 +210,12 @@ class Lots:
         """Say why a spread cannot be told."""
         people, n = len(self.hours), len(self.owner)
         if people < 2:
-            return Estimate.none(NOT_DEFINED, n, "fewer than two people share these leads")
+            return Estimate.none(NOT_DEFINED, n, say("fewer than two people share these leads"))
         if n < EACH * people:
-            return Estimate.none(TOO_FEW, n, f"needs {EACH * people} leads for {people} people, has {n}")
+            few = say(
+                "needs {needed} leads for {people} people, has {n}", needed=EACH * people, people=people, n=n
+            )
+            return Estimate.none(TOO_FEW, n, few)
         return None
 
 
@@ -260,7 +266,7 @@ def _lots(facts: Facts) -> tuple[Lots, str]:
     there = ((people["start"].to_numpy() <= day) & (day <= people["end"].to_numpy())) * people["fte"].to_numpy()
     owner = pd.Index(people["rep"]).get_indexer(rows["rep"])
     kept = (owner >= 0) & (there.sum(axis=1) > 0)
-    said = counted(said, (int((~kept).sum()), "owned by others left out"))
+    said = tallied(said, (int((~kept).sum()), mark("{n} owned by others left out")))
     said = "; ".join(filter(None, (said, unsure(facts.book, facts.period))))
     chance = there[kept] / there[kept].sum(axis=1, keepdims=True)
     counts = np.bincount(owner[kept], minlength=len(people))
@@ -278,7 +284,8 @@ def _beyond_chance(lots: Lots, weight: np.ndarray) -> Estimate:
     spread = ((got - due)[due_some] ** 2 / due[due_some]).sum() * weight.sum() / (weight**2).sum()
     free = int(due_some.sum()) - 1
     low, high = spread / chi2.ppf([1 - TAIL, TAIL], free)
-    note = f"{free + 1} people; chance alone is as uneven in {chi2.sf(spread, free):.2g} of cases"
+    note = say("{n} people; chance alone is as uneven in {share} of cases",
+               n=free + 1, share=f"{chi2.sf(spread, free):.2g}")  # fmt: skip
     return Estimate(float(spread / free), float(low), float(high), len(lots.owner), note=note)
 
 
@@ -302,7 +309,7 @@ def _extremes(lots: Lots) -> Estimate:
     rate = lots.counts / lots.hours
     most, fewest = int(rate.argmax()), int(rate.argmin())
     if not lots.counts[fewest]:
-        return Estimate.none(NOT_DEFINED, len(lots.owner), "somebody got none")
+        return Estimate.none(NOT_DEFINED, len(lots.owner), say("somebody got none"))
     pairs = (lots.counts[most], lots.hours[most], lots.counts[fewest], lots.hours[fewest])
     low, high = confint_poisson_2indep(*pairs, method="score", compare="ratio", alpha=1 - LEVEL)
     return Estimate(float(rate[most] / rate[fewest]), float(low), float(high), len(lots.owner))

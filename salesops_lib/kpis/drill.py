@@ -9,7 +9,7 @@ from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, unknown
 from salesops_lib.facts import Facts, deals, resolve_period
 from salesops_lib.kpis.lead_facts import cohort
-from salesops_lib.kpis.people_time import activities
+from salesops_lib.kpis.people_time import CALL, MEETING, activities, such
 from salesops_lib.kpis.pipeline import due
 from salesops_lib.kpis.registry import REGISTRY
 from salesops_lib.periods import Period
@@ -23,8 +23,28 @@ LEADS = ("K04", "K20", "K21", "K22", "K24", "K38", "K39")
 ACTIVITIES = ("K15", "K16", "K17", "K18", "K19", "K23")
 
 
+CALLED = {"type": "call", "direction": "out", "is_automated": False}
+# the variants that count a part of what the KPI is about, by what its rows have
+CELLS = {
+    ("K15", "calls"): CALLED,
+    ("K15", "connected calls"): CALLED | CALL,
+    ("K15", "e-mails"): CALLED | {"type": "email"},
+    ("K15", "automated e-mails"): CALLED | {"type": "email", "is_automated": True},
+    ("K18", "held"): MEETING,
+    ("K18", "booked"): {"type": "meeting", "is_external": True},
+    ("K18", "first meetings"): MEETING | {"is_first_meeting": True},
+    **{("K16", variant): CALL for variant in ("per day", "total", "per call")},
+}
+
+
 def rows(
-    book: Book, kpi_id: str, period: Period | str = "quarter", *, by: str | None = None, segment: str = ""
+    book: Book,
+    kpi_id: str,
+    period: Period | str = "quarter",
+    *,
+    by: str | None = None,
+    segment: str = "",
+    variant: str = "",
 ) -> pd.DataFrame:
     """List the deals, leads or activities that a KPI counts.
 
@@ -34,6 +54,8 @@ def rows(
         As for `compute`.
     by, segment
         A dimension and the id of one of its values, for a part of the company.
+    variant
+        Only what this variant counts, where it counts a part of what the KPI is about.
 
     Returns
     -------
@@ -57,11 +79,31 @@ def rows(
         return cohort(facts)[0]
     if kpi_id in ACTIVITIES:
         found = activities(book, window)
+        if cells := CELLS.get((kpi_id, variant)):
+            found = such(found, is_seller=True, **cells)
         if by not in (None, *ground.PEOPLE):
             raise ParameterError(f"activities belong to people, not to a {by}.")
         return found[found[by].eq(segment)] if by else found
-    found = facts.won() if kpi_id in WON else facts.closed() if kpi_id in CLOSED else due(facts)
-    if kpi_id in ("K08", "K11"):
-        found = facts.open()
+    found = _deals(facts, kpi_id, variant)
     names = book.opportunities.set_index("opportunity_id")["name"]
     return found.assign(name=found["opportunity_id"].map(names)).reset_index(drop=True)
+
+
+def _deals(facts: Facts, kpi_id: str, variant: str) -> pd.DataFrame:
+    import pandas as pd
+
+    renewals = variant == "renewals" or variant.endswith(", renewals")
+    if (kpi_id, variant) == ("K06", "open"):
+        return facts.open()
+    if kpi_id in WON:
+        return facts.won(renewals=renewals)
+    if kpi_id in CLOSED:
+        return facts.closed()
+    found = facts.open(renewals=renewals)
+    day, inside = found["expected_close_date"], facts.period.contains(found["expected_close_date"])
+    overdue = day < pd.Timestamp(facts.book.day)
+    if kpi_id == "K08":
+        parts = {"due": inside, "overdue": overdue, "no date": day.isna()}
+        parts["open"] = parts["weighted"] = inside & ~overdue
+        return found[parts[variant]] if variant in parts else found
+    return found if kpi_id == "K11" else due(facts)

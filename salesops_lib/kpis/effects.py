@@ -11,6 +11,7 @@ from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import NOT_ASSIGNED, Facts, deals
 from salesops_lib.kpis.registry import Variants, kpi, refuse
+from salesops_lib.language import say
 from salesops_lib.periods import Period
 from salesops_lib.pooling import pool_means
 from salesops_lib.stats import NOT_DEFINED, TOO_FEW, Estimate
@@ -44,21 +45,22 @@ DRAWS = 4_000
 def rep_effect(facts: Facts) -> Variants:
     """Compare each rep's wins with what the company wins in the same segments, as far as chance lets it."""
     if facts.by != "rep":
-        yield from refuse("K44", Estimate.none(NOT_DEFINED, 0, "of a rep only"))
+        yield from refuse("K44", Estimate.none(NOT_DEFINED, 0, say("of a rep only")))
         return
     found = effects(facts.book, facts.period)
     n = len(facts.closed())
     if isinstance(found, Estimate):
         yield from refuse("K44", found)
     elif facts.segment not in found.index:
-        yield from refuse("K44", Estimate.none(TOO_FEW, n, f"needs {LEAST_DEALS} closed deals, has {n}"))
+        few = say("needs {needed} closed deals, has {n}", needed=LEAST_DEALS, n=n)
+        yield from refuse("K44", Estimate.none(TOO_FEW, n, few))
     else:
         row = found.loc[facts.segment]
-        said = f"pulled {row['shrunk']:.0%} of the way to 0"
+        said = say("pulled {share} of the way to 0", share=f"{row['shrunk']:.0%}")
         yield "win rate", Estimate(row["effect"], row["low"], row["high"], n).noted(said)
         for variant in ("top", "bottom"):
             chance = Estimate(row[variant] / DRAWS, stats.NONE, stats.NONE, n)
-            yield f"{variant} quartile", chance.noted("a chance is its own range")
+            yield f"{variant} quartile", chance.noted(say("a chance is its own range"))
 
 
 @lru_cache(maxsize=16)
@@ -79,7 +81,8 @@ def effects(book: Book, period: Period) -> pd.DataFrame | Estimate:
     reps = rows.groupby("rep").agg(n=("over", "size"), over=("over", "sum"), noise=("noise", "sum"))
     reps = reps[(reps["n"] >= LEAST_DEALS) & (reps["noise"] > 0)]
     if len(reps) < LEAST_REPS:
-        said = f"needs {LEAST_REPS} reps with {LEAST_DEALS} closed deals, has {len(reps)}"
+        said = say("needs {needed} reps with {deals} closed deals, has {n}",
+                   needed=LEAST_REPS, deals=LEAST_DEALS, n=len(reps))  # fmt: skip
         return Estimate.none(TOO_FEW, len(reps), said)
     return shrunken(reps["over"] / reps["n"], reps["noise"] / reps["n"] ** 2)
 
@@ -99,7 +102,7 @@ def shrunken(raw: pd.Series, variance: pd.Series) -> pd.DataFrame | Estimate:
     k = len(raw)
     pooled, spread = pool_means(raw, variance)
     if not spread:
-        return Estimate.none(TOO_FEW, k, "the reps are statistically indistinguishable")
+        return Estimate.none(TOO_FEW, k, say("the reps are statistically indistinguishable"))
     rng = np.random.default_rng(stats.SEED)
     drawn = rng.normal(pooled["effect"], pooled["error"], (DRAWS, k)).argsort(axis=1).argsort(axis=1)
     quarter = max(round(k / 4), 1)

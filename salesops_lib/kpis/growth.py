@@ -11,7 +11,8 @@ from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import Facts, deals, presence, priced_sum, records_begin, so_far
 from salesops_lib.kpis.registry import Variants, kpi, refuse
-from salesops_lib.periods import KINDS, FiscalCalendar, Period
+from salesops_lib.language import localised, say
+from salesops_lib.periods import KINDS, FiscalCalendar, Period, joined
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, OK, TOO_FEW, Estimate
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def sales_velocity(facts: Facts) -> Variants:
 def sales_growth(facts: Facts) -> Variants:
     """Compare bookings with those of an earlier period of the same length."""
     if facts.book.day < facts.period.start:
-        yield from refuse("K28", Estimate.none(NOT_DEFINED, 0, "the period has not begun"))
+        yield from refuse("K28", Estimate.none(NOT_DEFINED, 0, say("the period has not begun")))
         return
     won = facts.deals
     won = won.loc[won["is_won"] & ~won["is_renewal"], ["rep", "close_date", "amount", "currency", "priced"]]
@@ -141,11 +142,11 @@ def lever_sensitivity(facts: Facts) -> Variants:
     for variant in ("volume +1 %", "size +1 %"):
         yield variant, booked.scaled(0.01).noted(so_far(facts))
     if cycle <= 1:
-        yield "cycle 1 day shorter", Estimate.none(NOT_DEFINED, n, "the median cycle is a day or less")
+        yield "cycle 1 day shorter", Estimate.none(NOT_DEFINED, n, say("the median cycle is a day or less"))
         return
     error = ((1 / k + levers.size_pull - levers.cycle_pull * cycle / (cycle - 1)) ** 2).sum()
     faster = _around(booked.value / (cycle - 1), error, k, k)
-    yield "cycle 1 day shorter", faster.noted(f"from {cycle:.0f} days", so_far(facts))
+    yield "cycle 1 day shorter", faster.noted(say("from {n} days", n=f"{cycle:.0f}"), so_far(facts))
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,10 @@ def _lacking(closed: pd.DataFrame) -> str:
 
     amounts, days = _sound(closed)
     if len(amounts) < LEAST_WON:
-        return f"needs {LEAST_WON} won deals with an amount and a cycle, has {len(amounts)}"
-    return "" if amounts.sum() > 0 and np.median(days) > 0 else "amount or cycle of the won deals is zero"
+        return say(
+            "needs {needed} won deals with an amount and a cycle, has {n}", needed=LEAST_WON, n=len(amounts)
+        )
+    return "" if amounts.sum() > 0 and np.median(days) > 0 else say("amount or cycle of the won deals is zero")
 
 
 def _levers(closed: pd.DataFrame) -> Levers:
@@ -270,13 +273,13 @@ def _open_then(facts: Facts) -> pd.DataFrame:
 def _velocity(facts: Facts, closed: pd.DataFrame, waiting: pd.Series) -> Estimate:
     """Add the velocity of each segment; `waiting` is the segment of each open deal."""
     if waiting.empty:
-        return Estimate.none(NOT_DEFINED, len(closed), "no qualified deal is open")
+        return Estimate.none(NOT_DEFINED, len(closed), say("no qualified deal is open"))
     value, error, won, n, thin = 0.0, 0.0, 0, 0, {}
     for segment, waits in waiting.value_counts(sort=False).items():
         own = closed[closed["segment"].eq(segment)]
         lacking = _lacking(own)
         if lacking:
-            thin[segment] = (waits, f"{segment}: {lacking}" if segment else lacking)
+            thin[segment] = (waits, say("{segment}: {why}", segment=segment, why=lacking) if segment else lacking)
             continue
         levers = _levers(own)
         part = waits * levers.per_day
@@ -285,7 +288,10 @@ def _velocity(facts: Facts, closed: pd.DataFrame, waiting: pd.Series) -> Estimat
     out = sum(waits for waits, _ in thin.values())
     if out > LEFT_OUT * len(waiting):
         return Estimate.none(TOO_FEW, len(closed), max(thin.values())[1])
-    said = f"{out} open deals in {', '.join(sorted(thin))} left out, too few won there" if out else ""
+    left_out = say(
+        "{n} open deals in {segments} left out, too few won there", n=out, segments=", ".join(sorted(thin))
+    )
+    said = left_out if out else ""
     return _around(value, error / value**2, won, n).noted(said, so_far(facts))
 
 
@@ -305,7 +311,7 @@ def earlier_part(calendar: FiscalCalendar, period: Period, day: date, back: str)
         first, last = calendar.year_ago(parts[0]), calendar.year_ago(parts[-1])
     else:
         first, last = calendar.shift(parts[0], -len(parts)), calendar.shift(parts[0], -1)
-    label = first.label if first == last else f"{first} to {last}"
+    label = first.label if first == last else joined(first, last)
     return calendar.same_progress(period, day, Period(first.start, last.end, period.kind, label))
 
 
@@ -316,19 +322,22 @@ def _growth(facts: Facts, won: pd.DataFrame, back: str) -> Estimate:
     book, period = facts.book, facts.period
     other = earlier_part(book.calendar, period, book.day, back)
     if other is None:
-        return Estimate.none(NOT_DEFINED, 0, "needs whole weeks, months, quarters or years")
+        return Estimate.none(NOT_DEFINED, 0, say("needs whole weeks, months, quarters or years"))
     if other.end > period.start:
-        return Estimate.none(NOT_DEFINED, 0, "the period is longer than a year")
+        return Estimate.none(NOT_DEFINED, 0, say("the period is longer than a year"))
     if not records_begin(book) <= pd.Timestamp(other.start):
-        return Estimate.none(NO_DATA, 0, f"records do not reach back to the start of {other}")
+        return Estimate.none(NO_DATA, 0, say("records do not reach back to the start of {period}", period=other))
     inside, before = period.contains(won["close_date"]), other.contains(won["close_date"])
     now, then = priced_sum(facts, won[inside]), priced_sum(facts, won[before])
-    found, against = stats.ratio(now, then), f"against {other}"
+    found, against = stats.ratio(now, then), say("against {period}", period=other)
     if found.status == NO_DATA:
         return found.noted(against)
-    said = (against, so_far(facts), now.note, then.note and f"before: {then.note}")
+    said = (against, so_far(facts), now.note, then.note and say("before: {note}", note=then.note))
     if found.status != OK:
-        change = f"nothing to divide by; the change is {now.value - then.value:+,.0f} {book.currency}"
+        change = localised(f"{now.value - then.value:+,.0f}")
+        change = say(
+            "nothing to divide by; the change is {amount} {currency}", amount=change, currency=book.currency
+        )
         return Estimate.none(NOT_DEFINED, now.n, change).noted(*said)
     return replace(found, value=found.value - 1, low=found.low - 1, high=found.high - 1).noted(*said)
 
@@ -341,9 +350,10 @@ def _per_working_day(facts: Facts, growth: Estimate) -> Estimate:
     gone, other = facts.period.until(day), earlier_part(calendar, facts.period, day, "year")
     days = [calendar.working_days(part.start, part.end) for part in (other, gone)]
     if min(days) == 0:
-        return Estimate.none(NOT_DEFINED, growth.n, "no working day of the period has gone by")
+        return Estimate.none(NOT_DEFINED, growth.n, say("no working day of the period has gone by"))
     value, low, high = ((1 + part) * days[0] / days[1] - 1 for part in (growth.value, growth.low, growth.high))
-    return replace(growth, value=value, low=low, high=high).noted(f"{days[1]} working days against {days[0]}")
+    said = say("{n} working days against {before}", n=days[1], before=days[0])
+    return replace(growth, value=value, low=low, high=high).noted(said)
 
 
 def _at_plan_rates(facts: Facts, won: pd.DataFrame) -> pd.DataFrame:
@@ -387,5 +397,5 @@ def _per_account(facts: Facts, won: pd.DataFrame) -> Estimate:
     companies = [top.get(company, company) for company in priced["account_id"]]
     totals = pd.Series(stats.to_float(priced["priced"])).groupby(companies).sum()
     lost = int(won["account_id"].isna().sum())
-    said = f"{lost} of no known company, left out" if lost else ""
+    said = say("{n} of no known company, left out", n=lost) if lost else ""
     return stats.mean(totals).noted(facts.unpriced(won), said, so_far(facts))

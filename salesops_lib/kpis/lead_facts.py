@@ -12,6 +12,7 @@ from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import NOT_ASSIGNED, Facts, deals, marked
 from salesops_lib.kpis.people_time import business_hours, hours_between
+from salesops_lib.language import mark, say
 from salesops_lib.periods import Period
 from salesops_lib.stats import Estimate
 
@@ -147,8 +148,11 @@ def _cohorts(book: Book, period: Period, by: str, start: str) -> dict[str, tuple
     found = {}
     for segment, mine in rows.groupby(by) if by else [("", rows)]:
         gone, bulk = mine["is_gone"], mine["is_bulk"] & ~mine["is_gone"]
-        left = (int(bulk.sum()), "imported in bulk left out"), (int(gone.sum()), "merged or deleted left out")
-        found[segment] = mine[~gone & ~bulk], counted("", *left)
+        left = (
+            (int(bulk.sum()), mark("{n} imported in bulk left out")),
+            (int(gone.sum()), mark("{n} merged or deleted left out")),
+        )
+        found[segment] = mine[~gone & ~bulk], tallied("", *left)
     return found
 
 
@@ -158,9 +162,9 @@ def cohort(facts: Facts, start: str = "created_day") -> tuple[pd.DataFrame, str]
     return _cohorts(facts.book, facts.period, facts.by, start).get(facts.segment, none)
 
 
-def counted(said: str, *parts: tuple[int, str]) -> str:
-    """Join a note with counts and what they count; zeros are skipped."""
-    return "; ".join([said] * bool(said) + [f"{n} {words}" for n, words in parts if n])
+def tallied(said: str, *parts: tuple[int, str], **values: object) -> str:
+    """Join a note with counts and what is said of them, messages with `n` and the `values`; zeros are skipped."""
+    return "; ".join([said] * bool(said) + [say(message, n=n, **values) for n, message in parts if n])
 
 
 def lead_members(book: Book, by: str, period: Period) -> set[str]:
@@ -175,7 +179,8 @@ def typical_days(book: Book) -> Estimate:
     days = rows.loc[~rows["is_gone"] & ~rows["is_bulk"], "won"]
     days = days[days >= 0]
     if len(days) < LEAST_WON:
-        return Estimate.none(stats.TOO_FEW, len(days), f"needs {LEAST_WON} leads won so far, has {len(days)}")
+        few = say("needs {needed} leads won so far, has {n}", needed=LEAST_WON, n=len(days))
+        return Estimate.none(stats.TOO_FEW, len(days), few)
     return stats.median(days)
 
 
@@ -190,4 +195,4 @@ def won_within(facts: Facts, rows: pd.DataFrame, start: pd.Series | float = 0.0)
     horizon = round(2 * typical.value)
     over = rows["lost"].fillna(rows["disqualified"].where(~rows["has_deal"]))
     share = stats.within(rows["won"] - start, over - start, rows["seen"] - start, horizon)
-    return share.noted(f"within {horizon} days")
+    return share.noted(say("within {n} days", n=horizon))

@@ -11,14 +11,15 @@ from salesops_lib.facts import Facts, so_far
 from salesops_lib.kpis.lead_facts import (
     LEAD_DIMENSIONS,
     cohort,
-    counted,
     from_lead,
     lead_members,
     leads,
+    tallied,
     won_within,
 )
 from salesops_lib.kpis.people_time import CLOSES, OPENS, days_gone
 from salesops_lib.kpis.registry import Variants, kpi, refuse
+from salesops_lib.language import mark, say
 from salesops_lib.stats import NOT_DEFINED, Estimate
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ QUALIFY_DAYS = 30
 QUALIFIED = f"within {QUALIFY_DAYS} days"
 NOT_A_FIT = r"\bfit\b|no need|unqualified|wrong (?:size|segment|industry)"  # in a loss reason
 OWNER = "owner of the lead as exported; lead owners have no history here"
+WAITING = {"answered": mark("{n} not answered yet"), "replied": mark("{n} not replied yet")}
 OF_LEADS = {"dimensions": LEAD_DIMENSIONS, "members": lead_members}
 
 
@@ -87,15 +89,15 @@ def lead_to_customer(facts: Facts) -> Variants:
 def response_time(facts: Facts) -> Variants:
     """Measure the hours until a person answers a lead."""
     if not leads(facts.book)["is_answered"].any():
-        yield from refuse("K20", Estimate.untold("outbound activity on a lead"))
+        yield from refuse("K20", Estimate.untold(mark("outbound activity on a lead")))
         return
     rows, said = cohort(facts)
     dated, early = rows["is_dated"], (rows["wait"] < 0) & ~rows["is_dated"]
     rows = rows[~dated & ~early]
-    said = counted(
+    said = tallied(
         said,
-        (int(early.sum()), "touched before they were created left out"),
-        (int(dated.sum()), "created on a day without a time left out"),
+        (int(early.sum()), mark("{n} touched before they were created left out")),
+        (int(dated.sum()), mark("{n} created on a day without a time left out")),
     )
     answered = rows["is_answered"]
     yield "median", partial(_until, rows["wait"], answered, 0.5, "answered", said)
@@ -103,7 +105,7 @@ def response_time(facts: Facts) -> Variants:
     yield "business hours", partial(_until, rows["business_wait"], answered, 0.5, "answered", said)
     due = rows["seen"] * 24 >= SLA_HOURS
     in_time = due & answered & (rows["wait"] <= SLA_HOURS)
-    young = counted(said, (int((~due).sum()), f"younger than {SLA_HOURS} h left out"))
+    young = tallied(said, (int((~due).sum()), mark("{n} younger than {hours} h left out")), hours=SLA_HOURS)
     yield IN_TIME, stats.proportion(int(in_time.sum()), int(due.sum())).noted(young)
 
 
@@ -132,16 +134,18 @@ def response_time(facts: Facts) -> Variants:
 def reply_time(facts: Facts) -> Variants:
     """Measure the hours until a prospect replies."""
     if leads(facts.book)[["reply", "mark"]].isna().all(axis=None):
-        yield from refuse("K21", Estimate.untold("reply of a lead"))
+        yield from refuse("K21", Estimate.untold(mark("reply of a lead")))
         return
     rows, said = cohort(facts, "reached_day")
-    reply, mark = rows["reply"], rows["mark"]
-    unsure = counted(said, (int((mark.notna() & reply.isna()).sum()), "marked as replied to without the reply"))
-    waited = reply.fillna(mark).fillna(rows["watched"])
+    reply, marked_at = rows["reply"], rows["mark"]
+    only_marked = int((marked_at.notna() & reply.isna()).sum())
+    unsure = tallied(said, (only_marked, mark("{n} marked as replied to without the reply")))
+    waited = reply.fillna(marked_at).fillna(rows["watched"])
     yield "median", partial(_until, waited, reply.notna(), 0.5, "replied", unsure)
     due = rows["watched"] >= REPLY_DAYS * 24
-    in_time = due & ((reply <= REPLY_DAYS * 24) | (mark <= REPLY_DAYS * 24))
-    young = counted(said, (int((~due).sum()), f"reached less than {REPLY_DAYS} days ago left out"))
+    in_time = due & ((reply <= REPLY_DAYS * 24) | (marked_at <= REPLY_DAYS * 24))
+    too_new = mark("{n} reached less than {days} days ago left out")
+    young = tallied(said, (int((~due).sum()), too_new), days=REPLY_DAYS)
     yield "reply rate", stats.proportion(int(in_time.sum()), int(due.sum())).noted(young)
 
 
@@ -171,13 +175,13 @@ def qualification_rate(facts: Facts) -> Variants:
     """Divide leads that qualified by leads created."""
     everyone = leads(facts.book)
     if everyone["qualified"].isna().all():
-        yield from refuse("K22", Estimate.untold("qualified lead"))
+        yield from refuse("K22", Estimate.untold(mark("qualified lead")))
         return
     rows, said = cohort(facts)
     good, bad, seen = rows["qualified"], rows["disqualified"], rows["seen"]
     yield QUALIFIED, lambda: stats.within(good, bad, seen, QUALIFY_DAYS).noted(said)
     if everyone["disqualified"].isna().all():
-        yield "disqualified", Estimate.untold("disqualified lead")
+        yield "disqualified", Estimate.untold(mark("disqualified lead"))
     else:
         yield "disqualified", lambda: stats.within(bad.mask(good <= bad), good, seen, QUALIFY_DAYS).noted(said)
     yield "later win rate", lambda: won_within(facts, rows[good.notna()], good.dropna()).noted(said)
@@ -208,13 +212,13 @@ def leads_created(facts: Facts) -> Variants:
     rows, said = cohort(facts)
     found = stats.count(len(rows)).noted(said)
     gone = len(days_gone(facts.book, facts.period))
-    none = Estimate.none(NOT_DEFINED, 0, "no working day of the period has gone by")
+    none = Estimate.none(NOT_DEFINED, 0, say("no working day of the period has gone by"))
     yield "created", found.noted(so_far(facts))
     yield "per working day", found.scaled(1 / gone) if gone else none
 
 
 def _until(hours: pd.Series, ended: pd.Series, q: float, of: str, said: str) -> Estimate:
-    waiting = counted("", (int((~ended).sum()), f"not {of} yet"))
+    waiting = tallied("", (int((~ended).sum()), WAITING[of]))
     return stats.survival_quantile(hours, ended, q, of=of).noted(waiting, said)
 
 
@@ -228,9 +232,9 @@ def _no_fit(facts: Facts) -> Estimate:
     """Divide lost deals that did not fit by those with a reason; where none ever says so nobody can tell."""
     told = _misfits(facts.book)
     if not told.any():
-        return Estimate.untold("deal lost because it did not fit")
+        return Estimate.untold(mark("deal lost because it did not fit"))
     closed = facts.closed()
     lost = closed.index[closed["is_lost"] & from_lead(facts.book)[closed.index]]
     reasons = told[lost].dropna()
-    blank = counted("", (len(lost) - len(reasons), "without a reason left out"))
+    blank = tallied("", (len(lost) - len(reasons), mark("{n} without a reason left out")))
     return stats.proportion(int(reasons.sum()), len(reasons)).noted(blank)

@@ -15,6 +15,7 @@ import numpy as np
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import NOT_ASSIGNED, PEOPLE, Facts
+from salesops_lib.language import dated, say
 from salesops_lib.periods import FiscalCalendar, Period, days
 from salesops_lib.stats import NONE, NOT_DEFINED, Estimate
 
@@ -124,7 +125,7 @@ def worked(facts: Facts) -> tuple[float, int]:
 def unsure(book: Book, period: Period) -> str:
     """Say how many people count as there though they have left at some time."""
     n = int(sellers(book, period)["is_unsure"].sum())
-    return f"{n} not active, with no last day, count as there" if n else ""
+    return say("{n} not active, with no last day, count as there", n=n) if n else ""
 
 
 def seller_members(book: Book, by: str, period: Period) -> list[str]:
@@ -223,7 +224,7 @@ def acted(facts: Facts, **cells) -> tuple[pd.DataFrame, str]:
     groups = _grouped(facts.book, facts.period, facts.by, tuple(cells.items()))
     none = activities(facts.book, facts.period)[COUNTED].iloc[:0]
     mine, rest = (groups.get((facts.segment, is_seller), none) for is_seller in (True, False))
-    said = [f"{len(rest)} by nobody who sells left out"] if len(rest) else []
+    said = [say("{n} by nobody who sells left out", n=len(rest))] if len(rest) else []
     return mine, "; ".join(said + silence(facts.book, facts.period))
 
 
@@ -232,10 +233,10 @@ def silence(book: Book, period: Period) -> list[str]:
     """Say since when activities are logged, where that is a working week or more into a period."""
     first = book.query("select min(started_at) as first from activities")["first"].iloc[0]
     if first != first:
-        return ["nothing logged so far"]
+        return [say("nothing logged so far")]
     day = book.calendar.day_of(first)
     lost = (days_gone(book, period) < np.datetime64(day)).sum()
-    return [f"nothing logged before {day:%d %b %Y}"] if lost >= WEEK else []
+    return [say("nothing logged before {day}", day=dated(day))] if lost >= WEEK else []
 
 
 @lru_cache(maxsize=32)
@@ -250,14 +251,15 @@ def per_day(facts: Facts, n: Estimate, days: float = 1.0) -> Estimate:
     """Divide by the working days of people who sell in the segment, or by so many of them."""
     there, _ = worked(facts)
     if there <= 0:
-        return Estimate.none(NOT_DEFINED, n.n, "nobody who sells had a working day in this period")
+        return Estimate.none(NOT_DEFINED, n.n, say("nobody who sells had a working day in this period"))
     return n.scaled(days / there).noted(unsure(facts.book, facts.period))
 
 
 def total_hours(hours: pd.Series) -> Estimate:
     """Sum hours; those not told, or that cannot be right, are left out and counted."""
     timed = hours.dropna()
-    said = f"{len(hours) - len(timed)} without a plausible length left out" if len(timed) < len(hours) else ""
+    out = len(hours) - len(timed)
+    said = say("{n} without a plausible length left out", n=out) if out else ""
     if not timed.sum() > 0:
-        return Estimate(0.0, NONE, NONE, 0, note="none in this period").noted(said)
+        return Estimate(0.0, NONE, NONE, 0, note=say("none in this period")).noted(said)
     return stats.total(timed).noted(said)

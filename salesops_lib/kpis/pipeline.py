@@ -14,6 +14,7 @@ from salesops_lib.errors import InsufficientData
 from salesops_lib.facts import PEOPLE, Facts, deals, marked, priced_sum, quotas, whole_quota
 from salesops_lib.kpis.registry import Variants, kpi
 from salesops_lib.kpis.selling import before_blanked
+from salesops_lib.language import dated, say
 from salesops_lib.periods import KINDS, Period
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, OK, TOO_FEW, Estimate
 
@@ -108,7 +109,7 @@ def same_week(book: Book, period: Period, past: int = PAST) -> pd.DataFrame:
     spans = [span for span in spans if book.tracks(*ground.OPEN, at=days[span])]
     if len(spans) < LEAST:
         raise InsufficientData(
-            "Pipeline needed", needed=LEAST, got=len(spans), of="past periods with tracked deals"
+            say("Pipeline needed"), needed=LEAST, got=len(spans), of=say("past periods with tracked deals")
         )
     won = deals(book)
     won = won[won["is_won"] & ~won["is_renewal"]]
@@ -137,21 +138,22 @@ def missing(facts: Facts) -> float:
 def _coverage(facts: Facts) -> Estimate:
     left, booked, rows = missing(facts), priced_sum(facts, facts.won()), due(facts)
     if facts.by and facts.by not in PEOPLE:
-        return Estimate.none(NOT_DEFINED, len(rows), f"quotas do not belong to a {facts.by}")
+        note = say("quotas do not belong to a {dimension}", dimension=say(ground.LABELS[facts.by]))
+        return Estimate.none(NOT_DEFINED, len(rows), note)
     if np.isnan(left):
         wrong = quotas(facts.book, facts.period).wrong
-        return Estimate.none(NOT_DEFINED, len(rows), wrong or "no quota in this period")
+        return Estimate.none(NOT_DEFINED, len(rows), wrong or say("no quota in this period"))
     if booked.status != OK and booked.n:
         return booked
     if left <= 0:
-        return Estimate.none(NOT_DEFINED, len(rows), "target met")
+        return Estimate.none(NOT_DEFINED, len(rows), say("target met"))
     return priced_sum(facts, rows).scaled(1 / left)
 
 
 def needed(facts: Facts) -> Estimate:
     """What past periods had open at this point for each unit they still booked after it; see `same_week`."""
     if facts.period.kind not in KINDS:
-        return Estimate.none(NOT_DEFINED, 0, "only for one fiscal period, not several together")
+        return Estimate.none(NOT_DEFINED, 0, say("only for one fiscal period, not several together"))
     try:
         rows = same_week(facts.book, facts.period)
     except InsufficientData as error:
@@ -161,7 +163,8 @@ def needed(facts: Facts) -> Estimate:
     sums = rows.groupby("period")[["opened", "booked_after"]].sum()
     if len(sums) < LEAST or not sums["booked_after"].sum():
         booked = int((sums["booked_after"] > 0).sum())
-        return Estimate.none(TOO_FEW, booked, f"needs {LEAST} past periods that booked after this week")
+        note = say("needs {n} past periods that booked after this week", n=LEAST)
+        return Estimate.none(TOO_FEW, booked, note)
     return stats.ratio_of_sums(sums["opened"], sums["booked_after"], least=LEAST)
 
 
@@ -170,16 +173,23 @@ def _yield(facts: Facts) -> Estimate:
     book, period = facts.book, facts.period
     day = period.start
     if not book.tracks(*ground.OPEN, at=day):
-        return Estimate.none(NO_DATA, 0, f"deals were not tracked on {day:%d %b %Y}")
-    started = at_start(book, period)
-    rows = facts.deals[YIELD_COLUMNS]
+        return Estimate.none(NO_DATA, 0, say("deals were not tracked on {day}", day=dated(day)))
+    rows = _had(book, period)
+    rows = rows.loc[rows.index.intersection(facts.deals.index, sort=False)]
+    return stats.ratio_of_sums(rows["won"], rows["worth"], least=5).noted(facts.unpriced(rows))
+
+
+@lru_cache(maxsize=32)
+def _had(book: Book, period: Period) -> pd.DataFrame:
+    """Take the deals that a period had, by row of `deals(book)`: what each is worth, and of it won."""
+    rows = deals(book)[YIELD_COLUMNS]
     inside = period.contains(rows["close_date"]) | (
         ~rows["is_closed"] & period.contains(rows["expected_close_date"])
     )
-    rows = rows[(started.loc[rows.index] | inside) & ~rows["is_renewal"] & ~rows["is_disqualified"]]
+    rows = rows[(at_start(book, period) | inside) & ~rows["is_renewal"] & ~rows["is_disqualified"]]
     worth = rows["priced"].fillna(before_blanked(book).reindex(rows.index)).astype("float64").fillna(0)
     won = worth.where(rows["is_won"] & period.contains(rows["close_date"]), 0)
-    return stats.ratio_of_sums(won, worth, least=5).noted(facts.unpriced(rows))
+    return rows[["priced", "amount", "currency"]].assign(worth=worth, won=won)
 
 
 @lru_cache(maxsize=32)
@@ -197,7 +207,7 @@ def _stale(facts: Facts) -> Estimate:
     rows = facts.open()
     idle = idle_days(facts.book).reindex(rows["opportunity_id"]).to_numpy(dtype=float)
     if len(rows) and np.isnan(idle).all():
-        return Estimate.none(NO_DATA, len(rows), "the source keeps neither activities nor changes")
+        return Estimate.none(NO_DATA, len(rows), say("the source keeps neither activities nor changes"))
     worth = rows["priced"].astype("float64").fillna(0)
     return stats.ratio_of_sums(worth.where(idle >= STALE_DAYS, 0), worth, least=5).noted(facts.unpriced(rows))
 

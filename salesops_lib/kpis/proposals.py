@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from salesops_lib import stats
 from salesops_lib.book import Book
 from salesops_lib.facts import Facts, deals
-from salesops_lib.kpis.lead_facts import counted
+from salesops_lib.kpis.lead_facts import tallied
 from salesops_lib.kpis.people_time import hours_between
 from salesops_lib.kpis.registry import Variants, kpi, refuse
+from salesops_lib.language import mark, say
 from salesops_lib.stats import Estimate
 
 if TYPE_CHECKING:
@@ -46,15 +47,16 @@ def proposal_rate(facts: Facts) -> Variants:
     """Divide deals that reached a proposal by deals with a demo."""
     steps = _steps(facts.book)
     if steps is None:
-        yield from refuse("K23", Estimate.untold("open stage named like a demo with one like a proposal after it"))
+        stage = mark("open stage named like a demo with one like a proposal after it")
+        yield from refuse("K23", Estimate.untold(stage))
         return
     rows = steps.loc[facts.deals.index[~facts.deals["is_renewal"]]]
     held, entered = (rows[facts.period.contains(rows[f"{start}_day"])] for start in ("held", "demo"))
     late = held["held"] > held["proposal"].fillna(held["closed"])
-    said = counted("", (int(late.sum()), "met only after the proposal or the close left out"))
+    said = tallied("", (int(late.sum()), mark("{n} met only after the proposal or the close left out")))
     held = held[~late]
     if steps["held"].isna().all():
-        nothing = Estimate.untold("external meeting held after a demo began")
+        nothing = Estimate.untold(mark("external meeting held after a demo began"))
         yield from ((variant, nothing) for variant in ("held demo", "so far"))
     else:
         yield "held demo", lambda: _proposed(held, "held").noted(said)
@@ -119,4 +121,4 @@ def _steps(book: Book) -> pd.DataFrame | None:
 def _proposed(rows: pd.DataFrame, start: str) -> Estimate:
     began = rows[start]
     share = stats.within(rows["proposal"] - began, rows["closed"] - began, rows["seen"] - began, PROPOSAL_DAYS)
-    return share.noted(f"within {PROPOSAL_DAYS} days")
+    return share.noted(say("within {n} days", n=PROPOSAL_DAYS))

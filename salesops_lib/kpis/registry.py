@@ -116,6 +116,16 @@ RESERVED = {
 }
 
 
+def words() -> Iterator[str]:
+    """Give what the definitions say, for the catalogues of other languages."""
+    for entry in REGISTRY.values():
+        yield from (entry.name, entry.formula, entry.population, entry.attribution, entry.interval)
+        for name, meaning in entry.variants.items():
+            yield from (name, meaning)
+    for name, awaited in RESERVED.values():
+        yield from (name, awaited)
+
+
 def kpi(kpi_id: str, *, least: int = 1, **told) -> Callable:
     """Register the decorated function as the definition of a KPI."""
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from salesops_lib import stats
 from salesops_lib.book import Book
-from salesops_lib.facts import NOT_ASSIGNED, PEOPLE, Facts, deals, presence, quotas, records_begin, so_far
+from salesops_lib.facts import LABELS, NOT_ASSIGNED, PEOPLE, Facts, deals, presence, quotas, records_begin, so_far
 from salesops_lib.kpis.registry import Variants, kpi, refuse
-from salesops_lib.periods import MONTH_DAYS, Period
+from salesops_lib.language import mark, say
+from salesops_lib.periods import MONTH_DAYS, Period, joined
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, OK, TOO_FEW, Estimate
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 RAMPING_DAYS, TENURED_DAYS = 183, 365  # six months, a year
 LEAST_RAMPED, LEAST_QUARTERS, MOST_QUARTERS = 10, 4, 8
+FEW_QUARTERS = mark("needs {needed} completed quarters with a quota, has {n}")
 
 
 @kpi(
@@ -45,7 +47,7 @@ def reps_at_quota(facts: Facts) -> Variants:
 
     book, period = facts.book, facts.period
     _, wrong, is_partial = quotas(book, period)
-    refused = _not_for(facts, "one person is no share; see quota attainment K02")
+    refused = _not_for(facts, mark("one person is no share; see quota attainment K02"))
     refused = refused or (wrong if is_partial else "")
     if refused:
         yield from refuse("K01", Estimate.none(NOT_DEFINED, 0, refused))
@@ -53,7 +55,7 @@ def reps_at_quota(facts: Facts) -> Variants:
     rows = _own(facts, attained(book, period))
     carriers = rows[rows["is_carrying"]]
     bare = int((carriers["quota"] <= 0).sum())
-    said = (so_far(facts), f"{bare} who carry one have no quota, left out" if bare else "", wrong)
+    said = (so_far(facts), say("{n} who carry one have no quota, left out", n=bare) if bare else "", wrong)
     unpriced = facts.unpriced(facts.won())
     begun = carriers["start_date"] + pd.Timedelta(days=RAMPING_DAYS) <= pd.Timestamp(period.start)
     ramped = carriers[begun | carriers["start_date"].isna()]
@@ -64,7 +66,8 @@ def reps_at_quota(facts: Facts) -> Variants:
     ):
         held = people[people[target] > 0]
         if held.empty:
-            yield variant, Estimate.none(NOT_DEFINED, 0, f"nobody with a quota in {period}").noted(*said)
+            nobody = say("nobody with a quota in {period}", period=period)
+            yield variant, Estimate.none(NOT_DEFINED, 0, nobody).noted(*said)
             continue
         reached = int((held["booked"] >= held[target]).sum())
         yield variant, stats.proportion(reached, len(held), exact=True).noted(*said, unpriced)
@@ -90,7 +93,7 @@ def reps_at_quota(facts: Facts) -> Variants:
 )
 def ramp_time(facts: Facts) -> Variants:
     """Follow starters until they sell like the tenured."""
-    refused = _not_for(facts, "one person has no median")
+    refused = _not_for(facts, mark("one person has no median"))
     if refused:
         yield from refuse("K35", Estimate.none(NOT_DEFINED, 0, refused))
         return
@@ -98,7 +101,7 @@ def ramp_time(facts: Facts) -> Variants:
     rows = rows if not facts.by else rows[rows["team"].eq(facts.segment)]
     followed = rows[rows["why_not"].eq("")]
     out = rows.loc[rows["why_not"].ne(""), "why_not"].value_counts().sort_index()
-    said = "; ".join(f"{n} left out: {why}" for why, n in out.items())
+    said = "; ".join(say("{n} left out: {why}", n=n, why=say(why)) for why, n in out.items())
     yield "half have ramped", _ramp(followed, "months_if_stayed").noted(said)
     yield "leavers censored", _ramp(followed[followed["months"].notna()], "months").noted(said)
 
@@ -124,18 +127,17 @@ def ramp_time(facts: Facts) -> Variants:
 def attainment_consistency(facts: Facts) -> Variants:
     """Look at the quarters behind: how many made it, and how far they scatter."""
     if facts.by and facts.by not in PEOPLE:
-        yield from refuse("K41", Estimate.none(NOT_DEFINED, 0, f"people do not belong to a {facts.by}"))
+        yield from refuse("K41", Estimate.none(NOT_DEFINED, 0, _not_for(facts, "")))
         return
     quarters = completed_quarters(facts, MOST_QUARTERS)
     pairs = [_booked_and_quota(facts, quarter) for quarter in quarters]
     for variant, k in (("last 4 quarters", LEAST_QUARTERS), ("last 8 quarters", MOST_QUARTERS)):
         held = [(booked, quota) for booked, quota in pairs[-k:] if quota > 0]
         if len(held) < k:
-            note = f"needs {k} completed quarters with a quota, has {len(held)}"
-            yield variant, Estimate.none(TOO_FEW, len(held), note)
+            yield variant, Estimate.none(TOO_FEW, len(held), say(FEW_QUARTERS, needed=k, n=len(held)))
         else:
             found = stats.proportion(sum(booked >= quota for booked, quota in held), k, exact=True)
-            yield variant, found.noted(f"{quarters[-k]} to {quarters[-1]}")
+            yield variant, found.noted(joined(quarters[-k], quarters[-1]))
     yield "spread", _spread([float(booked / quota) for booked, quota in pairs if quota > 0])
 
 
@@ -160,7 +162,7 @@ def attainment_consistency(facts: Facts) -> Variants:
 )
 def predictive_validity(facts: Facts) -> Variants:
     """Compare the order of people by a KPI with their order by what they booked a quarter later."""
-    refused = _not_for(facts, "one person has no rank")
+    refused = _not_for(facts, mark("one person has no rank"))
     if refused:
         yield from refuse("K42", Estimate.none(NOT_DEFINED, 0, refused))
         return
@@ -170,13 +172,13 @@ def predictive_validity(facts: Facts) -> Variants:
     for variant in ("win rate", "deals created", "pipeline at the start", "bookings"):
         known = rows.dropna(subset=[variant, "booked next"])
         if known.empty and len(rows):
-            yield variant, Estimate.none(NO_DATA, 0, f"not known for anybody in {pair[0]}")
+            yield variant, Estimate.none(NO_DATA, 0, say("not known for anybody in {period}", period=pair[0]))
             continue
         found = stats.rank_correlation(known[variant], known["booked next"])
-        verdict = "descriptive: chance alone may explain it" if found.is_noise else "predicts"
+        verdict = say("descriptive: chance alone may explain it") if found.is_noise else say("predicts")
         out = len(rows) - len(known)
-        left_out = f"{out} without one left out" if out else ""
-        yield variant, found.noted(verdict if found.status == OK else "", f"{pair[0]} to {pair[1]}", left_out)
+        left_out = say("{n} without one left out", n=out) if out else ""
+        yield variant, found.noted(verdict if found.status == OK else "", joined(*pair), left_out)
 
 
 @lru_cache(maxsize=64)
@@ -250,7 +252,12 @@ def ramps(book: Book, last_day: date) -> pd.DataFrame:
     ramped = np.isfinite(reached)
     why_not = np.select(
         [np.isnat(start[:, 0]), people["start_date"].lt(first), possible < 0, np.full(len(people), target <= 0)],
-        ["no start date", "there before the records begin", "too new", "the median month of the tenured is empty"],
+        [
+            mark("no start date"),
+            mark("there before the records begin"),
+            mark("too new"),
+            mark("the median month of the tenured is empty"),
+        ],
         "",
     )
     columns = {
@@ -307,8 +314,10 @@ def completed_quarters(facts: Facts, n: int) -> list[Period]:
 def _not_for(facts: Facts, one_person: str) -> str:
     """Say why a KPI of people makes no sense for a segment; nothing for the company and for teams."""
     if facts.by == "rep":
-        return one_person
-    return f"people do not belong to a {facts.by}" if facts.by and facts.by not in PEOPLE else ""
+        return say(one_person)
+    if not facts.by or facts.by in PEOPLE:
+        return ""
+    return say("people do not belong to a {dimension}", dimension=say(LABELS[facts.by]))
 
 
 def _own(facts: Facts, rows: pd.DataFrame) -> pd.DataFrame:
@@ -336,7 +345,7 @@ def _spread(attained: list[float], level: float = stats.LEVEL) -> Estimate:
 
     n = len(attained)
     if n < LEAST_QUARTERS:
-        return Estimate.none(TOO_FEW, n, f"needs {LEAST_QUARTERS} completed quarters with a quota, has {n}")
+        return Estimate.none(TOO_FEW, n, say(FEW_QUARTERS, needed=LEAST_QUARTERS, n=n))
     value, tail = float(np.std(attained, ddof=1)), (1 - level) / 2
     low, high = value * np.sqrt((n - 1) / chi2.ppf([1 - tail, tail], n - 1))
     return Estimate(value, float(low), float(high), n)
@@ -345,10 +354,12 @@ def _spread(attained: list[float], level: float = stats.LEVEL) -> Estimate:
 def _ramp(followed: pd.DataFrame, column: str) -> Estimate:
     ramped = int(followed["ramped"].sum())
     if ramped < LEAST_RAMPED:
-        note = f"needs {LEAST_RAMPED} people who have ramped, has {ramped} of {len(followed)} followed"
+        note = say("needs {needed} people who have ramped, has {n} of {followed} followed",
+                   needed=LEAST_RAMPED, n=ramped, followed=len(followed))  # fmt: skip
         return Estimate.none(TOO_FEW, len(followed), note)
     found = stats.survival_median(followed[column], followed["ramped"], least=LEAST_RAMPED)
-    return found if found.status == OK else Estimate.none(TOO_FEW, len(followed), "fewer than half have ramped")
+    few = say("fewer than half have ramped")
+    return found if found.status == OK else Estimate.none(TOO_FEW, len(followed), few)
 
 
 def _by_month(book: Book, people: pd.DataFrame, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

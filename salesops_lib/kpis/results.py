@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from salesops_lib import stats
-from salesops_lib.facts import PEOPLE, Facts, elapsed, priced_sum, quota, quotas, so_far
+from salesops_lib.facts import LABELS, PEOPLE, Facts, elapsed, priced_sum, quota, quotas, so_far
 from salesops_lib.kpis.registry import Variants, kpi
+from salesops_lib.language import say
 from salesops_lib.stats import NOT_DEFINED, Estimate
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ def quota_attainment(facts: Facts) -> Variants:
         ("quota as agreed", agreed, 1.0),
     ):
         if target <= 0:
-            yield variant, Estimate.none(NOT_DEFINED, booked.n, "no quota in this period").noted(wrong)
+            yield variant, Estimate.none(NOT_DEFINED, booked.n, say("no quota in this period")).noted(wrong)
         elif is_partial:
             yield variant, Estimate.none(NOT_DEFINED, booked.n, wrong)
         elif gone <= 0:
-            yield variant, Estimate.none(NOT_DEFINED, booked.n, "no working day of the period has gone by")
+            note = say("no working day of the period has gone by")
+            yield variant, Estimate.none(NOT_DEFINED, booked.n, note)
         else:
             yield variant, booked.scaled(1 / (target * gone)).noted(so_far(facts), wrong)
 
@@ -141,9 +143,9 @@ def revenue_per_rep(facts: Facts) -> Variants:
     parts = facts.book.calendar.between("quarter", period.start, period.last_day)
     refused = ""
     if facts.by and facts.by not in PEOPLE:
-        refused = f"people do not belong to a {facts.by}"
+        refused = say("people do not belong to a {dimension}", dimension=say(LABELS[facts.by]))
     elif (parts[0].start, parts[-1].end) != (period.start, period.end):
-        refused = "needs whole quarters"
+        refused = say("needs whole quarters")
     if refused:
         yield from ((v, Estimate.none(NOT_DEFINED, booked.n, refused)) for v in ("per FTE", "per head at end"))
         return
@@ -152,7 +154,7 @@ def revenue_per_rep(facts: Facts) -> Variants:
     heads = int((carriers["end_date"].isna() | (carriers["end_date"] >= day)).sum())
     for variant, people in (("per FTE", float(carriers["share"].sum())), ("per head at end", float(heads))):
         if people <= 0:
-            yield variant, Estimate.none(NOT_DEFINED, booked.n, "nobody carried a quota in this period")
+            yield variant, Estimate.none(NOT_DEFINED, booked.n, say("nobody carried a quota in this period"))
         else:
             yield variant, booked.scaled(1 / len(parts) / people)
 

@@ -10,6 +10,7 @@ from salesops_lib import stats, tables
 from salesops_lib.book import Book
 from salesops_lib.facts import Facts, at_rates, deals, marked, priced_sum
 from salesops_lib.kpis.registry import Variants, kpi
+from salesops_lib.language import say
 from salesops_lib.stats import NO_DATA, NOT_DEFINED, Estimate
 
 if TYPE_CHECKING:
@@ -84,14 +85,14 @@ def cycle_length(facts: Facts) -> Variants:
     if book.has("leads"):
         yield "from lead", lambda: _cycle(stats.median, close, won["lead_id"].map(_lead_created(book)))
     else:
-        yield "from lead", Estimate.none(NO_DATA, 0, "the source has no leads")
+        yield "from lead", Estimate.none(NO_DATA, 0, say("the source has no leads"))
     if book.has("activities"):
         yield (
             "from first activity",
             lambda: _cycle(stats.median, close, won["opportunity_id"].map(first_activity(book))),
         )
     else:
-        yield "from first activity", Estimate.none(NO_DATA, 0, "the source has no activities")
+        yield "from first activity", Estimate.none(NO_DATA, 0, say("the source has no activities"))
 
 
 @kpi(
@@ -124,7 +125,7 @@ def open_pipeline(facts: Facts) -> Variants:
     overdue = due_date < today
     due = rows[facts.period.contains(due_date) & ~overdue]
     if len(rows) and due_date.isna().all():
-        undated = Estimate.none(NO_DATA, len(rows), "no open deal has an expected close date")
+        undated = Estimate.none(NO_DATA, len(rows), say("no open deal has an expected close date"))
         yield from ((variant, undated) for variant in ("open", "due", "weighted", "overdue"))
     else:
         yield "open", priced_sum(facts, due)
@@ -163,8 +164,8 @@ def _cycle(estimator: Callable[..., Estimate], close: pd.Series, start: pd.Serie
     negative = int((days < 0).sum())
     unknown_start = len(close) - len(days)
     return estimator(days[days >= 0]).noted(
-        f"{negative} closed before they began, left out" if negative else "",
-        f"{unknown_start} without a start, left out" if unknown_start else "",
+        say("{n} closed before they began, left out", n=negative) if negative else "",
+        say("{n} without a start, left out", n=unknown_start) if unknown_start else "",
     )
 
 
@@ -172,10 +173,11 @@ def _value_win_rate(facts: Facts, closed: pd.DataFrame) -> Estimate:
     """Count a lost deal whose amount was blanked at the loss with the last one its history shows."""
     worth, lost = closed["priced"], ~closed["is_won"]
     blanked = worth.isna() & closed["amount"].isna() & lost
-    worth = worth.fillna(before_blanked(facts.book).reindex(closed.index).where(blanked))
+    if blanked.any():
+        worth = worth.fillna(before_blanked(facts.book).reindex(closed.index).where(blanked))
     if lost.any() and worth[lost].isna().mean() > 0.5:
-        blank = "amounts of lost deals are blank in the source"
-        return Estimate.none(NOT_DEFINED, len(closed), f"{blank}{facts.wanting(closed[lost])}")
+        blank = say("amounts of lost deals are blank in the source{why}", why=facts.wanting(closed[lost]))
+        return Estimate.none(NOT_DEFINED, len(closed), blank)
     n, blank = int((blanked & worth.notna()).sum()), int(worth.isna().sum())
     worth = worth.dropna()
     won = closed["is_won"].loc[worth.index]
@@ -184,8 +186,8 @@ def _value_win_rate(facts: Facts, closed: pd.DataFrame) -> Estimate:
     else:
         rate = stats.ratio_of_sums(worth.where(won, 0), worth, least=2)
     return rate.noted(
-        f"{n} lost at the amount before it was blanked" if n else "",
-        f"{blank} without a price left out{facts.wanting(closed)}" if blank else "",
+        say("{n} lost at the amount before it was blanked", n=n) if n else "",
+        say("{n} without a price left out{why}", n=blank, why=facts.wanting(closed)) if blank else "",
     )
 
 
@@ -215,7 +217,7 @@ def _cohort_win_rate(facts: Facts) -> Estimate:
     until = cohort["closed_at"].fillna(facts.book.known_until)
     outcome = np.select([cohort["is_won"], cohort["is_closed"]], [1, 2], 0)
     rate = stats.incidence(_days(until, cohort["created_at"]).clip(lower=0), outcome, horizon)
-    return rate.noted(f"within {horizon} days of creation")
+    return rate.noted(say("within {n} days of creation", n=horizon))
 
 
 @lru_cache(maxsize=16)
@@ -227,12 +229,12 @@ def _typical_cycle(book: Book) -> Estimate:
 
 def _from_last_stage(facts: Facts, closed: pd.DataFrame) -> Estimate:
     if facts.book.passed_stages().empty:
-        return Estimate.none(NO_DATA, 0, "the source keeps no stage history")
+        return Estimate.none(NO_DATA, 0, say("the source keeps no stage history"))
     name, there = _last_stage(facts.book)
     if not name:
-        return Estimate.none(NO_DATA, 0, "the stage table has no open stage")
+        return Estimate.none(NO_DATA, 0, say("the stage table has no open stage"))
     reached = closed.loc[there.loc[closed.index], "is_won"]
-    return stats.proportion(int(reached.sum()), len(reached)).noted(f"from {name}")
+    return stats.proportion(int(reached.sum()), len(reached)).noted(say("from {stage}", stage=name))
 
 
 @lru_cache(maxsize=16)
@@ -252,10 +254,10 @@ def _weighted(facts: Facts, due: pd.DataFrame) -> Estimate:
 
     chance = chances(facts.book, due)
     if len(due) and chance.isna().all():
-        return Estimate.none(NO_DATA, len(due), "the CRM sets no probabilities")
+        return Estimate.none(NO_DATA, len(due), say("the CRM sets no probabilities"))
     worth = due["priced"].astype("float64").fillna(0) * chance.fillna(0)
     missing = int(chance.isna().sum())
-    unlikely = f"{missing} without a probability count as nothing" if missing else ""
+    unlikely = say("{n} without a probability count as nothing", n=missing) if missing else ""
     return stats.total(pd.Series(worth)).noted(facts.unpriced(due), unlikely)
 
 

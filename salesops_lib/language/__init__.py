@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+LOCALE = "SALESOPS_LOCALE"  # set by the runner and by `salesops lab`: how pages write 1,234.5
 LANGUAGE = "SALESOPS_LANGUAGE"  # set by the runner and by `salesops lab`: a language, or the path of a catalogue
 ENGLISH = "en"
 FOLDER = Path(__file__).parent
@@ -95,7 +96,10 @@ def mark(message: str) -> str:
     return message
 
 
-def dated(day: date, pattern: str = "dd MMM y") -> str:
+DAY = mark("dd MMM y")
+
+
+def dated(day: date, pattern: str = DAY) -> str:
     """Write a day, or an instant, by a pattern of the Unicode locale data; languages have patterns of their own.
 
     >>> dated(date(2026, 9, 5))
@@ -104,3 +108,32 @@ def dated(day: date, pattern: str = "dd MMM y") -> str:
     from babel.dates import format_datetime
 
     return format_datetime(day, say(pattern), locale=language())
+
+
+def locale() -> str:
+    """Name the locale by which numbers are written: the company's, or that of the language spoken."""
+    return os.environ.get(LOCALE) or language()
+
+
+@cache
+def _separators(locale: str) -> tuple[str, str]:
+    """Return decimal sign and group separator."""
+    from babel.numbers import get_decimal_symbol, get_group_symbol
+
+    return get_decimal_symbol(locale), get_group_symbol(locale)
+
+
+def localised(text: str) -> str:
+    """Write the numbers of a text, which come as ``1,234.5``, as the company's locale does.
+
+    >>> localised("1,234.5")
+    '1,234.5'
+    """
+    decimal, group = _separators(locale())
+    return text.translate({ord(","): group, ord("."): decimal})
+
+
+def delocalised(text: str) -> str:
+    """Undo `localised`."""
+    decimal, group = _separators(locale())
+    return text.replace(group, "\0").replace(decimal, ".").replace("\0", ",")

@@ -2,12 +2,14 @@
 
 Messages stand in the code as the literal arguments of `say`, `say_many`, `mark`, `dated` and `counted`, and as
 headings of tables (`LABELS`, `labels=`); in notebooks also as the paragraphs of their Markdown; in templates as
-calls of `say` and `say_many`; in report definitions as titles.
+calls of `say`, `say_many` and `dated`; in report definitions as titles. KPIs and checks are asked for their words,
+which hold figures of the code.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,10 @@ from jinja2 import Environment
 from salesops_lib.language import FOLDER
 
 ROOT = FOLDER.parents[1]
+DEFINITIONS = {  # modules with `words`, and where these stand
+    "salesops_lib.kpis": "salesops_lib/kpis/registry.py",
+    "salesops_lib.gate.registry": "salesops_lib/gate/registry.py",
+}
 Message = str | tuple[str, str]
 
 
@@ -63,6 +69,8 @@ def _messages(root: Path) -> Iterator[tuple[Path, Iterable[Message]]]:
         yield path, _of_template(path.read_text(encoding="utf-8"))
     for path in sorted((root / "reports").glob("*.yaml")):
         yield path, list(_titles(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    for name, path in DEFINITIONS.items():
+        yield root / path, importlib.import_module(name).words()
 
 
 def _of_notebook(notebook: nbformat.NotebookNode) -> Iterator[Message]:
@@ -83,7 +91,7 @@ def _of_code(source: str) -> Iterator[Message]:
 def _of_call(node: ast.Call) -> Iterator[Message]:
     name = getattr(node.func, "id", getattr(node.func, "attr", ""))
     given = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-    if name in ("say", "mark"):
+    if name in ("say", "mark", "how_to_read"):
         yield from given[:1]
     elif name == "say_many" and len(given) == 2:
         yield given[0], given[1]
@@ -106,9 +114,10 @@ def _texts(node: ast.expr | None) -> Iterator[str]:
 
 def _of_template(text: str) -> Iterator[Message]:
     calls = Environment(extensions=["jinja2.ext.i18n"]).extract_translations
-    for _, function, found in calls(text, gettext_functions=("say", "say_many")):
-        texts = [found] if isinstance(found, str) else [text for text in found if text]
-        yield (texts[0], texts[1]) if function == "say_many" else texts[0]
+    for _, function, found in calls(text, gettext_functions=("say", "say_many", "dated")):
+        texts = [found] if isinstance(found, str) else [text for text in found or () if text]
+        if texts:  # else it is one that was marked where it was made
+            yield (texts[0], texts[1]) if function == "say_many" else texts[0]
 
 
 def _titles(definition: dict) -> Iterator[str]:

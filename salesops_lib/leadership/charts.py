@@ -13,7 +13,7 @@ from salesops_lib.language import mark, say
 from salesops_lib.leadership.ahead import Ahead
 from salesops_lib.leadership.analysis import Leadership
 from salesops_lib.leadership.outlook import so_many
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,12 @@ WEEK_OF = {
 }  # fmt: skip
 
 
+@how_to_read(
+    "The line is booked so far, the level line the quota; the bands, or the point, are where the period "
+    "may end; grey is past periods at the same week.",
+    method="leadership",
+    kpis=("K26",),
+)
 def plot_outlook(result: Leadership, *, ax: Axes | None = None) -> Axes:
     """Draw bookings so far by week, past periods, the quota, and the forecast or where past periods would end."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]

@@ -15,10 +15,12 @@ from salesops_lib.facts import Facts
 from salesops_lib.kpis.distribution import shares_of_leads
 from salesops_lib.kpis.lead_facts import cohort
 from salesops_lib.kpis.leads import QUALIFY_DAYS
+from salesops_lib.language import mark, say
 from salesops_lib.leads.score import LeadScore, score_leads
 from salesops_lib.leads.speed import Speed, compare_speed
 from salesops_lib.periods import Period
 from salesops_lib.present import fitted, interval, number
+from salesops_lib.present.numbers import localised
 from salesops_lib.stats import OK
 
 if TYPE_CHECKING:
@@ -31,9 +33,11 @@ ACTIVITY = {
 FALSE_DISCOVERIES = 0.05
 WAITS = ("median", "p90", "business")
 LONG_WAIT_H = 72  # from which on a wait is written in days
-SPREADS = {"leads": "spread of leads, times chance", "expected customers": "spread of their value, times chance",
-           "max ÷ min": "most ÷ least"}  # fmt: skip
-SCORE_BANDS = {0: "lowest", 1: "lower middle", 2: "upper middle", 3: "highest"}
+SPREADS = {
+    "leads": mark("spread of leads, times chance"), "max ÷ min": mark("most ÷ least"),
+    "expected customers": mark("spread of their value, times chance"),
+}  # fmt: skip
+SCORE_BANDS = {0: mark("lowest"), 1: mark("lower middle"), 2: mark("upper middle"), 3: mark("highest")}
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class Review:
         if isinstance(self.fairness, InsufficientData):
             return self.fairness
         columns = ["rep", "leads", "due", "per_100_hours", "expected_customers", "due_customers"]
-        said = self.fairness["is_unfair"].map({True: "yes", False: "no"})
+        said = self.fairness["is_unfair"].map({True: mark("yes"), False: mark("no")})
         return self.fairness[columns].assign(beyond_chance=said)
 
     @property
@@ -160,7 +164,8 @@ def review(book: Book, *, period: str = "4 quarters", quick_hours: float = QUICK
     """
     window = facts.resolve_period(book, period)
     if not book.has("leads") and not book.has("activities"):
-        raise InsufficientData("Leads and activity", needed=1, got=0, of="leads or activities in the source")
+        of = say("leads or activities in the source")
+        raise InsufficientData(say("Leads and activity"), needed=1, got=0, of=of)
     own = Facts(book, window, facts.deals(book))
     response, fairness = attempt(lambda: _response(book, window)), attempt(lambda: _fairness(own))
     speed = attempt(lambda: _speed(own, quick_hours))
@@ -183,7 +188,8 @@ def _timed(own: Facts) -> pd.DataFrame:
     rows, _ = cohort(own)
     rows = rows[~rows["is_dated"] & (rows["wait"] >= 0)]
     if not rows["is_answered"].any():
-        raise InsufficientData("Lead response time", needed=1, got=0, of="answered leads with a time of creation")
+        of = say("answered leads with a time of creation")
+        raise InsufficientData(say("Lead response time"), needed=1, got=0, of=of)
     return rows
 
 
@@ -207,7 +213,7 @@ def _response(book: Book, window: Period) -> pd.DataFrame:
     found["order"] = found["segment"].ne("company")
     wide, names = [], {"median": "median", "p90": "p90", "business hours": "business", "within 24 h": "in_time"}
     for segment, rows in found.groupby("segment", sort=False):
-        row = {"name": segment if segment != "company" else "all", "n": int(rows["n"].max())}
+        row = {"name": segment if segment != "company" else say("all"), "n": int(rows["n"].max())}
         for one in rows.to_dict("records"):
             name = names[one["variant"]]
             row |= {name: one["value"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
@@ -231,8 +237,8 @@ def _speed(own: Facts, quick_hours: float) -> Speed:
         is_good=rows["qualified"] <= QUALIFY_DAYS,
         score=pd.cut(score, np.unique(cuts), labels=False, include_lowest=True)
         .map(SCORE_BANDS)
-        .fillna("no score"),
-        arrived=np.where(hour.between(9, 16), "office hours", "other hours"),
+        .fillna(mark("no score")),
+        arrived=np.where(hour.between(9, 16), mark("office hours"), mark("other hours")),
     )
     return compare_speed(rows, within=("source", "segment", "score", "arrived"))
 
@@ -243,7 +249,7 @@ def _cohorts(own: Facts) -> pd.DataFrame:
 
     rows, _ = cohort(own)
     if rows["qualified"].isna().all():
-        raise InsufficientData("Lead qualification", needed=1, got=0, of="qualified leads")
+        raise InsufficientData(say("Lead qualification"), needed=1, got=0, of=say("qualified leads"))
     out = []
     outcome = np.select([rows["qualified"].notna(), rows["disqualified"].notna()], [1, 2], 0)
     days = rows["qualified"].fillna(rows["disqualified"]).fillna(rows["seen"]).clip(lower=0)
@@ -264,7 +270,7 @@ def _fairness(own: Facts) -> pd.DataFrame:
 
     rows = shares_of_leads(own)
     if rows.empty:
-        raise InsufficientData("Lead distribution", needed=2, got=0, of="people who share enough leads")
+        raise InsufficientData(say("Lead distribution"), needed=2, got=0, of=say("people who share enough leads"))
     rows["rep"] = facts.named(own.book, "rep", rows["rep"])
     rows["per_100_hours"] = 100 * rows["leads"] / rows["hours"]
     rows["value_share"] = rows["expected_customers"] / rows["due_customers"]
@@ -276,7 +282,8 @@ def _tests(book: Book, window: Period) -> pd.DataFrame:
     found = kpis.compute(book, "K38", window)
     told = found[found["status"].eq(OK)]
     if told.empty:
-        raise InsufficientData(f"Fairness: {found['note'].iloc[0]}", needed=2, got=0, of="people who share leads")
+        what = say("Fairness: {why}", why=found["note"].iloc[0])
+        raise InsufficientData(what, needed=2, got=0, of=say("people who share leads"))
     written = [
         f"{number(row.value, row.unit)} {interval(row.low, row.high, row.unit)}".strip()
         for row in told.itertuples()
@@ -289,7 +296,7 @@ def _activity(book: Book, window: Period) -> pd.DataFrame:
     found = kpis.compute(book, list(ACTIVITY), window, by="rep", variants="default")
     found = found[found["segment"].ne(facts.NOT_ASSIGNED) & found["status"].eq(OK)]
     if found.empty:
-        raise InsufficientData("Activity", needed=1, got=0, of="people who sell with logged activity")
+        raise InsufficientData(say("Activity"), needed=1, got=0, of=say("people who sell with logged activity"))
     out = found.pivot(index="segment", columns="kpi_id", values="value").rename(columns=ACTIVITY)
     share = found[found["kpi_id"].eq("K19")].set_index("segment")
     out["observed_low"], out["observed_high"] = share["low"].reindex(out.index), share["high"].reindex(out.index)
@@ -308,9 +315,9 @@ def _activity(book: Book, window: Period) -> pd.DataFrame:
 def _wait(value: float, low: float, high: float) -> str:
     """Write a wait with its interval, long ones in days."""
     if np.isnan(value):
-        return "not reached"
+        return say("not reached")
     unit, by = ("days", 24) if value >= LONG_WAIT_H else ("hours", 1)
-    ends = [number(end / by, unit) if end == end else "not reached" for end in (low, high)]
+    ends = [number(end / by, unit) if end == end else say("not reached") for end in (low, high)]
     return f"{number(value / by, unit)} [{'; '.join(ends)}]"
 
 
@@ -318,22 +325,26 @@ def _headline(response, speed, fairness) -> str:
     said = []
     if not isinstance(response, InsufficientData):
         row = response.iloc[0]
-        said.append(
-            f"Half of {number(row['n'], 'count')} leads are answered within {number(row['median'], 'hours')} "
-            f"({number(row['business'], 'hours')} of business time), {number(row['in_time'], 'percent')} within "
-            "a day"
-        )
+        said.append(say(
+            "Half of {n} leads are answered within {wait} ({business} of business time), {share} within a day",
+            n=number(row["n"], "count"), wait=number(row["median"], "hours"),
+            business=number(row["business"], "hours"), share=number(row["in_time"], "percent"),
+        ))  # fmt: skip
     if not isinstance(speed, InsufficientData):
-        ratio = speed.ratio
-        said.append(
-            f"like for like, a quick answer goes with {ratio.value:.2f}× the qualification rate [{ratio.low:.2f}; "
-            f"{ratio.high:.2f}], the plain ratio is {speed.naive.value:.2f}×"
-        )
+        ratio = {name: localised(f"{getattr(speed.ratio, name):.2f}") for name in ("value", "low", "high")}
+        said.append(say(
+            "like for like, a quick answer goes with {value}× the qualification rate [{low}; {high}], the plain "
+            "ratio is {naive}×", naive=localised(f"{speed.naive.value:.2f}"), **ratio,
+        ))  # fmt: skip
     if not isinstance(fairness, InsufficientData):
-        n = int(fairness["is_unfair"].sum())
-        said.append(f"{n or 'none'} of {len(fairness)} people got surely more or fewer leads than their turn")
+        n, people = int(fairness["is_unfair"].sum()), len(fairness)
+        if n:
+            unfair = mark("{n} of {people} people got surely more or fewer leads than their turn")
+        else:
+            unfair = mark("none of {people} people got surely more or fewer leads than their turn")
+        said.append(say(unfair, n=n, people=people))
     if not said:
-        return "Neither response times nor the distribution of leads can be told."
+        return say("Neither response times nor the distribution of leads can be told.")
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -349,6 +360,7 @@ UNITS = {
     **dict.fromkeys(("median", "p90", "business", "value"), "shown"), "observed": "share",
     **dict.fromkeys(("in_time", "quick_rate", "later_rate", "chance"), "percent"),
     "calls": "per_day", "meetings": "per_week", "talk": "minutes",
+    **dict.fromkeys(("variant", "score", "arrived", "beyond_chance"), "word"),
 }  # fmt: skip
 RANGES = {
     "in_time": ("in_time_low", "in_time_high"), "observed": ("observed_low", "observed_high"),
@@ -360,4 +372,7 @@ LABELS = {
     "quick": "answered quickly", "quick_rate": "qualified", "later": "later or never", "later_rate": "qualified",
     "chance": "chance to be won", "band": "fourth (1 is best)", "variant": "measure", "lead_id": "lead",
     "calls": "calls K15", "meetings": "meetings K18", "talk": "talk a day K16", "observed": "observed K19 [95 %]",
+    "source": "source", "segment": "segment", "arrived": "arrived", "rep": "rep", "leads": "leads",
+    "per_100_hours": "per 100 hours", "expected_customers": "expected customers",
+    "beyond_chance": "beyond chance", "note": "note",
 }  # fmt: skip

@@ -9,7 +9,9 @@ from salesops_lib import facts
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData
 from salesops_lib.kpis.lead_facts import leads, typical_days
+from salesops_lib.language import say
 from salesops_lib.present import number
+from salesops_lib.present.numbers import localised
 from salesops_lib.stats import OK, Estimate
 from salesops_lib.win_probability import Calibration, WinModel, fit_win_probability
 
@@ -58,7 +60,7 @@ def score_leads(book: Book) -> LeadScore:
 
     typical = typical_days(book)
     if typical.status != OK:
-        raise InsufficientData("A lead score", needed=30, got=typical.n, of="leads won so far")
+        raise InsufficientData(say("A lead score"), needed=30, got=typical.n, of=say("leads won so far"))
     horizon = round(2 * typical.value)
     rows = leads(book)
     told = book.table("leads", ["lead_id", "score_crm", "country"]).set_index("lead_id")
@@ -70,22 +72,33 @@ def score_leads(book: Book) -> LeadScore:
     model = fit_win_probability(old, old["won"] <= horizon, numbers=numbers, texts=texts)
     waiting = rows[rows["won"].isna() & rows["lost"].isna() & rows["disqualified"].isna()]
     if waiting.empty:
-        raise InsufficientData("A lead score", needed=1, got=0, of="open leads")
+        raise InsufficientData(say("A lead score"), needed=1, got=0, of=say("open leads"))
     out = waiting[["lead_id", "rep", "source", "segment"]].assign(
         rep=facts.named(book, "rep", waiting["rep"]), chance=model.predict(waiting)
     )
     out["band"] = 4 - (4 * (out["chance"].rank(method="first") - 1) // len(out)).astype(int)
     out = out.sort_values("chance", ascending=False, ignore_index=True)
     found = model.calibration
+    return LeadScore(_headline(found, horizon), pd.DataFrame(out), found, horizon, model)
+
+
+def _headline(found: Calibration, horizon: int) -> str:
     best, rate = found.reliability.iloc[-1], found.won / found.n
-    kept = "keep their word" if found.intercept.is_noise else "have drifted"
-    headline = (
-        f"The best tenth of leads become customers {best['came'] / rate:.1f}× as often as all "
-        f"({number(best['came'], 'percent')} against {number(rate, 'percent')} within {horizon} days); chances "
-        f"{kept} (slope {_with_range(found.slope)}, intercept {_with_range(found.intercept)})."
-    )
-    return LeadScore(headline, pd.DataFrame(out), found, horizon, model)
+    given = {
+        "times": localised(f"{best['came'] / rate:.1f}"), "best": number(best["came"], "percent"),
+        "rate": number(rate, "percent"), "days": horizon, "slope": _with_range(found.slope),
+        "intercept": _with_range(found.intercept),
+    }  # fmt: skip
+    if found.intercept.is_noise:
+        return say(
+            "The best tenth of leads become customers {times}× as often as all ({best} against {rate} within "
+            "{days} days); chances keep their word (slope {slope}, intercept {intercept}).", **given,
+        )  # fmt: skip
+    return say(
+        "The best tenth of leads become customers {times}× as often as all ({best} against {rate} within {days} "
+        "days); chances have drifted (slope {slope}, intercept {intercept}).", **given,
+    )  # fmt: skip
 
 
 def _with_range(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}; {estimate.high:.2f}]".replace("-", "−")
+    return localised(f"{estimate.value:.2f} [{estimate.low:.2f}; {estimate.high:.2f}]").replace("-", "−")

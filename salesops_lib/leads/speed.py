@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import say
+from salesops_lib.present.numbers import localised
 from salesops_lib.stats import NONE, Estimate
 
 if TYPE_CHECKING:
@@ -79,11 +81,11 @@ def compare_speed(leads: pd.DataFrame, *, within: Sequence[str], level: float = 
     both = table[(table["size", True] > 0) & (table["size", False] > 0)]
     few = int(min(both["size", True].sum(), both["size", False].sum()))
     if few < LEAST:
-        raise InsufficientData(
-            "Effect of a quick answer", needed=LEAST, got=few, of="leads on either side, like for like"
-        )
+        of = say("leads on either side, like for like")
+        raise InsufficientData(say("Effect of a quick answer"), needed=LEAST, got=few, of=of)
     if not (both["sum", True].sum() and both["sum", False].sum()):
-        raise InsufficientData("Effect of a quick answer", needed=1, got=0, of="qualified leads on either side")
+        of = say("qualified leads on either side")
+        raise InsufficientData(say("Effect of a quick answer"), needed=1, got=0, of=of)
     ratio = _mantel_haenszel(both, level)
     naive = _mantel_haenszel(table.sum().to_frame().T, level)
     groups = both.index.to_frame(index=False).assign(
@@ -101,7 +103,7 @@ def _mantel_haenszel(table: pd.DataFrame, level: float) -> Estimate:
     whole = n[True] + n[False]
     up, down = good[True] * n[False] / whole, good[False] * n[True] / whole
     if not up.sum() or not down.sum():
-        return Estimate(NONE, NONE, NONE, int(whole.sum()), "not defined", "one side has no qualified lead")
+        return Estimate(NONE, NONE, NONE, int(whole.sum()), "not defined", say("one side has no qualified lead"))
     every = good[True] + good[False]
     spread = (n[True] * n[False] * every - good[True] * good[False] * whole) / whole**2
     error = np.sqrt(spread.sum() / (up.sum() * down.sum()))
@@ -110,11 +112,17 @@ def _mantel_haenszel(table: pd.DataFrame, level: float) -> Estimate:
 
 
 def _headline(ratio: Estimate, naive: Estimate) -> str:
-    said = "no more than chance" if ratio.low <= 1 <= ratio.high else "more than chance"
-    return (
-        f"Like for like, leads answered quickly qualify {ratio.value:.2f}× as often [{ratio.low:.2f}; "
-        f"{ratio.high:.2f}], "
-        f"{said}; the plain ratio is {naive.value:.2f}× and also holds which leads are answered quickly. "
-        "Observed, not "
-        "tried out."
+    given = {name: localised(f"{getattr(ratio, name):.2f}") for name in ("value", "low", "high")}
+    given["naive"] = localised(f"{naive.value:.2f}")
+    if ratio.low <= 1 <= ratio.high:
+        return say(
+            "Like for like, leads answered quickly qualify {value}× as often [{low}; {high}], no more than "
+            "chance; the plain ratio is {naive}× and also holds which leads are answered quickly. Observed, "
+            "not tried out.",
+            **given,
+        )
+    return say(
+        "Like for like, leads answered quickly qualify {value}× as often [{low}; {high}], more than chance; the "
+        "plain ratio is {naive}× and also holds which leads are answered quickly. Observed, not tried out.",
+        **given,
     )

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from salesops_lib.language import dated, say
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from salesops_lib.pipeline.movement import Waterfall
 
 
+@how_to_read(
+    "From the first bar to the last: full bars add, hatched ones take away.",
+    method="pipeline",
+    kpis=("K08",),
+)
 def plot_waterfall(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw the waterfall as bars from zero, one a bucket that moved; what adds is full, what takes away hatched.
 
@@ -78,6 +83,12 @@ def _shown(moved: Waterfall) -> pd.DataFrame:
     return rows[rows["amount"].ne(0) | rows["bucket"].isin(["start", "end"])]
 
 
+@how_to_read(
+    "A bar is the pipeline created in a week, its thin line what chance alone moves; level lines are "
+    "what is needed.",
+    method="pipeline",
+    kpis=("K08",),
+)
 def plot_created(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw pipeline created per week with its chance interval, and what the next periods need a week."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.6))[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from salesops_lib.language import dated, mark, say, say_many
 from salesops_lib.present.blocks import KPI, Shown, folded, note, off_paper, safe, stack
 from salesops_lib.present.figures import theme
 from salesops_lib.present.numbers import EMPTY, counted, number
+from salesops_lib.present.reading import method_note
 from salesops_lib.present.tables import table
 
 if TYPE_CHECKING:
@@ -19,15 +21,25 @@ if TYPE_CHECKING:
     from salesops_lib.book import Book
 
 STYLE = Path(__file__).parents[1] / "report" / "template" / "page.css"
+LIVE = Path(__file__).with_name("live.css")
 INSTANT = mark("EEE dd MMM y HH:mm")
+LOSS_LABELS = {
+    "table": "table", "rows_in": "rows in", "rows_kept": "rows kept", "rows_quarantined": "set aside",
+    "reason": "reason",
+}  # fmt: skip
+UNRATED_LABELS = {"currency": "currency", "deals": "deals", "amount": "amount", "reason": "reason"}
+SCOPE = "@scope (.jp-OutputArea-output) to (.dt-container)"  # outputs, and not the grid in them
+WITHIN = ":is(.jp-RenderedHTMLCommon, .widget-html-content)"  # as near as the rules of JupyterLab itself
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
 
 
 def start() -> Shown:
-    """Set the drawing theme, and the page's style where a notebook is open in JupyterLab."""
+    """Set the drawing theme, and the page's style where a notebook is open in JupyterLab: in outputs only."""
     theme()
-    markup = "" if RENDERING in os.environ else f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
-    return Shown(markup, "")
+    if RENDERING in os.environ:
+        return Shown("", "")
+    page, live = (path.read_text(encoding="utf-8") for path in (STYLE, LIVE))
+    return Shown(f"<style>{SCOPE} {{ {WITHIN} {{ {page} }} {live} }}</style>", "")
 
 
 def as_of_line(book: Book) -> Shown:
@@ -65,9 +77,7 @@ def losses(book: Book) -> Shown:
         rows=counted(total, "row"), kept=number(total - aside, "count"), aside=number(aside, "count"),
     )  # fmt: skip
     units = dict.fromkeys(("rows_in", "rows_kept", "rows_quarantined"), "count")
-    shown = folded(
-        said, table(rows, units=units, labels={"rows_quarantined": "set aside"}, caption=say("Rows by table"))
-    )
+    shown = folded(said, table(rows, units=units, labels=LOSS_LABELS, caption=say("Rows by table")))
     if without.empty:
         return shown
     n, named = int(without["deals"].sum()), ", ".join(without["currency"])
@@ -76,13 +86,13 @@ def losses(book: Book) -> Shown:
         "{n} deals counted but not priced: no rate for {currencies}.", n, currencies=named,
     )  # fmt: skip
     units = {"deals": "count", "amount": "amount"}
-    listed = table(without, units=units, caption=say("Amounts in their own currency"))
+    listed = table(without, units=units, labels=UNRATED_LABELS, caption=say("Amounts in their own currency"))
     rest = folded(said, listed)
     return stack(shown, rest)
 
 
-def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
-    """Say what the page rests on: snapshot, as-of instant, company settings, and the KPI definitions it used."""
+def run_details(book: Book, definitions: pd.DataFrame | None = None, *, methods: Iterable[str] = ()) -> Shown:
+    """Say what the page rests on: snapshot, as-of instant, company settings, KPI definitions and method notes."""
     import pandas as pd
 
     company, local = book.company, book.as_of.tz_convert(book.calendar.timezone)
@@ -101,14 +111,16 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None) -> Shown:
     first = table(
         pd.DataFrame({"what": list(facts), "value": list(facts.values())}), labels={"what": "", "value": ""}
     )
+    notes = [method_note(name) for name in methods]
     if definitions is None:
-        return off_paper(first)
+        return off_paper(stack(first, *notes))
     columns = ["kpi_id", "name", "formula", "population", "attribution", "interval"]
     rows = table(
         definitions[columns].drop_duplicates("kpi_id"), units=dict.fromkeys(columns[1:], "word"),
-        labels={"kpi_id": "id"}, caption=say("Metrics"),
+        labels={"kpi_id": "id", "name": "name", "formula": "formula", "population": "population",
+                "attribution": "attribution", "interval": "interval"}, caption=say("Metrics"),
     )  # fmt: skip
-    return off_paper(stack(first, folded(say("Definitions used"), _anchored(rows))))
+    return off_paper(stack(first, folded(say("Definitions used"), _anchored(rows)), *notes))
 
 
 def _anchored(rows: Shown) -> Shown:

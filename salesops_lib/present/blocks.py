@@ -77,7 +77,7 @@ def tiles(frame: pd.DataFrame) -> Shown:
     for row in frame.to_dict("records"):
         texts = {key: safe(str(value)) for key, value in row.items()}
         tone = row.get("tone") or ""
-        mark_of = _kpi_mark(texts["kpi_id"])
+        mark_of = kpi_mark(texts["kpi_id"])
         cells.append(
             f'<div class="tile {html.escape(tone)}">'
             f"<dt>{texts['label']} {mark_of}</dt>"
@@ -88,7 +88,8 @@ def tiles(frame: pd.DataFrame) -> Shown:
     return Shown(f'<dl class="tiles">{"".join(cells)}</dl>', "\n".join(lines))
 
 
-def _kpi_mark(kpi_id: str) -> str:
+def kpi_mark(kpi_id: str) -> str:
+    """Lead from the id of a KPI to its definition on the same page."""
     if KPI.fullmatch(kpi_id):
         return f'<a class="kpi" href="#{kpi_id}">{kpi_id}</a>'
     return f'<span class="kpi">{kpi_id}</span>' if kpi_id else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError
 from salesops_lib.present.blocks import Shown, note
+from salesops_lib.present.reading import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ def theme() -> None:
             "font.size": 10,
             "axes.edgecolor": MUTED,
             "axes.labelcolor": INK,
+            "axes.labelsize": 10,
             "axes.titlelocation": "left",
             "axes.titlesize": 11,
             "axes.titleweight": "bold",
@@ -45,6 +47,8 @@ def theme() -> None:
             "axes.spines.right": False,
             "text.color": INK,
             "text.parse_math": False,  # a `$` in a name is a dollar sign
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
             "xtick.color": INK,
             "ytick.color": INK,
             "grid.color": "#e3e8ec",
@@ -54,18 +58,23 @@ def theme() -> None:
     )
 
 
-def figure(plot: Callable[[Any], Axes], describe: Callable[[Any], str], result: Any) -> Shown:
+def figure(
+    plot: Callable[[Any], Axes], describe: Callable[[Any], str], result: Any, *, is_live: bool = False
+) -> Shown:
     """Draw a result and show it with its description; where there is too little data, say so instead."""
     if isinstance(result, SalesOpsError):
         return note(str(result))
     try:
-        return show(plot(result), describe(result))
+        return show(plot(result), describe(result), getattr(plot, "reading", None), is_live=is_live)
     except InsufficientData as error:
         return note(str(error))
 
 
-def show(ax: Axes, alt: str) -> Shown:
+def show(ax: Axes, alt: str, reading: Reading | None = None, *, is_live: bool = False) -> Shown:
     """Show a chart with its alternative text, as the smaller of SVG and a 2× PNG, and close it.
+
+    Below it stands how it is read, where that is known. What is live is drawn once only, as SVG: drawing costs
+    more time than all else that a lens does.
 
     Raises
     ------
@@ -79,7 +88,7 @@ def show(ax: Axes, alt: str) -> Shown:
     figure = ax.get_figure()
     behind = (ax.get_title(loc="left") or ax.get_title() or "figure", _drawn(figure))
     images = {}
-    for kind, media in (("svg", "image/svg+xml"), ("png", "image/png")):
+    for kind, media in (("svg", "image/svg+xml"), ("png", "image/png"))[: 1 if is_live else 2]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=192, metadata={"Date": None} if kind == "svg" else None)
         images[media] = buffer.getvalue()
@@ -87,7 +96,8 @@ def show(ax: Axes, alt: str) -> Shown:
     media = min(images, key=lambda kind: len(images[kind]))
     data = base64.b64encode(images[media]).decode()
     image = f'<img alt="{html.escape(alt, quote=True)}" src="data:{media};base64,{data}">'
-    return Shown(f"<figure>{image}</figure>", alt, (behind,))
+    below = reading.markup if reading else ""
+    return Shown(f"<figure>{image}{below}</figure>", alt, (behind,))
 
 
 def _drawn(figure: Figure) -> pd.DataFrame:

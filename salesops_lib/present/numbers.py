@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
-from functools import cache
 from typing import Any
 
-from salesops_lib.language import dated, language, mark, say, say_many
+from salesops_lib.language import dated, localised, mark, say, say_many
 
-LOCALE = "SALESOPS_LOCALE"  # set by the runner and by `salesops lab`: how pages write 1,234.5
 WIDE = 0.05  # an interval of more than five points bears no decimal
 EMPTY = "–"
 SIZES = ((1e9, mark("{n} bn")), (1e6, mark("{n} M")), (1e3, mark("{n} k")))
@@ -52,35 +49,6 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
     if not any(digit in said for digit in "123456789"):
         return said  # a sign before a zero says nothing
     return f"{'−' if value < 0 else '+' if signed and value > 0 else ''}{said}"
-
-
-@cache
-def _separators(locale: str) -> tuple[str, str]:
-    """Return decimal sign and group separator."""
-    from babel.numbers import get_decimal_symbol, get_group_symbol
-
-    return get_decimal_symbol(locale), get_group_symbol(locale)
-
-
-def locale() -> str:
-    """Name the locale by which numbers are written: the company's, or that of the language spoken."""
-    return os.environ.get(LOCALE) or language()
-
-
-def localised(text: str) -> str:
-    """Write the numbers of a text, which come as ``1,234.5``, as the company's locale does.
-
-    >>> localised("1,234.5")
-    '1,234.5'
-    """
-    decimal, group = _separators(locale())
-    return text.translate({ord(","): group, ord("."): decimal})
-
-
-def delocalised(text: str) -> str:
-    """Undo `localised`."""
-    decimal, group = _separators(locale())
-    return text.replace(group, "\0").replace(decimal, ".").replace("\0", ",")
 
 
 def _magnitude(value: float, unit: str) -> str:

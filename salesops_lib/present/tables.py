@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import ParameterError, SalesOpsError, unknown
-from salesops_lib.language import say
+from salesops_lib.language import delocalised, say
 from salesops_lib.present.blocks import Shown, folded, note, safe, stack
-from salesops_lib.present.numbers import EMPTY, counted, delocalised, fitting, interval, number, sizes
+from salesops_lib.present.numbers import EMPTY, counted, fitting, interval, number, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,10 @@ SIDES = {"text": "txt", "long": "txt long", "severity": LIGHT, "flag": "txt", "w
 RANKS = {"red": 3, "amber": 2, "note": 1}  # of severities, where a reader sorts a table by them
 WRITTEN = re.compile(r"([+−-]?)(\d[\d,]*(?:\.\d+)?)(?: (\w+\b\.?))?")  # as `number` writes one
 MINUS = ("−", "-")
+KPI_LABELS = {
+    "KPI": "KPI", "variant": "variant", "segment": "segment", "value": "value", "95 % interval": "95 % interval",
+    "on period before": "on period before", "on year ago": "on year ago", "n": "n", "note": "note",
+}  # fmt: skip
 
 
 def table(
@@ -88,7 +92,7 @@ def table(
     # table must scroll from the keyboard too
     named = html.escape(caption or say("table"), quote=True)
     markup = (
-        f'{titled}<div class="scroll" tabindex="0" role="region" aria-label="{named}">'
+        f'{titled}<div class="scroll" tabindex="0" role="group" aria-label="{named}">'
         f"<table>{head}<tbody>{body}</tbody></table></div>"
     )
     return Shown(markup, shown.to_string(index=False), (kept,))
@@ -97,9 +101,10 @@ def table(
 def _head(shown: pd.DataFrame, sides: list[str], labels: Mapping[str, str]) -> str:
     cells = []
     for column, side in zip(shown.columns, sides, strict=True):
-        said = safe(say(labels.get(column, str(column).replace("_", " "))))
-        unsaid = "" if said else f' aria-label="{safe(say(str(column)))}"'
-        cells.append((said, f'<th scope="col" class="{side}"{unsaid}>{said}</th>'))
+        named = str(column).replace("_", " ")
+        said = safe(say(labels.get(column, named)))
+        heard = said or f'<span class="unseen">{safe(say(named))}</span>'
+        cells.append((said, f'<th scope="col" class="{side}">{heard}</th>'))
     return (
         f"<thead><tr>{''.join(cell for _, cell in cells)}</tr></thead>" if any(said for said, _ in cells) else ""
     )
@@ -234,8 +239,12 @@ def kpi_table(frame: pd.DataFrame, *, caption: str = "") -> Shown:
             shown.insert(shown.columns.get_loc("n"), label, [_change(row, name) for row in rows])
     if frame["segment"].eq("company").all():
         shown = shown.drop(columns="segment")
+    if frame["period"].nunique() > 1:
+        shown.insert(1, "period", frame["period"].to_numpy())
     units = {"n": "count", "variant": "word", "value": "shown", "95 % interval": "shown"}
-    return table(shown, units=units, caption=caption, behind=frame)
+    return table(
+        shown, units=units, labels=fitted(shown, labels=KPI_LABELS)["labels"], caption=caption, behind=frame
+    )
 
 
 def _change(row: Mapping[str, Any], name: str) -> str:

@@ -18,7 +18,7 @@ from salesops_lib.report import lean  # noqa: F401  # before all that reads note
 # isort: split
 from salesops_lib import gate
 from salesops_lib.errors import ConfigError, ParameterError, RenderError, SalesOpsError
-from salesops_lib.language import speaking
+from salesops_lib.language import say, speaking
 from salesops_lib.periods import as_date
 from salesops_lib.progress import track
 from salesops_lib.report import executors, runs
@@ -157,10 +157,11 @@ def render(
     asked = plain(parameters or {}) | ({} if as_of is None else {"as_of": as_of})
     when = {"now": now, "today": as_date(today) if today else None}
     place = Path(out or ws.out).resolve() / report
-    known = {"report": report, "title": definition.title, "as_of": str(asked.get("as_of", "")), "health": {}}
     deliveries = definition.deliver if tell else ()
-    try:
-        with speaking(ws.language):
+    with speaking(ws.language):
+        asked_for = {"report": report, "title": say(definition.title), "as_of": str(asked.get("as_of", ""))}
+        known = asked_for | {"health": {}}
+        try:
             plan = planned(report, definition, ws, asked, **when, details=details or {}, findings=findings)
             known = plan.record
             admit(report, definition, plan.findings, force)
@@ -169,13 +170,13 @@ def render(
             pages, manifest = _make(plan, place / plan.day, told, workers, executor, force=force, pdf=pdf)
             with runs.in_words(place):
                 write_catalogue(place.parent, overdue(ws, plan.now, place.parent))
-    except (ParameterError, ConfigError):
-        raise  # nothing has run
-    except SalesOpsError as error:
-        failed = known | {"error": str(error), "pages": []}
-        for outcome in deliver(failed, place, deliveries, before=runs.last(place)):
-            log.info("%s to %s: %s %s", outcome["kind"], outcome["to"], outcome["status"], outcome["error"])
-        raise
+        except (ParameterError, ConfigError):
+            raise  # nothing has run
+        except SalesOpsError as error:
+            failed = known | {"error": str(error), "pages": []}
+            for outcome in deliver(failed, place, deliveries, before=runs.last(place)):
+                log.info("%s to %s: %s %s", outcome["kind"], outcome["to"], outcome["status"], outcome["error"])
+            raise
     return Run(report, plan.day, pages, manifest, place / plan.day, plan.findings)
 
 

@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from salesops_lib.errors import RenderError
 from salesops_lib.export import write_csv, write_xlsx
 from salesops_lib.gate import FOUND
-from salesops_lib.language import ENGLISH, LANGUAGE, say, speaking
+from salesops_lib.language import ENGLISH, LANGUAGE, mark, say, speaking
 from salesops_lib.present import DATA, LOCALE, RENDERING
 from salesops_lib.report.fanout import Job
 from salesops_lib.report.page import to_html
@@ -203,9 +203,9 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
         _execute(prune(notebook, job.name), executed, job.parameters, setting, is_prepared)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
-        details = setting.details | {"Parameters": _shown(job.parameters)}
+        details = setting.details | {mark("Parameters"): _shown(job.parameters)}
         with speaking(setting.language):
-            made = to_html(done, say(job.title), details, health, show_code=setting.show_code)
+            made = to_html(done, job.title, details, health, show_code=setting.show_code)
         (setting.work / f"{job.name}.html").write_text(made, encoding="utf-8")
         _write_data(data, job.name)
         run.status = "ok"
@@ -374,4 +374,4 @@ def _plain(text: str) -> str:
 
 
 def _shown(parameters: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in sorted(parameters.items())) or "defaults"
+    return ", ".join(f"{name}={value!r}" for name, value in sorted(parameters.items())) or say("defaults")

@@ -15,6 +15,7 @@ import nbformat
 
 from salesops_lib.book import Book
 from salesops_lib.errors import ParameterError, RenderError, listed, unknown
+from salesops_lib.language import say
 from salesops_lib.report.definition import Definition, ForEach
 from salesops_lib.report.parameters import Parameter, check, declared
 
@@ -193,7 +194,7 @@ def _plain(
         values = check(shared | page.parameters | own, known, page.notebook)
         for parameter in filled - set(known):
             raise ParameterError(f"for_each: {page.notebook}: {unknown('parameter', parameter, known)}")
-        yield Job(source, page.file, page.title or title_of(notebook, page.file), values), known
+        yield Job(source, page.file, say(page.title or title_of(notebook, page.file)), values), known
     unused = set(asked) - used
     if unused:
         raise ParameterError(f"{unknown('parameter', sorted(unused)[0], names)}; no notebook declares it.")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from salesops_lib.config import SECRET_KEYS
 from salesops_lib.errors import unknown
+from salesops_lib.language import localised, mark, say
 from salesops_lib.report.transport import DeliveryError
 
 if TYPE_CHECKING:
@@ -98,10 +99,12 @@ class Notice:
         pages = self.pages
         title = (pages[0]["title"] if len(pages) == 1 else "") or self.record["title"]
         if self.failed:
-            news = "not rendered" if self.stopped else ", ".join(_name(page) for page in self.failing)
+            news = say("not rendered") if self.stopped else ", ".join(_name(page) for page in self.failing)
+            message = mark("Failed: {title}, {day}: {news}")
         else:
-            news = next((page["headline"] for page in pages if page["headline"]), "ready")
-        return one_line(f"{'Failed: ' * self.failed}{title}, {self.record['as_of']}: {news}", SUBJECT)
+            news = next((page["headline"] for page in pages if page["headline"]), say("ready"))
+            message = mark("{title}, {day}: {news}")
+        return one_line(say(message, title=title, day=self.record["as_of"], news=news), SUBJECT)
 
     @property
     def body(self) -> str:
@@ -133,50 +136,57 @@ class Notice:
         """Say how many pages a mail cannot carry; nothing where it carries them all."""
         made = sum(page["status"] == "ok" for page in self.pages)
         left = made - len(self.files)
-        return (
-            f"\n\nNot attached: {left:,} of {made:,} pages, which would make the mail too large." if left else ""
-        )
+        if not left:
+            return ""
+        told = {"n": localised(f"{left:,}"), "total": localised(f"{made:,}")}
+        return "\n\n" + say("Not attached: {n} of {total} pages, which would make the mail too large.", **told)
 
     def _top(self) -> Iterator[str]:
         company = f" ({self.record['company']})" if self.record.get("company") else ""
-        yield one_line(f"{self.record['title']}{company}, as of {self.record['as_of']}")
+        title = f"{self.record['title']}{company}"
+        yield one_line(say("{title}, as of {day}", title=title, day=self.record["as_of"]))
         if self.stopped:
-            why = _lines(self.stopped) if self.delivery.sees_all else ["It could not be rendered."]
-            yield from ("", *why, "Pages published before stay as they are.")
+            why = _lines(self.stopped) if self.delivery.sees_all else [say("It could not be rendered.")]
+            yield from ("", *why, say("Pages published before stay as they are."))
         if red := self.record.get("health", {}).get("blocking"):
-            which = f": {' '.join(red)}" if self.delivery.sees_all else "."
-            yield from (
-                "",
-                one_line(f"Red findings in the data, the numbers are wrong until they are mended{which}"),
-            )
+            told = say("Red findings in the data, the numbers are wrong until they are mended.")
+            if self.delivery.sees_all:
+                told = say(
+                    "Red findings in the data, the numbers are wrong until they are mended: {findings}",
+                    findings=" ".join(red),
+                )
+            yield from ("", one_line(told))
 
     def _about(self, page: Page) -> Iterator[str]:
         made = page["status"] == "ok"
         yield ""
         yield from self._made(page) if made else _failure(page, whole=self.delivery.sees_all)
         if page["path"]:
-            yield f"  {'Page' if made else 'The last good page'}: {self._place(page)}"
+            place = self._place(page)
+            where = say("Page: {place}", place=place) if made else say("The last good page: {place}", place=place)
+            yield f"  {where}"
 
     def _made(self, page: Page) -> Iterator[str]:
-        yield from (_name(page), f"  {one_line(page['headline'] or 'no headline')}")
+        yield from (_name(page), f"  {one_line(page['headline'] or say('no headline'))}")
         if self.before is None:
             return
         day, was = one_line(self.before["as_of"]), _by_name(self.before, self.delivery).get(page["name"])
         if was is None:
-            yield f"  New since {day}."
+            yield "  " + say("New since {day}.", day=day)
         elif was["status"] != "ok":
-            yield f"  It had failed for {day}."
+            yield "  " + say("It had failed for {day}.", day=day)
         elif was["headline"] == page["headline"]:
-            yield f"  The same as for {day}."
+            yield "  " + say("The same as for {day}.", day=day)
         else:
-            yield f"  For {day}: {one_line(was['headline'] or 'no headline')}"
+            headline = one_line(was["headline"] or say("no headline"))
+            yield "  " + say("For {day}: {headline}", day=day, headline=headline)
 
     def _gone(self) -> Iterator[str]:
         if self.before is not None and not self.stopped:
             present = {page["name"] for page in self.pages}
             for name, page in _by_name(self.before, self.delivery).items():
                 if name not in present:
-                    yield from ("", f"{_name(page)}: no longer part of the report")
+                    yield from ("", say("{title}: no longer part of the report", title=_name(page)))
 
     def _place(self, page: Page) -> str:
         found = _published(page, self.folder)
@@ -232,14 +242,17 @@ def _name(page: Page) -> str:
 def _failure(page: Page, *, whole: bool) -> Iterator[str]:
     """Say what failed; the error and the cell, which may name others, only to who sees the whole report."""
     given = page.get("parameters") or {}
-    yield f"{_name(page)}: failed" + (f" in code cell {page['cell']}" if page.get("cell") else "")
+    if page.get("cell"):
+        yield say("{title}: failed in code cell {n}", title=_name(page), n=page["cell"])
+    else:
+        yield say("{title}: failed", title=_name(page))
     if not whole:
         yield f"  {one_line(page.get('error', '').partition(':')[0])}"
         return
     yield from (f"  {line}" for line in _lines(page.get("error", ""), given))
     source = page.get("source", "").strip("\n")
     if source and not source.startswith(INJECTED):
-        yield "  The cell:"
+        yield "  " + say("The cell:")
         yield from (f"    {line}" for line in _lines(source, given))
 
 

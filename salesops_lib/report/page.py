@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salesops_lib.language import language, say, say_many
+from salesops_lib.language import dated, language, localised, say, say_many
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -92,7 +92,9 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader
 
     found = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, trim_blocks=True)
-    found.globals |= {"say": say, "say_many": say_many, "language": language}
+    found.globals |= {
+        "say": say, "say_many": say_many, "dated": dated, "localised": localised, "language": language,
+    }  # fmt: skip
     return found
 
 

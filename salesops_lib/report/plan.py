@@ -13,6 +13,7 @@ from salesops_lib import gate
 from salesops_lib.book import Book
 from salesops_lib.errors import ReportBlocked
 from salesops_lib.gate.findings import sentence
+from salesops_lib.language import mark, say
 from salesops_lib.periods import RELATIVE_DAYS
 from salesops_lib.report import fanout, runs
 from salesops_lib.report.definition import Definition
@@ -75,10 +76,13 @@ def planned(
     if findings is None or findings.snapshot != book.snapshot_id:
         findings = gate.check_workspace(ws, snapshot=book.snapshot, today=today)
     now = now or book.snapshot.extracted_at.tz_convert(book.calendar.timezone).to_pydatetime()
-    told = {"Snapshot": book.snapshot_id, "As of": as_of, "Code": code_version(ws.root), "Report": report}
+    told = {
+        mark("Snapshot"): book.snapshot_id, mark("As of"): as_of, mark("Code"): code_version(ws.root),
+        mark("Report"): report,
+    }  # fmt: skip
     record = {
         "report": report,
-        "title": definition.title,
+        "title": say(definition.title),
         "company": book.company.name or "",
         "as_of": as_of.replace(":", "-"),
         "snapshot_id": book.snapshot_id,

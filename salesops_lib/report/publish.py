@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from salesops_lib.errors import ConfigError, RenderError, SalesOpsError
 from salesops_lib.export import write_text
-from salesops_lib.present import counted
+from salesops_lib.language import mark, say, say_many
 from salesops_lib.report.definition import definitions, read_definition
 from salesops_lib.report.execute import PageRun
 from salesops_lib.report.page import TEMPLATE, fill
@@ -97,6 +97,7 @@ def write_index(record: dict[str, Any], place: Path) -> None:
     told = {
         "changes": _changes(run, before),
         "was": {page.name: _was(page, before) for page in run.made},
+        "new": {page.name for page in run.made if before and page.name not in before.by_name},
         "gone": [page.title or page.name for page in before.pages if page.name not in run.by_name]
         if before
         else [],
@@ -147,7 +148,7 @@ def overdue(workspace: Workspace, now: datetime, out: Path | None = None) -> Due
     coming = [next_run(name, scheduled[name].schedule, now, ZoneInfo(zone)) for name in scheduled]
     seen = {record["report"] for record in records}  # one that was never run has no run to miss yet
     asked = {name: definition for name, definition in scheduled.items() if name in seen}
-    titles = {name: definition.title for name, definition in scheduled.items()}
+    titles = {name: say(definition.title) for name, definition in scheduled.items()}
     return Due(missed(asked, records, now, zone), sorted(coming, key=lambda run: run.expected), titles)
 
 
@@ -201,10 +202,12 @@ def _was(page: PageRun, before: Record | None) -> str:
         return ""
     then = before.by_name.get(page.name)
     if then is None:
-        return f"New since {before.as_of}."
+        return say("New since {day}.", day=before.as_of)
     if then.status != "ok":
-        return f"For {before.as_of} it had failed."
-    return "" if then.headline == page.headline else f"For {before.as_of}: {then.headline or 'no headline'}"
+        return say("For {day} it had failed.", day=before.as_of)
+    if then.headline == page.headline:
+        return ""
+    return say("For {day}: {headline}", day=before.as_of, headline=then.headline or say("no headline"))
 
 
 def _changes(run: Record, before: Record | None) -> str:
@@ -215,15 +218,17 @@ def _changes(run: Record, before: Record | None) -> str:
     both = [(then[name], page) for name, page in now.items() if name in then]
     differ = sum(old.status == "ok" == page.status and old.headline != page.headline for old, page in both)
     counts = {
-        "newly failed": sum(old.status == "ok" != page.status for old, page in both),
-        "mended": sum(old.status != "ok" == page.status for old, page in both),
-        "new": sum(name not in then for name in now),
-        "gone": sum(name not in now for name in then),
+        mark("{n} newly failed"): sum(old.status == "ok" != page.status for old, page in both),
+        mark("{n} mended"): sum(old.status != "ok" == page.status for old, page in both),
+        mark("{n} new"): sum(name not in then for name in now),
+        mark("{n} gone"): sum(name not in now for name in then),
     }
-    told = [f"{n} {what}" for what, n in counts.items() if n]
-    said = ", ".join([f"{counted(differ, 'headline')} changed"] * (differ > 0) + told) or "nothing changed"
-    data = "the same data" if before.snapshot_id == run.snapshot_id else "other data"
-    return f"Against {before.as_of}, on {data}: {said}."
+    told = [say_many("{n} headline changed", "{n} headlines changed", differ)] * (differ > 0)
+    told += [say(message, n=n) for message, n in counts.items() if n]
+    said = {"day": before.as_of, "changes": ", ".join(told) or say("nothing changed")}
+    if before.snapshot_id == run.snapshot_id:
+        return say("Against {day}, on the same data: {changes}.", **said)
+    return say("Against {day}, on other data: {changes}.", **said)
 
 
 def _data(place: Path, name: str) -> list[str]:

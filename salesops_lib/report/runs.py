@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import html
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from typing import Any
 
 from salesops_lib.errors import RenderError
 from salesops_lib.export import write_text
+from salesops_lib.language import say
 from salesops_lib.report.execute import PageRun
 from salesops_lib.report.fanout import Job
 from salesops_lib.store import private_folder
@@ -267,11 +269,15 @@ def _is_full(place: Path) -> bool:
 def _say_last_good(published: Path, page: PageRun, record: dict[str, Any]) -> None:
     """Tell the readers of a page that a newer one was to stand in its place."""
     when = str(record.get("rendered_at", ""))[:16].replace("T", " ")
-    where = f" in code cell {page.cell}" if page.cell else ""
-    said = f"This is the last good page: the run of {when} failed{where}."
-    banner = f'<p class="warning">{said} <a href="index.html">Why</a></p>'
+    if page.cell:
+        said = say(
+            "This is the last good page: the run of {when} failed in code cell {n}.", when=when, n=page.cell
+        )
+    else:
+        said = say("This is the last good page: the run of {when} failed.", when=when)
+    banner = f'<p class="warning">{html.escape(said)} <a href="index.html">{html.escape(say("Why"))}</a></p>'
     text = published.read_text(encoding="utf-8")
-    told = BANNER.sub(f"<!-- last good -->{banner}<!-- /last good -->", text, count=1)
+    told = BANNER.sub(lambda _: f"<!-- last good -->{banner}<!-- /last good -->", text, count=1)
     write_text(told, published)
 
 

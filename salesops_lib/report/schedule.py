@@ -18,6 +18,7 @@ from cronsim import CronSim, CronSimError
 
 from salesops_lib.config import CompanySettings, SourceSettings
 from salesops_lib.errors import ConfigError, ParameterError, printable, shown, unknown
+from salesops_lib.language import dated, mark, say
 
 if TYPE_CHECKING:
     from salesops_lib.report.definition import Definition
@@ -33,6 +34,7 @@ SAFE_NAME = re.compile(
 )  # a unit's name and an Airflow id as it stands, never an option
 LOG = "schedule.log"
 SOME_DAY = datetime(2026, 1, 1)
+NOT_RUN = mark("expected {when}, not run")
 
 
 def cron_expression(text: str) -> str:
@@ -165,15 +167,16 @@ def missed(
         if definition.schedule is None:
             continue
         for due in expected(definition.schedule, max(begin, last.get(name, begin)), until, zone):
-            form = "%a %H:%M" if (today - due.date()).days < 7 else "%a %d %b %Y %H:%M"
-            found.append(Missed(name, due, f"expected {due:{form}}, not run"))
+            recent = (today - due.date()).days < 7
+            when = dated(due, "EEE HH:mm") if recent else dated(due, "EEE dd MMM y HH:mm")
+            found.append(Missed(name, due, say(NOT_RUN, when=when)))
     return sorted(found, key=lambda run: run.expected.astimezone(UTC), reverse=True)
 
 
 def next_run(name: str, schedule: str, now: datetime, zone: ZoneInfo) -> Missed:
     """Tell when a report is due next, and what is to be said where it does not come."""
     due = next(expected(schedule, now, now + timedelta(days=366 * 8), zone))
-    return Missed(name, due, f"expected {due:%a %d %b %H:%M}, not run")
+    return Missed(name, due, say(NOT_RUN, when=dated(due, "EEE dd MMM HH:mm")))
 
 
 def _last_runs(records: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import ParameterError, listed
+from salesops_lib.language import say
 from salesops_lib.territory.inputs import LARGE_PAIRS, Inputs, read
 from salesops_lib.territory.measures import compare, told
 
@@ -144,10 +145,10 @@ def design(
         found, more = connected_plan(task, unit, accounts, reps, adjacency, until, seed, bridge_islands)
         findings += more
     else:
-        found = _found(task, until, seed, _earlier_prices(start, given))
+        found = _found(task, until, seed, earlier_prices(start, given))
     if found.outside > 0:
         raise ParameterError(_refused(task, found, tolerance, given, adjacency is not None))
-    return _plan(given, found, unit, balance, tolerance, findings)
+    return compose(given, found, unit, balance, tolerance, findings)
 
 
 def to_task(
@@ -188,7 +189,10 @@ def _fitting_units(given: Inputs, weight, most) -> tuple[np.ndarray, list[str]]:
     apart = wide[unit]
     unit = np.where(apart, unit.max() + 1 + np.arange(len(unit)), unit)
     names = listed(given.account[apart], most=SHOWN)
-    said = f"{int(wide.sum())} families of accounts are larger than any rep's share and may be split: {names}."
+    said = say(
+        "{n} families of accounts are larger than any rep's share and may be split: {names}.",
+        n=int(wide.sum()), names=names,
+    )  # fmt: skip
     return np.unique(unit, return_inverse=True)[1], [said]
 
 
@@ -235,8 +239,11 @@ def _giants(cost, weight, target, tolerance, held, unit, given: Inputs):
             high[k] = weight[held == k].sum(axis=0) * (1 + 1e-9)
     if not names:
         return low, high, held, []
-    said = f"{len(names)} accounts are larger than a whole share and fill a rep alone; the rest is balanced: "
-    return low, high, held, [f"{said}{listed(names, most=SHOWN)}."]
+    said = say(
+        "{n} accounts are larger than a whole share and fill a rep alone; the rest is balanced: {names}.",
+        n=len(names), names=listed(names, most=SHOWN),
+    )  # fmt: skip
+    return low, high, held, [said]
 
 
 def _holder(i: int, cost, held, alone, owner: int) -> int:
@@ -249,7 +256,8 @@ def _holder(i: int, cost, held, alone, owner: int) -> int:
     return int(np.argmin(np.where(open_, cost[i], np.inf)))
 
 
-def _earlier_prices(start: Plan | None, given: Inputs) -> np.ndarray | None:
+def earlier_prices(start: Plan | None, given: Inputs) -> np.ndarray | None:
+    """Take the prices of an earlier plan to start from; none where it balanced other measures."""
     if start is None:
         return None
     prices = start.prices.set_index("user_id").reindex(given.user)
@@ -261,9 +269,7 @@ def _found(task: Task, until, seed, price) -> Found:
     """Solve; where every plan costs the same, the best balanced one is wanted."""
     from salesops_lib.territory import exact, solve
 
-    finite = np.where(np.isfinite(task.cost), task.cost, np.nan)
-    alike = float(np.nanmax(np.nanmax(finite, axis=1) - np.nanmin(finite, axis=1))) <= 0
-    if not alike:
+    if not solve.is_flat(task):
         return solve.solve(task, until=until, seed=seed, price=price)
     target = exact.middle(task)
     if task.cost.size <= solve.SMALL:
@@ -278,12 +284,12 @@ def _refused(task: Task, found: Found, tolerance, given: Inputs, connected: bool
     """Say that the tolerance cannot be met, and the smallest that can."""
     from salesops_lib.territory import exact, solve
 
-    target, proven = exact.middle(task), False
-    best = _furthest(task, found.assign, target)
+    proven = False
+    best = furthest(task, found.assign)
     if task.cost.size <= solve.SMALL and not connected:
         closest = exact.closest_balance(solve.with_held(task), solve.EXACT_S)
         if closest is not None and closest[1] <= best + 1e-6:
-            best, proven = _furthest(task, closest[0], target), closest[2]
+            best, proven = furthest(task, closest[0]), closest[2]
     smallest = np.ceil(best * 1e4 - 1e-6) / 1e4
     said = "the smallest that can be met is" if proven else "the closest plan found needs"
     locks = int((given.held >= 0).sum())
@@ -291,13 +297,15 @@ def _refused(task: Task, found: Found, tolerance, given: Inputs, connected: bool
     return f"tolerance {tolerance:g} cannot be met: {said} {smallest:.4f}; ask for tolerance={smallest:.4f}.{also}"
 
 
-def _furthest(task: Task, assign, target) -> float:
-    from salesops_lib.territory import plan_search
+def furthest(task: Task, assign: np.ndarray) -> float:
+    """How far the furthest load of a plan lies from target, a share of it."""
+    from salesops_lib.territory import exact, plan_search
 
-    return float(np.abs(plan_search.tallied(task, assign)[1] / target - 1).max())
+    return float(np.abs(plan_search.tallied(task, assign)[1] / exact.middle(task) - 1).max())
 
 
-def _plan(given: Inputs, found: Found, unit, balance, tolerance, findings) -> Plan:
+def compose(given: Inputs, found: Found, unit, balance, tolerance, findings) -> Plan:
+    """Write a plan found in numbers out."""
     import pandas as pd
 
     assign = found.assign[unit]

@@ -9,11 +9,16 @@ import numpy as np
 from matplotlib.transforms import Bbox
 
 from salesops_lib.errors import InsufficientData
-from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, number
+from salesops_lib.language import say
+from salesops_lib.present import ACCENT, INK, MUTED, SECOND, WIDTH_IN, how_to_read, number
+from salesops_lib.present.numbers import localised
+from salesops_lib.territory.measures import percent, word
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from salesops_lib.territory.analysis import Plan
+    from salesops_lib.territory.quick import Tried
     from salesops_lib.territory.review import Review
 
 # told apart by colour-blind eyes (Okabe and Ito 2008), each with a marker of its own for print in grey
@@ -24,6 +29,10 @@ MOST_POINTS = 6_000
 NEAR = 0.12  # share of a map's width within which homes are named together
 
 
+@how_to_read(
+    "A mark is an account, in the colour and shape of its rep; a line leads to the rep's home, a ring.",
+    method="territory",
+)
 def plot_map(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw today's territories beside the plan's: each account, with a line to the home of its rep, and names.
 
@@ -34,18 +43,19 @@ def plot_map(result: Review, *, ax: Axes | None = None) -> Axes:
     """
     _refuse(result)
     if "lat" not in result.accounts:
-        raise InsufficientData("A map", needed=len(result.accounts), got=0, of="accounts with coordinates")
+        of = say("accounts with coordinates")
+        raise InsufficientData(say("A map"), needed=len(result.accounts), got=0, of=of)
     rows = result.accounts.merge(result.plan.assignments, on="account_id")
     look = _looks(rows, result.reps["user_id"].tolist())
     if ax is not None:
-        _draw(ax, rows, "user_id", result.reps, look, "Plan")
+        _draw(ax, rows, "user_id", result.reps, look, say("Plan"))
         return ax
     stretch = 1 / max(np.cos(np.radians(rows["lat"].mean())), 0.1)
     tall = stretch * np.ptp(rows["lat"]) / max(np.ptp(rows["lon"]), 1e-9)
     size = (WIDTH_IN, 0.4 + WIDTH_IN / 2 * min(max(1.15 * tall, 0.4), 1.6))
     before, after = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)[1]
-    _draw(before, rows, "previous_user_id", result.reps, look, "Today")
-    _draw(after, rows, "user_id", result.reps, look, "Plan")
+    _draw(before, rows, "previous_user_id", result.reps, look, say("Today"))
+    _draw(after, rows, "user_id", result.reps, look, say("Plan"))
     return after
 
 
@@ -136,14 +146,25 @@ def _refuse(result: Review) -> None:
 def describe_map(result: Review) -> str:
     """Say in one sentence what `plot_map` shows."""
     rows = result.plan.metrics.set_index("metric").loc["travel"]
-    today = f"{rows['before']:,.0f}" if rows["before"] == rows["before"] else "an unknown number of"
-    return (
-        f"Two maps of {len(result.accounts):,} accounts by rep, with the reps' homes: today with {today} km "
-        f"of travel "
-        f"a year, and the plan with {rows['after']:,.0f}; the tables say who has what."
+    told = {name: localised(f"{km:,.0f}") for name, km in (("today", rows["before"]), ("plan", rows["after"]))}
+    told["n"] = localised(f"{len(result.accounts):,}")
+    if rows["before"] != rows["before"]:
+        return say(
+            "Two maps of {n} accounts by rep, with the reps' homes: today with an unknown number of km of travel "
+            "a year, and the plan with {plan}; the tables say who has what.",
+            **told,
+        )
+    return say(
+        "Two maps of {n} accounts by rep, with the reps' homes: today with {today} km of travel a year, and the "
+        "plan with {plan}; the tables say who has what.",
+        **told,
     )
 
 
+@how_to_read(
+    "A mark is a rep's load against the target, today and planned; the band is the tolerance.",
+    method="territory",
+)
 def plot_balance(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw each rep's load as a share of target, today and planned, with the tolerance."""
     _refuse(result)
@@ -152,13 +173,13 @@ def plot_balance(result: Review, *, ax: Axes | None = None) -> Axes:
     at, wide = np.arange(len(rows)), result.plan.tolerance
     ax.axvspan(1 - wide, 1 + wide, color="#e3e8ec", zorder=0, label=f"±{wide:.0%}")
     ax.hlines(at, rows["share_today"], rows["share"], color=MUTED, linewidth=0.8, zorder=1)
-    ax.scatter(rows["share_today"], at, s=26, facecolor="white", edgecolor=SECOND, zorder=2, label="today")
-    ax.scatter(rows["share"], at, s=26, color=ACCENT, zorder=3, label="plan")
+    ax.scatter(rows["share_today"], at, s=26, facecolor="white", edgecolor=SECOND, zorder=2, label=say("today"))
+    ax.scatter(rows["share"], at, s=26, color=ACCENT, zorder=3, label=say("plan"))
     ax.set_yticks(at, rows["name"])
     ax.xaxis.set_major_formatter(lambda value, _: number(value, "percent"))
     ax.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.06))
-    word = result.plan.balance[0].replace("_amount", "").replace("_", " ")
-    ax.set(title=f"{word.capitalize()}, share of each rep's target", xlabel="", ylabel="")
+    title = say("{measure}, share of each rep's target", measure=_measure(result.plan))
+    ax.set(title=title, xlabel="", ylabel="")
     ax.set_xlim(left=0)
     return ax
 
@@ -166,19 +187,59 @@ def plot_balance(result: Review, *, ax: Axes | None = None) -> Axes:
 def describe_balance(result: Review) -> str:
     """Say in one sentence what `plot_balance` shows."""
     rows = result.fairness
-    return (
-        f"Shares of target of {len(rows)} reps: today from {rows['share_today'].min():.0%} to "
-        f"{rows['share_today'].max():.0%}, in the plan from {rows['share'].min():.0%} to "
-        f"{rows['share'].max():.0%}."
-    )
+    (low, high), (least, most) = ([f"{end:.0%}" for end in (rows[name].min(), rows[name].max())]
+                                  for name in ("share_today", "share"))  # fmt: skip
+    return say(
+        "Shares of target of {n} reps: today from {low} to {high}, in the plan from {least} to {most}.",
+        n=len(rows), low=low, high=high, least=least, most=most,
+    )  # fmt: skip
 
 
+def plot_try(result: Tried, *, ax: Axes | None = None) -> Axes:
+    """Draw the loads of all reps as shares of target, in the page's plan and in this one, with both tolerances."""
+    ax = ax or plt.subplots(figsize=(WIDTH_IN, 1.9))[1]
+    loads = result.loads[["share_page", "share"]].to_numpy(float).T
+    ax.plot(loads, (1, 0), color=MUTED, linewidth=0.7)
+    looks = {"page": (result.page, MUTED), "this": (result.this, ACCENT)}
+    for at, load, (name, (plan, colour)) in zip((1, 0), loads, looks.items(), strict=True):
+        for edge in (1 - plan.tolerance, 1 + plan.tolerance):
+            ax.vlines(edge, at - 0.25, at + 0.25, color=SECOND, linewidth=1.6)
+        ax.plot(load, np.full(len(load), at), "o", color=colour, markersize=5, label=name)
+    ax.set(title=f"{_measure(result.this)}, share of each rep's target", ylim=(-0.5, 1.5), xlabel="", ylabel="")
+    ax.set_yticks((1, 0), looks)
+    ax.xaxis.set_major_formatter(lambda value, _: number(value, "percent"))
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def describe_try(result: Tried) -> str:
+    """Say in one sentence what `plot_try` shows."""
+    rows, both = result.loads, result.table.set_index("plan")
+    told = [
+        f"from {rows[column].min():.0%} to {rows[column].max():.0%} of target, "
+        f"{number(both.loc[plan, 'travel_km'], 'count')} km of travel a year, "
+        f"{number(both.loc[plan, 'accounts_moved'], 'count')} accounts moved"
+        for plan, column in (("page", "share_page"), ("this", "share"))
+    ]
+    proof = f"at most {percent(result.this.gap)} above the best there can be"
+    return f"Loads of {len(rows)} reps: in the plan of the page {told[0]}; in this one {told[1]}, {proof}."
+
+
+def _measure(plan: Plan) -> str:
+    name = word(plan.balance[0])
+    return name[:1].upper() + name[1:]
+
+
+@how_to_read(
+    "A point is a plan: to the left fewer accounts change hands, further down there is less travel.",
+    method="territory",
+)
 def plot_curve(result: Review, *, ax: Axes | None = None) -> Axes:
     """Draw what calm costs: kilometres a year against the share of accounts that change hands."""
     _refuse(result)
     rows = result.curve
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 2.8))[1]
-    ax.plot(rows["accounts_moved_share"], rows["travel_km"], color=ACCENT, marker="o", label="plans")
+    ax.plot(rows["accounts_moved_share"], rows["travel_km"], color=ACCENT, marker="o", label=say("plans"))
     for row in rows.itertuples():
         ax.annotate(
             number(row.disruption, "count"), (row.accounts_moved_share, row.travel_km),
@@ -186,19 +247,22 @@ def plot_curve(result: Review, *, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     today = result.plan.metrics.set_index("metric").loc["travel", "before"]
     if today == today:
-        ax.plot([0], [today], color=SECOND, marker="s", linestyle="none", label="today")
+        ax.plot([0], [today], color=SECOND, marker="s", linestyle="none", label=say("today"))
     ax.legend(frameon=False)
     ax.xaxis.set_major_formatter(lambda value, _: number(value, "percent"))
     ax.yaxis.set_major_formatter(lambda value, _: number(value, "count"))
     ax.set_ylim(bottom=0)
-    ax.set(title="Travel, km a year, by accounts moved", xlabel="accounts that change hands", ylabel="")
+    title, along = say("Travel, km a year, by accounts moved"), say("accounts that change hands")
+    ax.set(title=title, xlabel=along, ylabel="")
     return ax
 
 
 def describe_curve(result: Review) -> str:
     """Say in one sentence what `plot_curve` shows."""
     first, last = result.curve.iloc[0], result.curve.iloc[-1]
-    return (
-        f"Curve of travel against accounts moved: {first['accounts_moved_share']:.0%} moved gives "
-        f"{first['travel_km']:,.0f} km a year, {last['accounts_moved_share']:.0%} moved {last['travel_km']:,.0f}."
-    )
+    return say(
+        "Curve of travel against accounts moved: {most} moved gives {least_km} km a year, "
+        "{least} moved {most_km}.",
+        most=f"{first['accounts_moved_share']:.0%}", least_km=localised(f"{first['travel_km']:,.0f}"),
+        least=f"{last['accounts_moved_share']:.0%}", most_km=localised(f"{last['travel_km']:,.0f}"),
+    )  # fmt: skip

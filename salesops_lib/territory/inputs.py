@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import DataContractError, ParameterError, listed, unknown
+from salesops_lib.language import say
 from salesops_lib.territory.rows import bad_rows, coordinates, need, numbers
 
 if TYPE_CHECKING:
@@ -137,9 +138,11 @@ def _owners(accounts: pd.DataFrame, user: np.ndarray) -> tuple[np.ndarray, list[
     if gone.empty:
         return owner, []
     names = listed(gone.drop_duplicates().tolist(), most=120)
-    return owner, [
-        f"{len(gone)} accounts belong to {gone.nunique()} owners who are no reps of this plan: {names}."
-    ]
+    said = say(
+        "{n} accounts belong to {owners} owners who are no reps of this plan: {names}.",
+        n=len(gone), owners=gone.nunique(), names=names,
+    )  # fmt: skip
+    return owner, [said]
 
 
 def _held(locked, account, user, owner) -> np.ndarray:

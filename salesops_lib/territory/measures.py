@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from salesops_lib.present import number
+from salesops_lib.language import say, say_many
+from salesops_lib.present import counted, number
 from salesops_lib.present.numbers import localised
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from salesops_lib.territory.inputs import Inputs
+
+LABELS = {
+    "potential_amount": "potential", "annual_revenue": "annual revenue", "visits_per_year": "visits per year",
+    "revenue_amount": "revenue", "accounts": "accounts",
+}  # fmt: skip
 
 
 def gini(values: np.ndarray) -> float:
@@ -102,22 +108,35 @@ def _reps(given: Inputs, assign: np.ndarray, balance) -> pd.DataFrame:
 def told(metrics: pd.DataFrame, gap: float, reps: int, accounts: int, measure: str) -> str:
     """Say in a sentence what a plan gives."""
     rows = metrics.set_index("metric")
-    even = rows.loc[f"{measure}: max deviation"]
-    word = measure.replace("_amount", "").replace("_", " ")
-    said = (
-        f"{accounts:,} accounts on {reps} reps: no rep is more than {number(even['after'], 'share')} off in {word}"
-    )
+    even, way, moved = (rows.loc[name] for name in (f"{measure}: max deviation", "travel", "accounts moved"))
+    given = {
+        "accounts": counted(accounts, "account"), "reps": counted(reps, "rep"), "measure": word(measure),
+        "off": number(even["after"], "share"), "today": number(even["before"], "share"),
+    }  # fmt: skip
     if even["before"] == even["before"]:
-        said += f" (today {number(even['before'], 'share')})"
-    way = rows.loc["travel"]
+        said = say("{accounts} on {reps}: no rep is more than {off} off in {measure} (today {today})", **given)
+    else:
+        said = say("{accounts} on {reps}: no rep is more than {off} off in {measure}", **given)
     if way["after"] > 0:
-        said += f", {number(way['after'], 'count')} km of travel a year"
-        if way["before"] == way["before"]:
-            said += f" (today {number(way['before'], 'count')})"
-    if rows.loc["accounts moved", "before"] == 0:
-        said += f"; {number(rows.loc['accounts moved', 'after'], 'count')} accounts change hands"
-    tail = "no plan is better" if gap < 1e-6 else f"at most {percent(gap)} above the best there can be"
-    return f"{said}; {tail}."
+        said = f"{said}, {_travel(way)}"
+    if moved["before"] == 0:
+        n = int(moved["after"])
+        hands = say_many("{n} account changes hands", "{n} accounts change hands", n, n=number(n, "count"))
+        said = f"{said}; {hands}"
+    best = say("at most {gap} above the best there can be", gap=percent(gap))
+    return f"{said}; {say('no plan is better') if gap < 1e-6 else best}."
+
+
+def _travel(way: pd.Series) -> str:
+    after, before = number(way["after"], "count"), number(way["before"], "count")
+    if way["before"] != way["before"]:
+        return say("{km} km of travel a year", km=after)
+    return say("{km} km of travel a year (today {today})", km=after, today=before)
+
+
+def word(measure: str) -> str:
+    """Name a measure that a plan balances, for people."""
+    return say(LABELS.get(measure, measure.replace("_amount", "").replace("_", " ")))
 
 
 def percent(share: float) -> str:

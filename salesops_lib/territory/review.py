@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from salesops_lib import facts, stats
 from salesops_lib.book import Book
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
+from salesops_lib.language import mark, say, say_many
+from salesops_lib.present import number
+from salesops_lib.present.numbers import localised
 from salesops_lib.territory.analysis import Plan, design
 from salesops_lib.territory.handover import for_crm, hand_over, sum_hand_over
-from salesops_lib.territory.measures import percent
-from salesops_lib.territory.scenarios import compare_plans, price_disruption
+from salesops_lib.territory.measures import percent, word
+from salesops_lib.territory.scenarios import key_figures, plans_by_price
 from salesops_lib.territory.workload import headcount, workload
 
 if TYPE_CHECKING:
@@ -25,8 +28,16 @@ PRIOR_DEALS = 50  # deals with an average rep's rate that every rep and segment 
 REASON = "territory plan"
 STEADY = 0.05  # change of a rep's load that nobody notices
 NAMES = {
-    "max deviation": "furthest off target", "cv": "coefficient of variation", "gini": "Gini coefficient",
-    "travel": "travel, km a year", "longest travel of a rep": "longest travel of a rep, km a year",
+    "max deviation": mark("furthest off target"), "cv": mark("coefficient of variation"),
+    "gini": mark("Gini coefficient"), "travel": mark("travel, km a year"),
+    "longest travel of a rep": mark("longest travel of a rep, km a year"),
+    "accounts without a rep": mark("accounts without a rep"), "accounts moved": mark("accounts moved"),
+    "revenue moved": mark("revenue moved"),
+}  # fmt: skip
+WITHOUT = {
+    "potential_amount": mark("no potential amount"), "annual_revenue": mark("no annual revenue"),
+    "visits_per_year": mark("no visits per year"), "revenue_amount": mark("no revenue amount"),
+    "accounts": mark("no accounts"),
 }  # fmt: skip
 
 
@@ -50,6 +61,8 @@ class Review:
         `needed`, `there`, `over`; see `headcount`.
     curve
         The price of disruption; see `price_disruption`.
+    plans
+        The plans behind the curve, by price.
     moves, by_rep
         Accounts that change hands with their open deals, and their sums for each rep, with names.
     crm
@@ -67,6 +80,7 @@ class Review:
     fairness: pd.DataFrame
     staffing: dict[str, float]
     curve: pd.DataFrame
+    plans: dict[float, Plan]
     moves: pd.DataFrame
     by_rep: pd.DataFrame
     crm: pd.DataFrame
@@ -118,21 +132,22 @@ def _review(book: Book, balance: str, disruption: float, team: str, options: dic
         raise ParameterError(unknown("balance", balance, MEASURES))
     reps = reps_of(book, team)
     if len(reps) < 2:
-        raise InsufficientData("Territory design", needed=2, got=len(reps), of="reps with a quota")
+        raise InsufficientData(say("Territory design"), needed=2, got=len(reps), of=say("reps with a quota"))
     accounts, left_out = accounts_of(book, balance, set(reps["user_id"]) if team else None)
     if len(accounts) < len(reps):
-        of = f"accounts with {balance}"
-        raise InsufficientData("Territory design", needed=len(reps), got=len(accounts), of=of)
+        of = say("accounts with {measure}", measure=balance)
+        raise InsufficientData(say("Territory design"), needed=len(reps), got=len(accounts), of=of)
     reps = reps if "lat" in accounts else reps.drop(columns=["home_lat", "home_lon"])
     if "lat" not in accounts and accounts["owner_id"].isna().all():
-        of = "accounts with coordinates or an owner"
-        raise InsufficientData("Territory design", needed=len(reps), got=0, of=of)
+        of = say("accounts with coordinates or an owner")
+        raise InsufficientData(say("Territory design"), needed=len(reps), got=0, of=of)
     options |= {"balance": (balance,)}
     plan = design(accounts, reps, disruption=disruption, **options)
     names = dict(zip(reps["user_id"], reps["name"], strict=True))
     moves = hand_over(plan, _open_deals(book))
     by_rep = sum_hand_over(moves, reps)
     hours = workload(plan, accounts, reps)
+    plans = plans_by_price(accounts, reps, prices=CURVE, known={disruption: plan}, **options)
     return Review(
         headline=plan.headline,
         plan=plan,
@@ -140,7 +155,8 @@ def _review(book: Book, balance: str, disruption: float, team: str, options: dic
         reps=reps,
         fairness=_fairness(plan, accounts, reps, hours),
         staffing=headcount(hours),
-        curve=price_disruption(accounts, reps, prices=CURVE, known={disruption: plan}, **options),
+        curve=key_figures(plans),
+        plans=plans,
         moves=_named(moves, accounts, facts.names(book, "rep")),
         by_rep=by_rep.assign(user_id=by_rep["user_id"].map(names))
         .rename(columns={"user_id": "name"})
@@ -185,50 +201,19 @@ def accounts_of(book: Book, balance: str, owners: set[str] | None = None) -> tup
         out[column] = rows[column].astype("float64")
     out["revenue_amount"] = out["account_id"].map(_won(book)).fillna(0.0).astype(float)
     gone = rows["is_deleted"].fillna(False).astype(bool) | rows["merged_into_id"].notna()
-    reasons = pd.Series("", index=out.index).mask(gone, "deleted or merged")
+    reasons = pd.Series("", index=out.index).mask(gone, mark("deleted or merged"))
     if owners is not None:
-        reasons = reasons.mask(reasons.eq("") & ~out["owner_id"].isin(owners), "owned by another team")
+        reasons = reasons.mask(reasons.eq("") & ~out["owner_id"].isin(owners), mark("owned by another team"))
     poor = out[balance].isna() | (out[balance] <= 0) if balance == "potential_amount" else out[balance].isna()
-    reasons = reasons.mask(reasons.eq("") & poor, f"no {balance.replace('_', ' ')}")
+    reasons = reasons.mask(reasons.eq("") & poor, WITHOUT[balance])
     placed = out[["lat", "lon"]].notna().all(axis=1)
     homes = book.users.loc[book.users["is_quota_carrying"], ["home_lat", "home_lon"]].notna().all(axis=1)
     if placed[reasons.eq("")].mean() >= 0.5 and homes.all():
-        reasons = reasons.mask(reasons.eq("") & ~placed, "no coordinates")
+        reasons = reasons.mask(reasons.eq("") & ~placed, mark("no coordinates"))
     else:
         out = out.drop(columns=["lat", "lon"])
     left = reasons[reasons.ne("")].value_counts().rename_axis("reason").reset_index(name="accounts")
     return out[reasons.eq("")].reset_index(drop=True), left
-
-
-def try_plan(
-    result: Review, *, tolerance: float, disruption: float, locked: str = "", time_limit_s: float = 20
-) -> pd.DataFrame:
-    """Plan again with other choices, beside the plan of the page.
-
-    Parameters
-    ----------
-    tolerance, disruption, time_limit_s
-        See `design`.
-    locked
-        Id of an account that is to stay with its owner; none where it is empty.
-
-    Returns
-    -------
-    DataFrame
-        See `compare_plans`.
-    """
-    if isinstance(result.plan, InsufficientData):
-        raise result.plan
-    other = design(
-        result.accounts, result.reps, balance=result.plan.balance, tolerance=tolerance, disruption=disruption,
-        locked=(locked,) if locked else (), start=result.plan, time_limit_s=time_limit_s,
-    )  # fmt: skip
-    return compare_plans({"page": result.plan, "this": other})
-
-
-def lockable(result: Review) -> list[str]:
-    """List what `try_plan` can lock: nothing, or one account."""
-    return ["", *(() if isinstance(result.plan, InsufficientData) else result.accounts["account_id"])]
 
 
 def strengths(book: Book, *, by: str = "segment", period: str = WINDOW) -> pd.DataFrame:
@@ -266,7 +251,7 @@ def _named(moves: pd.DataFrame, accounts: pd.DataFrame, names: dict[str, str]) -
     told = accounts.set_index("account_id")["name"]
     out = moves.assign(
         account=moves["account_id"].map(told).fillna(moves["account_id"]),
-        out_of=moves["from_user_id"].map(names).fillna("nobody"),
+        out_of=moves["from_user_id"].map(names).fillna(say("nobody")),
         into=moves["to_user_id"].map(names),
     )
     return out[["out_of", "into", "account", "open_deals", "open_amount", "distance_km", "account_id"]]
@@ -315,7 +300,13 @@ LABELS = {
     "disruption": "price, km an account", "accounts_moved_share": "share of accounts",
     "revenue_moved_share": "share of revenue",
     "max_deviation": "furthest off balance", "gap": "above the bound, at most",
+    "name": "name", "accounts_today": "accounts today", "accounts": "accounts", "hours": "hours",
+    "account": "account", "open_deals": "open deals", "open_amount": "open amount", "account_id": "account id",
+    "accounts_out": "accounts out", "accounts_in": "accounts in", "open_deals_out": "open deals out",
+    "open_deals_in": "open deals in", "open_amount_out": "open amount out", "open_amount_in": "open amount in",
+    "accounts_moved": "accounts moved", "metric": "metric", "today": "today", "plan": "plan",
 }  # fmt: skip
+FOLDED_LABELS = {"into": "into", "distance_km": "distance km"}  # folded tables name columns by themselves
 RANGES = {"expected": ("expected_low", "expected_high")}
 SHOWN = {"units": UNITS, "labels": LABELS, "ranges": RANGES}
 
@@ -324,8 +315,6 @@ def measured(result: Review) -> pd.DataFrame:
     """Write the plan's metrics out for a table: `metric`, `today`, `plan`."""
     import pandas as pd
 
-    from salesops_lib.present import number
-
     if isinstance(result.plan, InsufficientData):
         return result.plan
     rows = result.plan.metrics
@@ -333,46 +322,52 @@ def measured(result: Review) -> pd.DataFrame:
         [number(value, "share" if row.unit == "share" else "count") for value in (row.before, row.after)]
         for row in rows.itertuples()
     ]
-    word = _word(result.plan.balance[0])
-    names = rows["metric"].str.replace(f"{result.plan.balance[0]}: ", "").replace(NAMES)
-    names = names.where(~rows["metric"].str.contains(":"), word + ": " + names)
+    names = rows["metric"].map(_metric)
     return pd.DataFrame(said, columns=["today", "plan"]).assign(metric=names)[["metric", "today", "plan"]]
+
+
+def _metric(name: str) -> str:
+    """Name a metric of a plan for people; it may be one of a measure."""
+    measure, _, kind = name.rpartition(": ")
+    return f"{word(measure)}: {say(NAMES[kind])}" if measure else say(NAMES[kind])
 
 
 def gains(result: Review) -> str:
     """Say who gains and who loses."""
-    from salesops_lib.present import number
-
     if isinstance(result.plan, InsufficientData):
         return ""
     rows = result.fairness.dropna(subset=["change"]).sort_values("change")
     if rows.empty:
-        return "Nobody has accounts today."
+        return say("Nobody has accounts today.")
     up, down = (rows["change"] > STEADY).sum(), (rows["change"] < -STEADY).sum()
     least, most = rows.iloc[0], rows.iloc[-1]
-    return (
-        f"{up} reps gain {_word(result.plan.balance[0])} by more than {STEADY:.0%}, {down} lose as much; most: "
-        f"{most['name']} {number(most['change'], 'percent', signed=True)}, "
-        f"{least['name']} {number(least['change'], 'percent', signed=True)}."
-    )
-
-
-def _word(measure: str) -> str:
-    return measure.replace("_amount", "").replace("_", " ")
+    return say(
+        "{up} reps gain {measure} by more than {share}, {down} lose as much; most: {gainer} {gain}, "
+        "{loser} {loss}.",
+        up=up, measure=word(result.plan.balance[0]), share=f"{STEADY:.0%}", down=down,
+        gainer=most["name"], gain=number(most["change"], "percent", signed=True),
+        loser=least["name"], loss=number(least["change"], "percent", signed=True),
+    )  # fmt: skip
 
 
 def certificate(result: Review) -> str:
     """Say what is proven about the plan, what it rests on, and what a planner should know."""
-    from salesops_lib.present import number
-
     plan = result.plan
     if isinstance(plan, InsufficientData):
         return ""
-    proof = (
-        f"Travel and disruption of the plan come to {number(plan.cost, 'count')} km a year; no plan within "
-        f"±{plan.tolerance:.0%} comes to less than {number(plan.lower_bound, 'count')} (gap {percent(plan.gap)})."
+    proof = say(
+        "Travel and disruption of the plan come to {cost} km a year; no plan within ±{tolerance} comes to less "
+        "than {bound} (gap {gap}).",
+        cost=number(plan.cost, "count"), tolerance=f"{plan.tolerance:.0%}",
+        bound=number(plan.lower_bound, "count"), gap=percent(plan.gap),
+    )  # fmt: skip
+    people = say(
+        "Visits and the way to them take {needed} full-time people; there are {there}.",
+        **{name: localised(f"{result.staffing[name]:.1f}") for name in ("needed", "there")},
     )
-    needed, there = (f"{result.staffing[name]:.1f}" for name in ("needed", "there"))
-    people = f"Visits and the way to them take {needed} full-time people; there are {there}."
-    left = [f"{row.accounts} accounts left out: {row.reason}." for row in result.left_out.itertuples()]
+    left = [_left_out(row.accounts, row.reason) for row in result.left_out.itertuples()]
     return " ".join([proof, people, *plan.findings, *left])
+
+
+def _left_out(n: int, reason: str) -> str:
+    return say_many("{n} account left out: {reason}.", "{n} accounts left out: {reason}.", n, reason=say(reason))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import InsufficientData, ParameterError
+from salesops_lib.language import say
 from salesops_lib.territory.analysis import Plan, design
 from salesops_lib.territory.rows import need, numbers
 
@@ -43,13 +44,29 @@ def price_disruption(
         `travel_km`,
         `max_deviation`, `gap`.
     """
+    return key_figures(plans_by_price(accounts, reps, prices=prices, known=known, **options))
+
+
+def plans_by_price(
+    accounts: pd.DataFrame,
+    reps: pd.DataFrame,
+    *,
+    prices: Iterable[float] = PRICES,
+    known: Mapping[float, Plan] | None = None,
+    **options,
+) -> dict[float, Plan]:
+    """Make the plans of `price_disruption`, by price."""
+    plan, known, out = None, dict(known or {}), {}
+    for price in sorted({*prices, *known}):
+        plan = out[price] = known.get(price) or design(accounts, reps, disruption=price, start=plan, **options)
+    return out
+
+
+def key_figures(plans: Mapping[float, Plan]) -> pd.DataFrame:
+    """Say of plans by price what `price_disruption` returns."""
     import pandas as pd
 
-    rows, plan, known = [], None, dict(known or {})
-    for price in sorted({*prices, *known}):
-        plan = known.get(price) or design(accounts, reps, disruption=price, start=plan, **options)
-        rows.append({"disruption": price, **_key_figures(plan)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{"disruption": price, **_key_figures(plan)} for price, plan in plans.items()])
 
 
 def _key_figures(plan: Plan) -> dict[str, float]:
@@ -136,8 +153,8 @@ def match(values: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0) -> pd.Data
     pairs = grid.shape[0] * grid.shape[1]
     if grid.shape[1] < grid.shape[0] or grid.isna().any().any():
         needed, got = max(pairs, grid.shape[0] ** 2), int(grid.notna().sum().sum())
-        of = "values, one for each territory and rep"
-        raise InsufficientData("Matching territories to reps", needed=needed, got=got, of=of)
+        of = say("values, one for each territory and rep")
+        raise InsufficientData(say("Matching territories to reps"), needed=needed, got=got, of=of)
     error = np.zeros(grid.shape)
     if "error" in values:
         error = values.pivot_table(index="territory_id", columns="user_id", values="error").fillna(0.0).to_numpy()

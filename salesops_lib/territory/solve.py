@@ -99,6 +99,12 @@ def with_held(task: Task) -> Task:
     return Task(cost, task.weight, task.low, task.high, task.held)
 
 
+def is_flat(task: Task) -> bool:
+    """Whether every plan costs the same: then the best balanced one is wanted."""
+    finite = np.where(np.isfinite(task.cost), task.cost, np.nan)
+    return float(np.nanmax(np.nanmax(finite, axis=1) - np.nanmin(finite, axis=1))) <= 0
+
+
 def judged(task: Task, assign: np.ndarray, price: np.ndarray) -> Found:
     """Score a plan found elsewhere, with the bound that prices prove."""
     from salesops_lib.territory import prices
@@ -152,17 +158,32 @@ def arcs_of(task: Task, price: np.ndarray) -> Arcs:
     return Arcs(rep, far, regret, pairs, loss.ravel()[pairs], unit)
 
 
-def _searched(task: Task, price, until, seed, budget) -> np.ndarray:
+def _searched(task, price, until, seed, budget) -> np.ndarray:
     """Anneal from the rounded prices, plan anew what is out of balance, and keep the best plan within."""
-    from salesops_lib.territory import chance, repair
+    from salesops_lib.territory import repair
+
+    assign, arcs, rho = annealed(task, price, until, seed, budget)
+    if arcs is None:
+        return assign
+    return repair.mended(task, arcs.rep, arcs.regret, assign, 10 * rho * STIFF, until)
+
+
+def annealed(
+    task: Task, price, until: float, seed: int, budget: float, *, start: np.ndarray | None = None
+) -> tuple[np.ndarray, Arcs | None, float]:
+    """Anneal from the rounded prices, or from a plan as far as it lies on their arcs.
+
+    Returns the rep of every unit, the arcs (none where nothing can move) and the last price of imbalance.
+    """
+    from salesops_lib.territory import chance
 
     n, reps = task.cost.shape
     arcs, state = arcs_of(task, price), chance.start(seed)
     rho = dearest(price, arcs.unit, n / reps)
     assign = arcs.rep[:, 0].astype(np.int64)
     if reps == 1 or not len(arcs.pairs):
-        return assign
-    at = np.zeros(n, np.int64)
+        return assign, None, rho
+    at = np.zeros(n, np.int64) if start is None else _places(task, arcs, start)
     hot = float(np.clip(task.weight[task.held < 0].max(), COOL, HOT))  # large accounts: far from what prices say
     began, last = time.monotonic(), until - 0.2 * (until - time.monotonic())
     for _ in range(TURNS):
@@ -171,7 +192,13 @@ def _searched(task: Task, price, until, seed, budget) -> np.ndarray:
         if _scored(task, assign)[1] <= 0 or time.monotonic() > last:
             break
         began, hot, rho = time.monotonic(), COOL, rho * 6  # warm up a little; balance is dearer than before
-    return repair.mended(task, arcs.rep, arcs.regret, assign, 10 * rho * STIFF, until)
+    return assign, arcs, rho
+
+
+def _places(task: Task, arcs: Arcs, assign: np.ndarray) -> np.ndarray:
+    """Arc of each unit that leads to its rep; the first where none does, or it is held."""
+    same = (arcs.rep == assign[:, None]) & (task.held < 0)[:, None]
+    return same.argmax(axis=1).astype(np.int64)
 
 
 def _run(task: Task, arcs: Arcs, at, state, hot, rho, budget, clock) -> None:

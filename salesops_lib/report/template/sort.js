@@ -21,7 +21,7 @@
     const printed = [...(body?.rows ?? [])];
     if (!top || more.length || below.length || printed.length < 2 || table.querySelector("[colspan], [rowspan]")) continue;
     [...top.cells].forEach((head, k) => {
-      if (!head.textContent.trim()) return;
+      if (!head.textContent.trim() || head.querySelector(".unseen")) return;
       const button = document.createElement("button");
       button.type = "button";
       button.append(...head.childNodes);

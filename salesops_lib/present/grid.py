@@ -1,0 +1,60 @@
+"""Rows in a grid to search, sort and page through; for a live notebook only."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from salesops_lib.present.blocks import note
+from salesops_lib.present.numbers import counted, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS, COLUMNS = 1_000, 9  # that a grid holds: what a browser moves with ease, what stands side by side
+PAGE = 10
+
+
+def grid(frame: pd.DataFrame) -> list[Any]:
+    """Show rows in a grid: widgets, the first of which says how many there are and what is left out.
+
+    Text is escaped by the grid itself. All its code comes with the library: nothing is fetched.
+    """
+    import ipywidgets as widgets
+    from itables.widget import ITable
+
+    said = f"{counted(len(frame), 'row')}."
+    if frame.empty:
+        return [widgets.HTML(note(said).markup)]
+    filled = frame.loc[:, frame.notna().any()]
+    shown = filled.iloc[:ROWS, :COLUMNS]
+    if shown.shape != frame.shape:
+        rows = f"{number(len(shown), 'count')} rows" if len(shown) < len(frame) else "all rows"
+        said += f" Shown: {rows}, {shown.shape[1]} of {frame.shape[1]} columns; the export has all."
+    made = ITable(
+        _readable(shown), maxBytes=0, maxRows=0, showIndex=False, allow_html=False, pageLength=PAGE,
+        lengthMenu=[PAGE, 50], classes="display compact", style="width:100%;margin:0",
+        text_in_header_can_be_selected=False,
+    )  # fmt: skip
+    return [widgets.HTML(note(said).markup), made]
+
+
+def _readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Write days as ISO days and flags as words, so that they read well and sort right."""
+    import pandas as pd
+
+    out = {}
+    for name, column in frame.items():
+        values = column.astype(float) if any(isinstance(value, Decimal) for value in column) else column
+        if pd.api.types.is_datetime64_any_dtype(values):
+            values = values.dt.strftime("%Y-%m-%d").fillna("")
+        elif pd.api.types.is_bool_dtype(values):
+            values = values.astype(object).map({True: "yes", False: "no"}).fillna("")
+        elif pd.api.types.is_float_dtype(values):
+            values = values.astype(float).round(2)
+            whole = values.dropna().mod(1).eq(0).all()
+            values = values.astype("Int64") if whole else values
+        elif not pd.api.types.is_numeric_dtype(values):
+            values = values.astype(object).where(values.notna(), "").astype(str)
+        out[str(name).replace("_", " ")] = values
+    return pd.DataFrame(out)
