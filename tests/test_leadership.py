@@ -12,6 +12,7 @@ from salesops_lib import facts, kpis, leadership, pipeline, present
 from salesops_lib.errors import InsufficientData, ParameterError
 from salesops_lib.facts import deals, quota, resolve_period
 from salesops_lib.forecast import project_period
+from salesops_lib.language import speaking
 from salesops_lib.leadership import charts
 from tests.test_kpis import make_book, make_tables
 
@@ -218,6 +219,24 @@ def test_a_week_old_company_has_a_page(tmp_path):
     assert "needs 20" in page.caption
     assert isinstance(page.why, InsufficientData)
     assert present.figure(charts.plot_outlook, charts.describe_outlook, page).markup.startswith("<figure>")
+
+
+def test_another_language_changes_words_and_nothing_else(tmp_path):
+    book = make_book(tmp_path)
+    with speaking("de"):
+        german = leadership.summarize(book, review=pipeline.review(book))
+        drawn = charts.plot_outlook(german)
+    english = leadership.summarize(book, review=pipeline.review(book))
+    assert (english.headline[:7], german.headline[:13]) == ("Booked ", "Gebucht sind ")
+    assert drawn.get_xlabel() == "Woche des Quartals"
+    assert english.tiles["label"].iloc[0] == "Booked, EUR"
+    assert german.tiles["label"].iloc[0] == "Gebucht, EUR"
+    figures = [[tile.value for tile in page.tiles["estimate"]] for page in (english, german)]
+    assert np.array_equal(*figures, equal_nan=True)
+    pd.testing.assert_frame_equal(german.people, english.people)
+    pd.testing.assert_frame_equal(german.quarters, english.quarters)
+    with speaking("de"):
+        assert "letzte vier" in present.table(german.quarters, **leadership.shown_as(german.quarters)).markup
 
 
 def test_names_from_the_crm_stay_text(tmp_path):

@@ -6,9 +6,10 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from salesops_lib import kpis
+from salesops_lib import kpis, present
 from salesops_lib.errors import InsufficientData
-from salesops_lib.pipeline import review, shown_as
+from salesops_lib.language import speaking
+from salesops_lib.pipeline import charts, review, shown_as
 from salesops_lib.tables import conform
 from tests.test_kpis import make_book, value
 from tests.test_pipeline import amounts, check, company_of, life
@@ -164,6 +165,26 @@ def test_deals_that_need_somebody_say_why(covered):
     ]
     assert owners.loc["Ann", ["team", "deals", "amount", "overdue", "stale"]].tolist() == ["North", 2, 350, 1, 2]
     assert found.clumps.empty  # four on 20 March
+
+
+def test_another_language_changes_words_and_nothing_else(covered):
+    english = review(covered)
+    with speaking("de"):
+        german = review(covered)
+        enough = present.table(german.coverage, **shown_as(german.coverage)).markup
+        moved = present.table(german.buckets, units={"bucket": "word", "meaning": "word"}).markup
+        bars = charts.plot_waterfall(german)
+    assert english.headline.endswith(": short.")
+    assert german.headline.endswith(": zu wenig.")
+    assert all(word in enough for word in ("zu wenig", "Unternehmen", "North", "Deckung K09"))
+    assert not [word for word in ("short", "company", "coverage K09") if word in enough]
+    assert all(word in moved for word in (">verschoben<", "als gewonnen geschlossen"))
+    words = [label.get_text() for label in bars.get_yticklabels()]
+    assert (words[0], words[-1]) == ("Beginn", "Ende")
+    assert german.deals.set_index("opportunity_id").loc["overdue", "reasons"] == "überfällig, liegengeblieben"
+    pd.testing.assert_frame_equal(german.buckets, english.buckets)
+    pd.testing.assert_frame_equal(german.coverage.drop(columns="name"), english.coverage.drop(columns="name"))
+    pd.testing.assert_frame_equal(german.owners, english.owners)
 
 
 def test_five_deals_on_one_day_are_a_clump(tmp_path):

@@ -74,3 +74,4 @@ LABELS = {
     "reasons": "against it",
     "next_step": "next step",
 }
+READ_OUT_LABELS = {"name": "name", "quarter": "quarter", "factor": "factor"}  # headings left blank

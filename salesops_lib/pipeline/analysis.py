@@ -313,8 +313,11 @@ LABELS = {
     "share": "of open",
     "note": "",
 }
-# tables of what moved, and the deals behind a number, show columns under their own names
+# tables of what moved, and the deals behind a number, show columns under their own names; a heading left blank is
+# still read out
 OWN_LABELS = {
+    "verdict": "verdict",
+    "note": "note",
     "bucket": "bucket",
     "meaning": "meaning",
     "opportunity_id": "opportunity id",
