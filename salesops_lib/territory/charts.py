@@ -167,7 +167,7 @@ def plot_balance(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.scatter(rows["share"], at, s=26, color=ACCENT, zorder=3, label=say("plan"))
     ax.set_yticks(at, rows["name"])
     ax.xaxis.set_major_formatter(lambda value, _: number(value, "percent"))
-    ax.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.06))
+    ax.get_figure().legend(frameon=False, ncols=3, loc="outside lower center")
     name = word(result.plan.balance[0])
     title = say("{measure}, share of each rep's target", measure=name[:1].upper() + name[1:])
     ax.set(title=title, xlabel="", ylabel="")
