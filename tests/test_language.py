@@ -247,6 +247,7 @@ def test_a_page_is_made_anew_when_its_words_change(own):
     finally:
         path.write_text(path.read_text(encoding="utf-8").replace("⟦Blatt⟧", "⟦Rep sheet⟧"), encoding="utf-8")
     assert [page.is_reused for page in made.pages] == [False]
+    assert "<title>⟦Blatt⟧</title>" in (made.folder / "rep_sheet.html").read_text(encoding="utf-8")
 
 
 def test_a_catalogue_that_is_not_there_is_refused_in_words(tmp_path):
