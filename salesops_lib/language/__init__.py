@@ -51,7 +51,7 @@ def speaking(language: str) -> Iterator[None]:
 def _translation(name: str) -> gettext.NullTranslations:
     """Return a catalogue; a company's own is read again when it changes."""
     with suppress(OSError):
-        return _read(name, os.stat(name).st_mtime_ns if name.endswith(".po") else 0)
+        return _read(name, Path(name).stat().st_mtime_ns if name.endswith(".po") else 0)
     return gettext.NullTranslations()
 
 
