@@ -18,6 +18,8 @@ from salesops_lib.gate.findings import sentence
 from salesops_lib.language import FOLDER, dated, extract, language, languages, say, say_many, speaking
 from salesops_lib.periods import FiscalCalendar
 from salesops_lib.report import render
+from salesops_lib.report.deliver import Delivery
+from salesops_lib.report.notice import Notice
 from salesops_lib.report.page import translated
 from salesops_lib.stats import proportion
 from tests.conftest import make_workspace
@@ -141,6 +143,18 @@ def test_headings_and_paragraphs_of_a_notebook_are_translated_each():
         assert translated("Own words.") == "Own words."
 
 
+def test_a_mail_is_in_german(tmp_path):
+    (tmp_path / "a.html").write_text("page", encoding="utf-8")
+    page = {"name": "a", "title": "Lage", "status": "ok", "headline": "Gut.", "path": "a.html"}
+    record = {"report": "r", "title": "Bericht", "company": "Reports", "as_of": "2026-09-30", "pages": [page]}
+    notice = Notice(record, tmp_path, Delivery(mail=("ann@example.com",)), record | {"as_of": "2026-09-29"})
+    with speaking("de"):
+        subject, lines = notice.subject, notice.body.splitlines()
+    assert subject == "Lage, 2026-09-30: Gut."
+    assert lines[0] == "Bericht (Reports), Stand 2026-09-30"
+    assert lines[2:] == ["Lage", "  Gut.", "  Wie für 2026-09-29.", f"  Seite: {tmp_path / 'a.html'}"]
+
+
 def test_data_are_neither_translated_nor_formatted():
     names = ["red", "{n} deals", "{0.__class__}", "open", "%s"]
     rows = pd.DataFrame({"account": names, "value": [1.0] * 5})
@@ -247,6 +261,7 @@ def test_a_page_is_made_anew_when_its_words_change(own):
     finally:
         path.write_text(path.read_text(encoding="utf-8").replace("⟦Blatt⟧", "⟦Rep sheet⟧"), encoding="utf-8")
     assert [page.is_reused for page in made.pages] == [False]
+    assert "<title>⟦Blatt⟧</title>" in (made.folder / "rep_sheet.html").read_text(encoding="utf-8")
 
 
 def test_a_catalogue_that_is_not_there_is_refused_in_words(tmp_path):
