@@ -1,7 +1,7 @@
 """Measure what the lenses of the notebooks call, on the sample company; prints the rows kept in README.md.
 
-``python benchmarks/lens.py`` runs all; ``… scenario`` one of them. A lens is asked once for each choice, in a random
-order, after the notebook's own computation: CPU milliseconds on one thread, those of the first look at a choice.
+``python benchmarks/lens.py`` runs all; ``… scenario`` one of them. A lens is asked once for each choice, in a
+random order, after the notebook's own computation: CPU milliseconds on one thread, of the first look at a choice.
 """
 
 import itertools
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -54,14 +55,12 @@ def timed(call: Callable[[], object]) -> float:
     from salesops_lib.errors import SalesOpsError
 
     began = time.process_time()
-    try:
+    with suppress(SalesOpsError):
         call()
-    except SalesOpsError:
-        pass
     return 1000 * (time.process_time() - began)
 
 
-def kpi(ws, book) -> Calls:
+def kpi(_, book) -> Calls:
     from salesops_lib import kpis
 
     kpis.compute(book, None, "quarter", by="team")
@@ -69,7 +68,7 @@ def kpi(ws, book) -> Calls:
         yield f"{name}, {period}, by {by}", lambda a=(book, name, period), by=by: kpis.compute(*a, by=by)
 
 
-def rows(ws, book) -> Calls:
+def rows(_, book) -> Calls:
     from salesops_lib import kpis
 
     kpis.compute(book, None, "quarter", by="team")
@@ -81,7 +80,7 @@ def rows(ws, book) -> Calls:
         )
 
 
-def scenario(ws, book) -> Calls:
+def scenario(_, book) -> Calls:
     from salesops_lib import forecast
 
     base = forecast.review(book).projection
@@ -93,12 +92,13 @@ def scenario(ws, book) -> Calls:
 def past(ws, book) -> Calls:
     from salesops_lib import forecast
 
-    result = forecast.Trial(forecast.replay_weeks(ws, periods=2, every="month", as_of=DAY), None, None, None)
+    replayed = forecast.replay_weeks(ws, periods=2, every="month", as_of=str(book.day))
+    result = forecast.Trial(replayed, None, None, None)
     for period, way in itertools.product(forecast.past_periods(result), forecast.past_ways(result)):
         yield f"{period}, {way}", lambda a=period, b=way: forecast.look_back(result, period=a, way=b).table
 
 
-def plan(ws, book) -> Calls:
+def plan(_, book) -> Calls:
     from salesops_lib import territory
 
     result = territory.review(book)
