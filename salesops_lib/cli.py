@@ -13,6 +13,7 @@ import click
 
 # JupyterLab asks neither for news of itself nor for a newer version, and offers no packages from the internet
 QUIET = (
+    f"--LabApp.app_settings_dir={Path(__file__).parent / 'present' / 'lab'}",
     "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )  # fmt: skip
