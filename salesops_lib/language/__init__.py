@@ -95,7 +95,7 @@ def say_many(one: str, many: str, n: int, /, **values: Any) -> str:
     >>> say_many("{n} deal is open", "{n} deals are open", 1)
     '1 deal is open'
     """
-    return _translation(_current()).ngettext(one, many, n).format(**{"n": n, **values})
+    return _translation(_current()).ngettext(one, many, int(n)).format(**{"n": n, **values})
 
 
 def mark(message: str) -> str:
