@@ -109,11 +109,11 @@ def _of_call(node: ast.Call) -> Iterator[Message]:
 
 
 def _texts(node: ast.expr | None) -> Iterator[str]:
-    """Give the texts that are values of a dict."""
+    """Give the headings of a dict by column; a blank one is heard as the name of its column."""
     if isinstance(node, ast.Dict):
-        for value in node.values:
-            if isinstance(value, ast.Constant) and value.value:
-                yield value.value
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield value.value or str(getattr(key, "value", "")).replace("_", " ")
 
 
 def _of_template(text: str) -> Iterator[Message]:
