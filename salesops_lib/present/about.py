@@ -54,8 +54,10 @@ def as_of_line(book: Book) -> Shown:
     )  # fmt: skip
     day = book.calendar.day_of(book.known_until)
     if day < book.day:
-        late = "The source was exported on {day}: nothing that happened later is in these numbers."
-        said = f"{said} {say(late, day=dated(day))}"
+        late = say(
+            "The source was exported on {day}: nothing that happened later is in these numbers.", day=dated(day)
+        )
+        said = f"{said} {late}"
         return Shown(f'<p class="warning">{safe(said)}</p>', said)
     return note(said)
 
