@@ -13,6 +13,7 @@ import click
 
 # JupyterLab asks neither for news of itself nor for a newer version, and offers no packages from the internet
 QUIET = (
+    f"--LabApp.app_settings_dir={Path(__file__).parent / 'present' / 'lab'}",
     "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )  # fmt: skip
@@ -229,6 +230,7 @@ def render(names, as_of, pairs, workers, executor, out, force, pdf, no_deliver, 
 
     from salesops_lib import report
     from salesops_lib.errors import ParameterError, RenderError, ReportBlocked
+    from salesops_lib.language import mark
     from salesops_lib.workspace import open_workspace
 
     ws = open_workspace(workspace)
@@ -236,8 +238,8 @@ def render(names, as_of, pairs, workers, executor, out, force, pdf, no_deliver, 
         report.read_definition(name, ws.reports)
     parameters = {}
     for pair in pairs:
-        name, mark, value = pair.partition("=")
-        if not mark:
+        name, sign, value = pair.partition("=")
+        if not sign:
             raise ParameterError(f"-p {pair}: write NAME=VALUE.")
         parameters[name] = value
     now = datetime.now().astimezone()
@@ -254,7 +256,7 @@ def render(names, as_of, pairs, workers, executor, out, force, pdf, no_deliver, 
                 executor=executor,
                 now=now,
                 today=now.date().isoformat(),
-                details={"Rendered": f"{now:%Y-%m-%d %H:%M %Z}"},
+                details={mark("Rendered"): f"{now:%Y-%m-%d %H:%M %Z}"},
                 force=force,
                 pdf=pdf,
                 tell=not no_deliver,

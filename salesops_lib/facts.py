@@ -534,4 +534,4 @@ def so_far(facts: Facts) -> str:
     period = facts.period
     if facts.book.day >= period.last_day:
         return ""
-    return say("period not over: {share} of its working days gone", share=f"{elapsed(facts):.0%}")
+    return say("period not over: {n}% of its working days gone", n=f"{elapsed(facts) * 100:.0f}")

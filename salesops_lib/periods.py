@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from salesops_lib.errors import ParameterError, unknown
-from salesops_lib.language import dated, language, say
+from salesops_lib.language import dated, language, mark, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MONTH_DAYS, QUARTER_DAYS = 365.25 / 12, 365.25 / 4  # on average
 KINDS = ("week", "month", "quarter", "year")
-PATTERNS = {"months": None, "4-4-5": (4, 4, 5), "4-5-4": (4, 5, 4), "5-4-4": (5, 4, 4)}
+PATTERNS = {mark("months"): None, "4-4-5": (4, 4, 5), "4-5-4": (4, 5, 4), "5-4-4": (5, 4, 4)}
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 RELATIVE_DAYS = ("today", "yesterday", "last_week_end", "last_month_end", "last_quarter_end", "last_year_end")
 

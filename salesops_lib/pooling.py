@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from salesops_lib.errors import InsufficientData, ParameterError, unknown
-from salesops_lib.language import say
+from salesops_lib.language import mark, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SEED = 20260101
-DRAWS = 2_000
+SEED, DRAWS = 20260101, 2_000
+NOT_KNOWN = mark("not known")
 SPREADS = np.r_[0.0, np.geomspace(0.02, 2.5, 29)]  # of the logit, over which τ is integrated
 RIDGE = 1 / 25  # prior precision of a mix effect: a logit of ±10 is as good as impossible
 STEPS, TOLERANCE = 50, 1e-7
@@ -145,7 +145,7 @@ def _levels(values: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_LEVELS:
         values = pd.qcut(values.astype(float), FIFTHS, duplicates="drop")
     if values.isna().any() or isinstance(values.dtype, pd.CategoricalDtype):
-        values = values.astype(object).where(values.notna(), "not known").astype(str)
+        values = values.astype(object).where(values.notna(), NOT_KNOWN).astype(str)
     return values
 
 

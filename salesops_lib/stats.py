@@ -37,11 +37,11 @@ class Ended(NamedTuple):
 
 ENDED = {
     "closed": Ended(mark("needs {needed} closed cases, has {n}"),
-                    mark("{share} of the cases closed is not reached yet")),
+                    mark("{n}% of the cases closed is not reached yet")),
     "answered": Ended(mark("needs {needed} answered cases, has {n}"),
-                      mark("{share} of the cases answered is not reached yet")),
+                      mark("{n}% of the cases answered is not reached yet")),
     "replied": Ended(mark("needs {needed} replied cases, has {n}"),
-                     mark("{share} of the cases replied is not reached yet")),
+                     mark("{n}% of the cases replied is not reached yet")),
 }  # fmt: skip
 
 
@@ -248,7 +248,7 @@ def survival_quantile(
         curve = SurvfuncRight(np.maximum(times, 1e-6), ended)
         value = curve.quantile(q)
         if not np.isfinite(value):
-            return Estimate.none(TOO_FEW, len(times), say(ENDED[of].not_yet, share=f"{q:.0%}"))
+            return Estimate.none(TOO_FEW, len(times), say(ENDED[of].not_yet, n=f"{q * 100:.0f}"))
         low, high = curve.quantile_ci(q, alpha=1 - level)
     if np.isnan(low):  # ties: the curve falls through the whole band in one step
         low = high = value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from salesops_lib.book import Book
 from salesops_lib.config import FILE_NAME, CompanySettings, Settings, load_settings
-from salesops_lib.errors import LossLimitExceeded, ParameterError, SnapshotError
+from salesops_lib.errors import ConfigError, LossLimitExceeded, ParameterError, SnapshotError
 from salesops_lib.export import write_csv
 from salesops_lib.language import ENGLISH
 from salesops_lib.sources import Loaded, Staged, load, stage
@@ -56,9 +56,20 @@ class Workspace:
 
     @property
     def language(self) -> str:
-        """Language of the pages, or the path of the company's own catalogue."""
+        """Language of the pages, or the path of the company's own catalogue.
+
+        Raises
+        ------
+        ConfigError
+            Where that is not there.
+        """
         named = self.settings.company.language or ENGLISH
-        return str((self.root / named).resolve()) if named.endswith(".po") else named
+        if not named.endswith(".po"):
+            return named
+        path = (self.root / named).resolve()
+        if not path.is_file():
+            raise ConfigError(f"{FILE_NAME}: company.language: there is no {named}.")
+        return str(path)
 
     def load(
         self, source: str | None = None, *paths: str | Path, mapping=None, max_loss=None, **options

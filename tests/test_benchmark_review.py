@@ -88,7 +88,7 @@ def test_a_sheet_is_shown_in_another_language(sheet):
     with speaking("de"):
         german = present.table(sheet.standing, **look).markup
         steps = charts_skill.plot_stages(sheet).get_yticklabels()
-    assert all(word in german for word in ("Gewinnrate beim Mix des Teams", "typische Dealgröße", "Kennzahl"))
+    assert all(word in german for word in ("Gewinnrate beim Mix des Teams", "typische Dealgröße", "Größe"))
     assert not [word for word in (*sheet.standing["measure"], *sheet.standing["verdict"]) if word in german]
     assert steps[0].get_text().endswith(" → gewonnen")
 

@@ -5,7 +5,9 @@ import pytest
 
 from salesops_lib import forecast, report
 from salesops_lib.errors import InsufficientData, ParameterError
+from salesops_lib.forecast import charts, charts_pipeline
 from salesops_lib.forecast.trials import ways
+from salesops_lib.language import speaking
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,27 @@ def test_months_add_up_from_rep_to_company(shown):
     assert len(shown.totals) + len(shown.people) == tree["unique_id"].nunique()
     assert set(shown.people["level"]) == {"rep"}
     assert shown.totals["sum"].iloc[0] == pytest.approx(shown.months.company["mean"].sum())
+
+
+def test_what_is_shown_speaks_german_and_frames_do_not(shown):
+    with speaking("de"):
+        assert str(forecast.Scenario(win_rate=1.1, hires=2)) == "Gewinnrate × 1,1, 2 eingestellt"
+        assert str(forecast.Scenario()) == "wie es ist"
+        dearer = forecast.decisions(shown.projection, over=4.0)["cost"].iloc[0]
+        assert dearer == "ein zu viel versprochener Betrag kostet das 4-Fache eines zu wenig versprochenen"
+        assert shown.concentration_note.startswith("Die größten 3 tragen")
+        assert shown.totals["name"].iloc[0] == "gesamt"
+        assert shown.months.headline.startswith("6 Monate ab Oktober 2026: ")
+        parts = charts_pipeline.plot_parts(shown.projection)
+        assert "künftige Deals" in [label.get_text() for label in parts.get_yticklabels()]
+        ahead = charts.plot_months(shown.months)
+        assert "Auftragseingang je Monat" in (ahead.get_title(), ahead.get_title(loc="left"))
+        ahead.set_xlim(np.datetime64("2026-09-20"), np.datetime64("2026-12-20"))
+        ahead.get_figure().canvas.draw()
+        assert {"Okt", "Dez"} <= {label.get_text() for label in ahead.get_xticklabels()}
+    assert set(shown.totals["level"]) == {"total", "region", "team"}
+    assert "most likely" in set(shown.compared["measure"])
+    assert "deals not yet created" in set(shown.projection.parts["part"])
 
 
 def test_ways_are_compared_over_periods():

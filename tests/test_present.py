@@ -114,7 +114,7 @@ def test_the_id_on_a_tile_leads_to_the_definition_on_the_page(book):
     assert set(links) <= set(places)
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
-        assert "present.tiles" not in text or "run_details(book, kpis.catalogue())" in text, path
+        assert "present.tiles" not in text or "run_details(book, kpis.catalogue(), methods=" in text, path
 
 
 def test_a_kpi_without_a_number_shows_its_reason(book):

@@ -67,7 +67,7 @@ def _intervals(
     ax.set_yticks(at, rows["name"], fontsize=8)
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.set_xlim(left=0)
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(axis="y", visible=False)
     ax.set_title(title, pad=16)
     return ax

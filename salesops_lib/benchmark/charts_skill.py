@@ -138,7 +138,7 @@ def plot_caterpillar(result: Evidence | Benchmark, *, ax: Axes | None = None) ->
     ax.axvline(level, color=INK, linewidth=1.1, linestyle="--")
     ax.set_yticks(at, reps["user_id"], fontsize=8)
     ax.set_ylim(-0.8, len(reps) - 0.2)
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(axis="y", visible=False)
     ax.set_title(say("Win rate at the same mix, pulled back by chance"), pad=22)
     ax.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))

@@ -191,7 +191,8 @@ def _alone(cells: pooling.Cells) -> dict[int, str]:
             if len(units) == 1:
                 said = say(
                     "Cannot separate rep {rep} from {name} {value}: nobody else sells it.",
-                    rep=cells.units[units[0]], name=say(name), value=say(value) if name in WORDED else value,
+                    rep=cells.units[units[0]], name=say(name),
+                    value=say(value) if name in WORDED or value == pooling.NOT_KNOWN else value,
                 )  # fmt: skip
                 out.setdefault(units[0], said)
     return out

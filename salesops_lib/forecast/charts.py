@@ -93,7 +93,7 @@ def plot_coverage(result: Backtest, *, level: int = 80, ax: Axes | None = None) 
         colour, style = looks[k % len(looks)]
         ax.plot(rows["horizon"], rows[f"coverage_{level}"], style, color=colour, marker=".", label=model)
     ax.axhline(level / 100, color=MUTED, linewidth=0.8, label=say("claimed"))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.set_ylim(0, 1.02)
     ax.legend(loc="lower left", frameon=False, fontsize=8, ncols=3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

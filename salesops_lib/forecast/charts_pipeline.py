@@ -139,7 +139,7 @@ def plot_calibration(result: Projection, *, ax: Axes | None = None) -> Axes:
     look = {"fmt": "o", "color": ACCENT, "markersize": 5, "capsize": 3, "label": say("deals")}
     ax.errorbar(rows["predicted"], rows["won"], bars, **look)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.set(xlim=(0, most), ylim=(0, most), xlabel=say("chance foreseen"), ylabel=say("won in the window"),
            title=say("Chances of past weeks, and what came"))  # fmt: skip
     ax.legend(frameon=False, loc="upper left", fontsize=8.5)
@@ -184,7 +184,7 @@ def plot_coverage(result: Replay, *, ax: Axes | None = None) -> Axes:
                 linewidth=1.6, label=f"{band} %")  # fmt: skip
     ax.invert_xaxis()
     ax.set_ylim(0, 1.05)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.legend(frameon=False, loc="lower left", ncols=3, fontsize=8.5)
     ax.set(title=say("How often past ranges held"), xlabel=say("weeks to the end of the period"), ylabel="")
     return ax
@@ -218,7 +218,7 @@ def plot_error(result: Replay, *, ax: Axes | None = None, beside: tuple[str, ...
                 label=say(WAY_LABELS[name]))  # fmt: skip
     ax.invert_xaxis()
     ax.set_ylim(0, None)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.legend(frameon=False, fontsize=8.5)
     ax.set(title=say("Error of past forecasts (WAPE)"), xlabel=say("weeks to the end of the period"), ylabel="")
     return ax

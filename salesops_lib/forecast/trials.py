@@ -89,7 +89,7 @@ UNITS = {
     **dict.fromkeys(("wape", "bias", "pinball", "behind"), "share"),
     **dict.fromkeys(("coverage_50", "coverage_80", "coverage_95"), "percent"),
     **dict.fromkeys(("lead_weeks", "n"), "count"),
-    **dict.fromkeys(("mase", "msis_80", "msis_95", "smape"), "score"),
+    **dict.fromkeys(("mase", "msis_80", "msis_95", "smape", "total", "region", "team", "rep"), "score"),
     "way": "word",
 }
 RANGES = {"behind": ("behind_low", "behind_high")}

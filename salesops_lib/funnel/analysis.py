@@ -173,7 +173,8 @@ def _change(book: Book, window: Period, by: str) -> pd.DataFrame:
     if before.empty:
         of = say("deals closed in {period}", period=_before(book, window))
         raise InsufficientData(say("Why the win rate changed"), needed=1, got=0, of=of)
-    return decompose_change(before[[by, "is_won"]], Facts(book, window, rows).closed()[[by, "is_won"]], by=by)
+    found = decompose_change(before[[by, "is_won"]], Facts(book, window, rows).closed()[[by, "is_won"]], by=by)
+    return found.assign(**{by: facts.named(book, by, found[by])})
 
 
 def _before(book: Book, window: Period) -> Period:

@@ -55,7 +55,7 @@ def plot_incidence(result: Review, *, ax: Axes | None = None) -> Axes:
     said = say("{share} won by day {day}", share=f"{won[at]:.0%}", day=localised(f"{found.horizon_days:g}"))
     ax.annotate(said, (found.horizon_days, won[at]), xytext=(5, 5), textcoords="offset points", fontsize=9)
     ax.set(xlim=(0, days[-1]), ylim=(0, 1), xlabel=say("days since the first stage"), ylabel="")
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.set_title(say("What became of deals by age"), pad=22)
     ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
@@ -99,7 +99,7 @@ def plot_steps(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(rows.index, steps, fontsize=8)
     ax.set_xlim(0, 1.3)
     ax.set_xticks(np.linspace(0, 1, 6))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(axis="y", visible=False)
     ax.set_title(say("Share that goes on within {days} days", days=f"{result.conversion.horizon_days:g}"))
     return ax
@@ -150,7 +150,7 @@ def plot_cohorts(result: Review, *, ax: Axes | None = None) -> Axes:
     months = [dated(day, "MMM y").replace(" ", "\n") for day in rows["cohort"][::step]]
     ax.set_xticks(at[::step], months, fontsize=8)
     ax.set_ylim(0, None)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
     title = say("Share of each month's deals that will be won")
     ax.set(title=title, xlabel=say("month of the first stage"), ylabel="")
@@ -235,7 +235,7 @@ def plot_change(result: Review, *, ax: Axes | None = None) -> Axes:
         level = value if whole and y == at[0] else level + (0 if whole else value)
     ax.set_yticks(at, [label for label, *_ in parts], fontsize=8)
     ax.set_xlim(0, 1.2 * max(parts[0][1], parts[-1][1], 0.01))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(axis="y", visible=False)
     ax.set_title(say("Win rate K03, {period} against before", period=result.period), fontsize=10)
     return ax

@@ -221,7 +221,7 @@ def _refuse(steps: pd.DataFrame) -> None:
         "Conversion from {stage} to {following} ({status}, {why})",
         stage=called(row["stage"]), following=called(row["next_stage"]), status=say(row["kind"]), why=row["why"],
     )  # fmt: skip
-    got = row["n"] if row["kind"] == FEW else 0
+    got = int(row["n"]) if row["kind"] == FEW else 0
     raise InsufficientData(what, needed=LEAST, got=got, of=of)
 
 

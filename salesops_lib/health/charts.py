@@ -103,7 +103,7 @@ def plot_staleness(result: Health, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(0, rows["open"].max() * 1.2)
     ax.grid(axis="y", visible=False)
     ax.legend(frameon=False, fontsize=9.5, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-    ax.set_title(say("Stale deals by owner"), pad=10)
+    ax.set_title(say("Stale deals by owner"), pad=28)  # above the legend, however long the words are
     return ax
 
 

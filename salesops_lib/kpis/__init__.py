@@ -196,7 +196,7 @@ def sources(book: Book) -> pd.DataFrame:
         status = ", ".join(say("no {table}", table=name) for name in missing) or stats.OK
         smallest = min((counts.get(name, 0) for name in entry.needs), default=0)
         out.append((entry.id, entry.name, ", ".join(entry.needs), smallest, status))
-    out += [(key, name, awaited, 0, mark("waits for it")) for key, (name, awaited) in RESERVED.items()]
+    out += [(key, name, say(awaited), 0, mark("waits for it")) for key, (name, awaited) in RESERVED.items()]
     return pd.DataFrame(out, columns=["kpi_id", "name", "needs", "rows", "status"])
 
 

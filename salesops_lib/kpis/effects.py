@@ -56,7 +56,7 @@ def rep_effect(facts: Facts) -> Variants:
         yield from refuse("K44", Estimate.none(TOO_FEW, n, few))
     else:
         row = found.loc[facts.segment]
-        said = say("pulled {share} of the way to 0", share=f"{row['shrunk']:.0%}")
+        said = say("pulled {n}% of the way to 0", n=f"{row['shrunk'] * 100:.0f}")
         yield "win rate", Estimate(row["effect"], row["low"], row["high"], n).noted(said)
         for variant in ("top", "bottom"):
             chance = Estimate(row[variant] / DRAWS, stats.NONE, stats.NONE, n)

@@ -128,13 +128,13 @@ def open_pipeline(facts: Facts) -> Variants:
         undated = Estimate.none(NO_DATA, len(rows), say("no open deal has an expected close date"))
         yield from ((variant, undated) for variant in ("open", "due", "weighted", "overdue"))
     else:
-        yield "open", priced_sum(facts, due)
-        yield "due", priced_sum(facts, rows[facts.period.contains(due_date)])
+        yield "open", lambda: priced_sum(facts, due)
+        yield "due", lambda: priced_sum(facts, rows[facts.period.contains(due_date)])
         yield "weighted", partial(_weighted, facts, due)
-        yield "overdue", priced_sum(facts, rows[overdue])
-    yield "no date", priced_sum(facts, rows[due_date.isna()])
-    yield "all", priced_sum(facts, rows)
-    yield "renewals", priced_sum(facts, facts.open(renewals=True))
+        yield "overdue", lambda: priced_sum(facts, rows[overdue])
+    yield "no date", lambda: priced_sum(facts, rows[due_date.isna()])
+    yield "all", lambda: priced_sum(facts, rows)
+    yield "renewals", lambda: priced_sum(facts, facts.open(renewals=True))
 
 
 @lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ import gettext
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import date
 from functools import cache
@@ -48,8 +48,15 @@ def speaking(language: str) -> Iterator[None]:
         _spoken.reset(before)
 
 
-@cache
 def _translation(name: str) -> gettext.NullTranslations:
+    """Return a catalogue; a company's own is read again when it changes."""
+    with suppress(OSError):
+        return _read(name, Path(name).stat().st_mtime_ns if name.endswith(".po") else 0)
+    return gettext.NullTranslations()
+
+
+@cache
+def _read(name: str, changed: int) -> gettext.NullTranslations:  # noqa: ARG001 - of another time, another one
     """Read a catalogue; languages without one are spoken in English."""
     from babel.messages.mofile import write_mo
     from babel.messages.pofile import read_po
@@ -88,7 +95,7 @@ def say_many(one: str, many: str, n: int, /, **values: Any) -> str:
     >>> say_many("{n} deal is open", "{n} deals are open", 1)
     '1 deal is open'
     """
-    return _translation(_current()).ngettext(one, many, n).format(**{"n": n, **values})
+    return _translation(_current()).ngettext(one, many, int(n)).format(**{"n": n, **values})
 
 
 def mark(message: str) -> str:

@@ -1,9 +1,9 @@
 """Collect what pages say, and bring the catalogues up to date with it.
 
 Messages stand in the code as the literal arguments of `say`, `say_many`, `mark`, `dated` and `counted`, and as
-headings of tables (`LABELS`, `labels=`); in notebooks also as the paragraphs of their Markdown; in templates as
-calls of `say`, `say_many` and `dated`; in report definitions as titles. KPIs and checks are asked for their words,
-which hold figures of the code.
+headings of tables (`LABELS`, `labels=`, `"labels":`); in notebooks also as the paragraphs of their Markdown; in
+templates as calls of `say`, `say_many` and `dated`; in report definitions as titles. KPIs and checks are asked for
+their words, which hold figures of the code.
 """
 
 from __future__ import annotations
@@ -82,6 +82,10 @@ def _of_code(source: str) -> Iterator[Message]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             yield from _of_call(node)
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "labels":
+                    yield from _texts(value)
         if isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(target, ast.Name) and target.id.endswith("LABELS") for target in targets):
@@ -105,11 +109,11 @@ def _of_call(node: ast.Call) -> Iterator[Message]:
 
 
 def _texts(node: ast.expr | None) -> Iterator[str]:
-    """Give the texts that are values of a dict."""
+    """Give the headings of a dict by column; a blank one is heard as the name of its column."""
     if isinstance(node, ast.Dict):
-        for value in node.values:
-            if isinstance(value, ast.Constant) and value.value:
-                yield value.value
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield value.value or str(getattr(key, "value", "")).replace("_", " ")
 
 
 def _of_template(text: str) -> Iterator[Message]:

@@ -219,6 +219,7 @@ def _response(book: Book, window: Period) -> pd.DataFrame:
             row |= {name: one["value"], f"{name}_low": one["low"], f"{name}_high": one["high"]}
         wide.append(row)
     out = pd.DataFrame(wide)
+    out["name"] = facts.named(book, "source", out["name"])
     return out[out["n"] > 0].replace(np.inf, np.nan).reset_index(drop=True)
 
 
@@ -238,6 +239,7 @@ def _speed(own: Facts, quick_hours: float) -> Speed:
         score=pd.cut(score, np.unique(cuts), labels=False, include_lowest=True)
         .map(SCORE_BANDS)
         .fillna(mark("no score")),
+        **{name: facts.named(own.book, name, rows[name]) for name in ("source", "segment")},
         arrived=np.where(hour.between(9, 16), mark("office hours"), mark("other hours")),
     )
     return compare_speed(rows, within=("source", "segment", "score", "arrived"))

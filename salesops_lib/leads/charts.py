@@ -42,7 +42,7 @@ def plot_waiting(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.axhline(0.5, color=MUTED, linewidth=0.8)
     ax.set(xlim=(0, LONGEST_H), ylim=(0, 1), title=say("Leads still waiting for an answer"),
            xlabel=say("hours since creation"), ylabel="")  # fmt: skip
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.legend(frameon=False, fontsize=8)
     return ax
 
@@ -87,7 +87,7 @@ def plot_qualified(result: Review, *, ax: Axes | None = None) -> Axes:
     months = [dated(day, "MMM y").replace(" ", "\n") for day in rows["cohort"].iloc[::step]]
     ax.set_xticks(at[::step], months, fontsize=8)
     ax.set_ylim(0, 1)
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.set(title=say("Leads qualified within 30 days"), xlabel=say("month of creation"), ylabel="")
     return ax
 
@@ -169,7 +169,7 @@ def plot_reliability(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.vlines(rows["told"], rows["low"], rows["high"], color=ACCENT, linewidth=1.4)
     ax.plot(rows["told"], rows["came"], "o", color=ACCENT, markersize=5, label=say("a tenth of the leads each"))
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.set(
         xlim=(0, top),
         ylim=(0, top),
@@ -220,7 +220,7 @@ def plot_day(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.hlines(rows.index, rows["observed_low"], rows["observed_high"], color=INK, linewidth=1.2, zorder=3)
     ax.set_yticks(rows.index, rows["rep"], fontsize=8)
     ax.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     ax.grid(axis="y", visible=False)
     ax.set_title(say("Contracted time"), pad=22)
     ax.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))

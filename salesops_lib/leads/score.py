@@ -74,7 +74,8 @@ def score_leads(book: Book) -> LeadScore:
     if waiting.empty:
         raise InsufficientData(say("A lead score"), needed=1, got=0, of=say("open leads"))
     out = waiting[["lead_id", "rep", "source", "segment"]].assign(
-        rep=facts.named(book, "rep", waiting["rep"]), chance=model.predict(waiting)
+        chance=model.predict(waiting),
+        **{name: facts.named(book, name, waiting[name]) for name in ("rep", "source", "segment")},
     )
     out["band"] = 4 - (4 * (out["chance"].rank(method="first") - 1) // len(out)).astype(int)
     out = out.sort_values("chance", ascending=False, ignore_index=True)

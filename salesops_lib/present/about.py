@@ -105,7 +105,7 @@ def run_details(book: Book, definitions: pd.DataFrame | None = None, *, methods:
         say("Fiscal year"): say(
             "starts in month {month}, pattern {pattern}",
             month=book.calendar.start_month,
-            pattern=book.calendar.pattern,
+            pattern=say(book.calendar.pattern),
         ),
     }
     first = table(

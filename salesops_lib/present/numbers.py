@@ -11,6 +11,7 @@ WIDE = 0.05  # an interval of more than five points bears no decimal
 EMPTY = "–"
 SIZES = ((1e9, mark("{n} bn")), (1e6, mark("{n} M")), (1e3, mark("{n} k")))
 MEASURED = {
+    "points": mark("{n} pts"), "days": mark("{n} d"),
     "times": mark("{n}×"), "hours": mark("{n} h"), "minutes": mark("{n} min"), "months": mark("{n} mo"),
     "per_day": mark("{n} a day"), "per_week": mark("{n} a week"),
 }  # fmt: skip
@@ -45,7 +46,10 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
     if unit in ("", "text", "long", "shown"):
         return str(value)
     value = float(value)
-    said = _magnitude(abs(value), unit)
+    return _signed(value, _magnitude(abs(value), unit), signed=signed)
+
+
+def _signed(value: float, said: str, *, signed: bool = False) -> str:
     if not any(digit in said for digit in "123456789"):
         return said  # a sign before a zero says nothing
     return f"{'−' if value < 0 else '+' if signed and value > 0 else ''}{said}"
@@ -62,15 +66,17 @@ def _magnitude(value: float, unit: str) -> str:
         return f"{written(value * 100, 1)} %"
     if unit == "percent":
         return f"{written(value * 100)} %"
-    if unit == "points":
-        return say("{n} pts", n=written(value * 100, 1))
-    if unit == "days":
-        return say("{n} d", n=written(value))
     if unit == "score":
         return written(value, 3 if value < 1 else 2)
     if unit in MEASURED:
-        return say(MEASURED[unit], n=written(value, 0 if value >= 100 else 1))
+        return say(MEASURED[unit], n=_measured(value, unit))
     return written(value, 0 if unit == "amount" or value >= 100 or value == int(value) else 1)
+
+
+def _measured(value: float, unit: str) -> str:
+    """Write how many of a unit there are, without its word."""
+    value, places = value * 100 if unit == "points" else value, 0 if unit == "days" or value >= 100 else 1
+    return localised(f"{value:,.{places}f}")
 
 
 def _sized(value: float) -> str:
@@ -94,9 +100,16 @@ def counted(n: int, of: str) -> str:
 
 
 def interval(low: Any, high: Any, unit: str) -> str:
-    """Write an interval as ``[low; high]``; empty where there is none."""
+    """Write an interval as ``[low; high]``; empty where there is none.
+
+    The word of a unit stands behind the value, not behind each bound.
+    """
     if low is None or math.isnan(float(low)):
         return ""
+    if unit in MEASURED and unit != "times":
+        bounds = (_signed(float(bound), _measured(abs(float(bound)), unit)) for bound in (low, high))
+        return f"[{'; '.join(bounds)}]"
+    unit = "money" if unit == "money_per_day" else unit
     return f"[{number(low, unit)}; {number(high, unit)}]"
 
 

@@ -177,7 +177,7 @@ def plot_balance(result: Review, *, ax: Axes | None = None) -> Axes:
     ax.scatter(rows["share"], at, s=26, color=ACCENT, zorder=3, label=say("plan"))
     ax.set_yticks(at, rows["name"])
     ax.xaxis.set_major_formatter(lambda value, _: number(value, "percent"))
-    ax.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.06))
+    ax.get_figure().legend(frameon=False, ncols=3, loc="outside lower center")
     title = say("{measure}, share of each rep's target", measure=_measure(result.plan))
     ax.set(title=title, xlabel="", ylabel="")
     ax.set_xlim(left=0)
