@@ -42,6 +42,7 @@ lab: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/factory.py
+	$(BIN)/python benchmarks/lens.py
 	$(BIN)/python benchmarks/forecast.py
 	$(BIN)/python benchmarks/pipeline_forecast.py
 	$(BIN)/python benchmarks/reps_funnel.py

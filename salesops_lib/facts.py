@@ -351,6 +351,11 @@ def _touches(rows: pd.DataFrame, period: Period) -> pd.Series:
 
 def names(book: Book, by: str) -> dict[str, str]:
     """Map segment values to display names; people with one name are told apart by their id."""
+    return dict(_names(book, by))
+
+
+@lru_cache(maxsize=32)
+def _names(book: Book, by: str) -> dict[str, str]:
     if by == "rep":
         users = book.table("users", ["user_id", "name"])
         twice = users["name"].duplicated(keep=False)
@@ -484,9 +489,10 @@ def elapsed(facts: Facts) -> float:
 
 def priced_sum(facts: Facts, rows: pd.DataFrame) -> Estimate:
     """Sum the amounts of `rows`; where none of them has one there is no sum, not a zero."""
-    if len(rows) and rows["priced"].isna().all():
+    missing = int(rows["priced"].isna().sum())
+    if len(rows) and missing == len(rows):
         return Estimate.none(NO_DATA, len(rows), f"none of {len(rows)} deals has a price{facts.wanting(rows)}")
-    return stats.total(rows["priced"]).noted(facts.unpriced(rows))
+    return stats.total(rows["priced"]).noted(facts.unpriced(rows) if missing else "")
 
 
 def marked(book: Book, ids: Iterable[str]) -> pd.Series:

@@ -288,13 +288,13 @@ def rank_correlation(x: pd.Series, y: pd.Series, *, level: float = LEVEL, least:
 
 def to_float(values: pd.Series | np.ndarray) -> np.ndarray:
     """Take the numbers out of a column of any dtype, money included, without its empty cells."""
-    if hasattr(values, "dropna"):
-        values = values.dropna()
-        if getattr(values.dtype, "kind", "") != "f" and hasattr(values.array, "__arrow_array__"):
-            import pyarrow as pa
+    if not hasattr(values, "dropna"):
+        return np.asarray(values, dtype=float)
+    if getattr(values.dtype, "kind", "") != "f" and hasattr(values.array, "__arrow_array__"):
+        import pyarrow as pa
 
-            return pa.array(values.array).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return np.asarray(values, dtype=float)
+        return pa.array(values.array).drop_null().cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.asarray(values.dropna(), dtype=float)
 
 
 def exact_sum(amounts: pd.Series):

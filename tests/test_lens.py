@@ -262,6 +262,16 @@ def test_a_pick_takes_the_form_of_its_parameter_or_is_not_kept(monkeypatch):
     assert "<textarea" not in keeping(monkeypatch, box, "x = 1")
 
 
+def test_the_pages_style_stays_in_the_outputs_of_a_live_notebook(monkeypatch):
+    monkeypatch.setenv(present.RENDERING, "1")
+    assert present.start().markup == ""
+    monkeypatch.delenv(present.RENDERING)
+    style = present.start().markup
+    assert style.startswith("<style>@scope (.jp-OutputArea-output)")
+    assert BUSY in style
+    assert style.count("{") == style.count("}")
+
+
 # -- the lens on KPIs ------------------------------------------------------------------------------------
 
 

@@ -322,7 +322,8 @@ def _growth(facts: Facts, won: pd.DataFrame, back: str) -> Estimate:
     if not records_begin(book) <= pd.Timestamp(other.start):
         return Estimate.none(NO_DATA, 0, f"records do not reach back to the start of {other}")
     inside, before = period.contains(won["close_date"]), other.contains(won["close_date"])
-    now, then = priced_sum(facts, won[inside]), priced_sum(facts, won[before])
+    rows = won[["priced", "amount", "currency"]]
+    now, then = priced_sum(facts, rows[inside]), priced_sum(facts, rows[before])
     found, against = stats.ratio(now, then), f"against {other}"
     if found.status == NO_DATA:
         return found.noted(against)

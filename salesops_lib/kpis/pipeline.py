@@ -171,15 +171,22 @@ def _yield(facts: Facts) -> Estimate:
     day = period.start
     if not book.tracks(*ground.OPEN, at=day):
         return Estimate.none(NO_DATA, 0, f"deals were not tracked on {day:%d %b %Y}")
-    started = at_start(book, period)
-    rows = facts.deals[YIELD_COLUMNS]
+    rows = _had(book, period)
+    rows = rows.loc[rows.index.intersection(facts.deals.index, sort=False)]
+    return stats.ratio_of_sums(rows["won"], rows["worth"], least=5).noted(facts.unpriced(rows))
+
+
+@lru_cache(maxsize=32)
+def _had(book: Book, period: Period) -> pd.DataFrame:
+    """Take the deals that a period had, by row of `deals(book)`: what each is worth, and of it won."""
+    rows = deals(book)[YIELD_COLUMNS]
     inside = period.contains(rows["close_date"]) | (
         ~rows["is_closed"] & period.contains(rows["expected_close_date"])
     )
-    rows = rows[(started.loc[rows.index] | inside) & ~rows["is_renewal"] & ~rows["is_disqualified"]]
+    rows = rows[(at_start(book, period) | inside) & ~rows["is_renewal"] & ~rows["is_disqualified"]]
     worth = rows["priced"].fillna(before_blanked(book).reindex(rows.index)).astype("float64").fillna(0)
     won = worth.where(rows["is_won"] & period.contains(rows["close_date"]), 0)
-    return stats.ratio_of_sums(won, worth, least=5).noted(facts.unpriced(rows))
+    return rows[["priced", "amount", "currency"]].assign(worth=worth, won=won)
 
 
 @lru_cache(maxsize=32)

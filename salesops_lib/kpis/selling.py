@@ -127,13 +127,13 @@ def open_pipeline(facts: Facts) -> Variants:
         undated = Estimate.none(NO_DATA, len(rows), "no open deal has an expected close date")
         yield from ((variant, undated) for variant in ("open", "due", "weighted", "overdue"))
     else:
-        yield "open", priced_sum(facts, due)
-        yield "due", priced_sum(facts, rows[facts.period.contains(due_date)])
+        yield "open", lambda: priced_sum(facts, due)
+        yield "due", lambda: priced_sum(facts, rows[facts.period.contains(due_date)])
         yield "weighted", partial(_weighted, facts, due)
-        yield "overdue", priced_sum(facts, rows[overdue])
-    yield "no date", priced_sum(facts, rows[due_date.isna()])
-    yield "all", priced_sum(facts, rows)
-    yield "renewals", priced_sum(facts, facts.open(renewals=True))
+        yield "overdue", lambda: priced_sum(facts, rows[overdue])
+    yield "no date", lambda: priced_sum(facts, rows[due_date.isna()])
+    yield "all", lambda: priced_sum(facts, rows)
+    yield "renewals", lambda: priced_sum(facts, facts.open(renewals=True))
 
 
 @lru_cache(maxsize=16)
@@ -172,7 +172,8 @@ def _value_win_rate(facts: Facts, closed: pd.DataFrame) -> Estimate:
     """Count a lost deal whose amount was blanked at the loss with the last one its history shows."""
     worth, lost = closed["priced"], ~closed["is_won"]
     blanked = worth.isna() & closed["amount"].isna() & lost
-    worth = worth.fillna(before_blanked(facts.book).reindex(closed.index).where(blanked))
+    if blanked.any():
+        worth = worth.fillna(before_blanked(facts.book).reindex(closed.index).where(blanked))
     if lost.any() and worth[lost].isna().mean() > 0.5:
         blank = "amounts of lost deals are blank in the source"
         return Estimate.none(NOT_DEFINED, len(closed), f"{blank}{facts.wanting(closed[lost])}")

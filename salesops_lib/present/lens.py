@@ -163,8 +163,8 @@ class _Lens:
         finally:
             self.shown.value = shown.markup
             self.say(Shown("", ""))
-            self.offer_rows(picked)
             self.busy(False)
+            self.offer_rows(picked)
 
     def busy(self, is_busy: bool) -> None:
         """Say that something is being computed, and dim what is about to change."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EFFORT = 0.05  # share of the usual moves in each search
 SEEDS = (0, 1)  # of searches from rounded prices, the last where none before is within the tolerance
-ENOUGH = 0.025  # gap from which on no further search is run
+ENOUGH, FAR = 0.025, 0.02  # gap, and distance from the tolerance, from which on no further search is run
 LONGEST_S = 5.0
 
 
@@ -142,6 +142,8 @@ def _searched(task: Task, price: np.ndarray | None, starts: list[np.ndarray]) ->
     best = min((solve.judged(task, start, price) for start in starts), key=_rank)
     for at, (start, seed) in enumerate(tries):
         if best.outside <= 0 and (at == len(SEEDS) or best.cost <= (1 + ENOUGH) * bound):
+            break
+        if at == len(SEEDS) and best.outside > FAR:
             break
         assign = solve.annealed(task, price, until, seed, EFFORT, start=start)[0]
         best = min(best, solve.judged(task, assign, price), key=_rank)
