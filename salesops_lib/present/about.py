@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STYLE = Path(__file__).parents[1] / "report" / "template" / "page.css"
 LIVE = Path(__file__).with_name("live.css")
 SCOPE = "@scope (.jp-OutputArea-output) to (.dt-container)"  # outputs, and not the grid in them
-WITHIN = ":is(.jp-RenderedHTMLCommon, .widget-html-content)"  # as near as the rules of JupyterLab itself
+WITHIN = ":scope"  # the output itself, so that the page's looks weigh more than those of JupyterLab
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
 
 
