@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STYLE = Path(__file__).parents[1] / "report" / "template" / "page.css"
 LIVE = Path(__file__).with_name("live.css")
 SCOPE = "@scope (.jp-OutputArea-output) to (.dt-container)"  # outputs, and not the grid in them
-WITHIN = ":scope"  # the output itself, so that the page's looks weigh more than those of JupyterLab
+ALONE = ".jp-OutputArea-child:has(> .jp-OutputArea-output > style:only-child)"  # the style's own output
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
 
 
@@ -30,7 +30,9 @@ def start() -> Shown:
     if RENDERING in os.environ:
         return Shown("", "")
     page, live = (path.read_text(encoding="utf-8") for path in (STYLE, LIVE))
-    return Shown(f"<style>{SCOPE} {{ {WITHIN} {{ {page} }} {live} }}</style>", "")
+    # nested in the output itself, the page's looks weigh more than those of JupyterLab
+    scoped = f"{SCOPE} {{ :scope {{ {page} }} {live} }}"
+    return Shown(f"<style>{scoped} {ALONE} {{ display: none }}</style>", "")
 
 
 def as_of_line(book: Book) -> Shown:
