@@ -30,8 +30,8 @@ def start() -> Shown:
     if RENDERING in os.environ:
         return Shown("", "")
     page, live = (path.read_text(encoding="utf-8") for path in (STYLE, LIVE))
-    # nested in the output itself, the page's looks weigh more than those of JupyterLab
-    scoped = f"{SCOPE} {{ :scope {{ {page} }} {live} }}"
+    # nested in the output, named twice: the page's looks weigh more than those JupyterLab has for tables
+    scoped = f"{SCOPE} {{ :scope:scope {{ {page} }} {live} }}"
     return Shown(f"<style>{scoped} {ALONE} {{ display: none }}</style>", "")
 
 
