@@ -126,6 +126,10 @@ def ran(request, desk, lab):
 def test_a_notebook_runs_and_its_lens_answers(ran, lab):
     page, n_lenses = ran
     assert page.locator("[data-mime-type*=error], [data-mime-type*=stderr]").all_text_contents() == []
+    for kind, side in (("num", "right"), ("txt", "left")):
+        cells = page.locator(f".jp-RenderedHTML td.{kind}")
+        assert set(cells.evaluate_all("all => all.map(e => getComputedStyle(e).textAlign)")) <= {side}
+    assert page.locator(".headline").first.evaluate("e => getComputedStyle(e).borderLeftStyle") == "solid"
     lens = page.locator(".salesops-lens")
     assert lens.count() == n_lenses == 1
     lens.scroll_into_view_if_needed()

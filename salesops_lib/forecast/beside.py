@@ -56,6 +56,11 @@ class Beside:
         """`measure`, `as_it_is`, `scenario` and `difference`, written out."""
         return written(compare(self.base, self.after))
 
+    @property
+    def looks(self) -> dict[str, dict[str, str]]:
+        """How `table` is shown: its texts are numbers."""
+        return {"units": dict.fromkeys(("as_it_is", "scenario", "difference"), "shown")}
+
 
 def try_scenario(book: Book, base: Projection, **factors: float) -> Beside:
     """Put a scenario, given by the factors of `Scenario`, beside the projection as it is: at once, for a lens.

@@ -180,7 +180,7 @@ def describe_months(result: Months) -> str:
 
 def _axes(ax: Axes, unit: str) -> None:
     """Write dates that fit beside each other, and numbers by unit."""
-    dates = AutoDateLocator(maxticks=7)
+    dates = AutoDateLocator(minticks=3, maxticks=7)  # with 5 at least, four years have no fitting step
     ax.xaxis.set_major_locator(dates)
     ax.xaxis.set_major_formatter(_Dates(dates))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, unit)))

@@ -257,6 +257,7 @@ def plot_what_if(result: Beside, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(min(ends) - spare, max(ends) + spare), ylim=(-0.5, 1.6), ylabel="",
            xlabel="50, 80 and 95 % ranges", title=f"Bookings of {result.period}, {result.currency}")  # fmt: skip
     ax.set_yticks((1, 0), ["as it is", "scenario"])
+    ax.locator_params(axis="x", nbins=6)
     ax.xaxis.set_major_formatter(MONEY)
     ax.grid(axis="y", visible=False)
     return ax

@@ -107,9 +107,11 @@ class Model:
 
     def _fitted(self, y: np.ndarray, h: int):
         logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)  # it misses plotly as it is imported
+        from cmdstanpy.utils import get_logger
         from prophet import Prophet
 
-        for name in ("prophet", "cmdstanpy"):  # Prophet sets its own level on import
+        get_logger()  # asked for first it sets its own level, as Prophet does on import
+        for name in ("prophet", "cmdstanpy"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
         asked = self.components

@@ -29,7 +29,7 @@ LOSS_LABELS = {
 }  # fmt: skip
 UNRATED_LABELS = {"currency": "currency", "deals": "deals", "amount": "amount", "reason": "reason"}
 SCOPE = "@scope (.jp-OutputArea-output) to (.dt-container)"  # outputs, and not the grid in them
-WITHIN = ":is(.jp-RenderedHTMLCommon, .widget-html-content)"  # as near as the rules of JupyterLab itself
+ALONE = ".jp-OutputArea-child:has(> .jp-OutputArea-output > style:only-child)"  # the style's own output
 RENDERING = "SALESOPS_RENDERING"  # set by the runner: the page brings its own style
 
 
@@ -39,7 +39,9 @@ def start() -> Shown:
     if RENDERING in os.environ:
         return Shown("", "")
     page, live = (path.read_text(encoding="utf-8") for path in (STYLE, LIVE))
-    return Shown(f"<style>{SCOPE} {{ {WITHIN} {{ {page} }} {live} }}</style>", "")
+    # nested in the output, named twice: the page's looks weigh more than those JupyterLab has for tables
+    scoped = f"{SCOPE} {{ :scope:scope {{ {page} }} {live} }}"
+    return Shown(f"<style>{scoped} {ALONE} {{ display: none }}</style>", "")
 
 
 def as_of_line(book: Book) -> Shown:
