@@ -190,7 +190,9 @@ def plot_kpi(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     unit = "percent" if rows[0]["unit"] == "share" else rows[0]["unit"]
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, unit)))
-    ax.set_title(f"{rows[0]['kpi_id']} {rows[0]['name']}: {rows[0]['variant']}")
+    ax.set_title(f"{rows[0]['kpi_id']} {rows[0]['name']}: {rows[0]['variant']}", y=1.0)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_label_coords(0.5, 0.5)  # there is none; to find its place would measure every name again
     return ax
 
 
