@@ -196,6 +196,24 @@ def test_rows_behind_a_number_open_in_a_grid(call):
     assert pick.options[-1] == "many 3"
 
 
+def test_a_result_may_have_a_table_looks_and_rows_of_its_own():
+    class Result:
+        rows = table = pd.DataFrame({"share": [0.25]})  # rows are not what is behind
+        looks = {"units": {"share": "share"}}
+        rows_behind = {"deals": pd.DataFrame({"name": ["x"]})}
+
+    class Bare:
+        rows = table = pd.DataFrame({"n": [3]})
+
+    box = present.explore(lambda *, of: of(), of={"one": Result, "other": Bare})
+    assert "25.0&nbsp;%" in said(box)
+    assert control(box, "rows behind").options == (present.EMPTY, "deals")
+    control(box, "of").value = Bare
+    assert control(box, "rows behind").options == (present.EMPTY,)
+    control(box, "Export to XLSX").click()
+    assert "1 row" in said(box)
+
+
 def test_days_and_flags_read_well_in_the_grid():
     (_, grid) = present.grid(
         pd.DataFrame(

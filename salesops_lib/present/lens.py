@@ -63,8 +63,8 @@ def explore(
         Chart of the result and its alternative text, drawn above the table; both or none.
     rows
         Frames behind the numbers by name, or a function that names them for a result and its picks. In place of a
-        frame a function without arguments may stand, called when it is asked for. By default the `rows` of the
-        result, where it has some.
+        frame a function without arguments may stand, called when it is asked for. By default the `rows_behind`
+        of the result, where it has them.
     looks
         Units, labels and ranges of the result's columns, as `table` takes them.
     labels
@@ -177,7 +177,7 @@ class _Lens:
 
     def offer_rows(self, picked: dict[str, Any]) -> None:
         """List the numbers that can be opened."""
-        behind = {} if self.result is None else self.behind or getattr(self.result, "rows", {})
+        behind = {} if self.result is None else self.behind or getattr(self.result, "rows_behind", {})
         self.sources = behind(self.result, **picked) if callable(behind) else behind
         self.pick_rows.options = [EMPTY, *self.sources]
         self.pick_rows.layout.display = None if self.sources else "none"

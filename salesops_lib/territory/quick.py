@@ -65,7 +65,7 @@ class Tried:
         )
 
     @property
-    def rows(self) -> dict[str, pd.DataFrame]:
+    def rows_behind(self) -> dict[str, pd.DataFrame]:
         """What is behind the figures of this plan: accounts that change hands, and loads."""
         moves = hand_over(self.this).drop(columns=["open_deals", "open_amount"])
         for column in ("from_user_id", "to_user_id"):
