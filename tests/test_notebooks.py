@@ -1,4 +1,4 @@
-"""The reports of the sample company as pages: what they say, and how they are read; test_lab runs notebooks live."""
+"""The reports of the sample company as pages: what they say, and how they are read (live: test_lab)."""
 
 import csv
 import html
@@ -10,7 +10,6 @@ from openpyxl import load_workbook
 
 from salesops_lib import report
 from tests import guards
-from tests.conftest import ROOT
 from tests.wcag import OPEN_ALL, faults, faults_of_looks
 
 LIMIT_BYTES = 2_000_000
