@@ -117,26 +117,27 @@ def ran(request, desk, lab):
     desk.get_by_role("menuitem", name="Run", exact=True).click()
     desk.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     _until(lambda: all(re.search(r"\d", said) for said in prompts.all_text_contents()), "cells still run", RUN_S)
-    yield desk, sum("explore" in cell.metadata.get("tags", ()) for cell in cells)
+    tagged = {tag: cell for cell in cells for tag in cell.metadata.get("tags", ())}
+    yield desk, tagged["parameters"].source.splitlines()
     sessions = desk.request.get(f"{url}/api/sessions").json()
     for session in sessions:
         desk.request.delete(f"{url}/api/sessions/{session['id']}", headers={"Authorization": f"token {TOKEN}"})
 
 
 def test_a_notebook_runs_and_its_lens_answers(ran, lab):
-    page, n_lenses = ran
+    page, given = ran
     assert page.locator("[data-mime-type*=error], [data-mime-type*=stderr]").all_text_contents() == []
     for kind, side in (("num", "right"), ("txt", "left")):
         cells = page.locator(f".jp-RenderedHTML td.{kind}")
         assert set(cells.evaluate_all("all => all.map(e => getComputedStyle(e).textAlign)")) <= {side}
     assert page.locator(".headline").first.evaluate("e => getComputedStyle(e).borderLeftStyle") == "solid"
     lens = page.locator(".salesops-lens")
-    assert lens.count() == n_lenses == 1
+    assert lens.count() == 1
     lens.scroll_into_view_if_needed()
     _status, shown, said = (lens.locator("> .widget-html").nth(k) for k in range(3))
     before = shown.inner_html()
     assert "<table" in before or "<img" in before
-    _move(lens)
+    is_slider = _move(lens)
     _until(
         lambda: shown.inner_html() != before and lens.locator(".salesops-busy").count() == 0,
         "the lens stands still",
@@ -148,6 +149,10 @@ def test_a_notebook_runs_and_its_lens_answers(ran, lab):
         lens.locator("table.dataTable tbody tr").first.wait_for()
     lens.get_by_role("button", name="Keep these values").click()
     _until(lambda: said.locator("textarea, .note").count(), "nothing is said of what was kept")
+    if is_slider:
+        kept = said.locator("textarea").input_value().splitlines()
+        assert len(kept) == len(given)
+        assert kept != given
     lens.get_by_role("button", name="Export to XLSX").click()
     with page.expect_download() as found:
         said.get_by_role("link", name="lens.xlsx").click()
@@ -163,13 +168,13 @@ def _move(lens):
     if sliders.count():
         sliders.first.focus()
         sliders.first.press("ArrowRight")
-        return
+        return True
     for pick in lens.locator("select").all():
         values = pick.locator("option").all_inner_texts()
         if len(values) > 1:
             now = pick.locator("option:checked").inner_text()
             pick.select_option(label=next(value for value in values if value != now))
-            return
+            return False
     raise AssertionError("there is nothing to move")
 
 

@@ -1,45 +1,19 @@
-"""Every notebook runs with its defaults on the sample company, live (explore cells too) and as a page."""
+"""The reports of the sample company as pages: what they say, and how they are read (live: test_lab)."""
 
 import csv
 import html
 import importlib
 import re
 
-import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from nbclient import NotebookClient
 from openpyxl import load_workbook
 
 from salesops_lib import report
-from salesops_lib.report.execute import _private_sockets
 from tests import guards
-from tests.conftest import ROOT
 from tests.wcag import OPEN_ALL, faults, faults_of_looks
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LIMIT_BYTES = 2_000_000
-SHORTER = {  # not two years of weeks, nor the whole company six times
-    "forecast_backtest": "periods, every, cutoffs = 1, 'month', 2", "territory_design": "team = 'Central'",
-}  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_live_with_its_lenses(sample_ws, tmp_path, path):
-    live = nbformat.read(path, as_version=4)
-    given = next(k for k, cell in enumerate(live.cells) if "parameters" in cell.metadata.get("tags", ()))
-    live.cells.insert(given + 1, nbformat.v4.new_code_cell(SHORTER.get(path.stem, "")))
-    # a widget cell now and then loses its reply in nbclient, which then waits for the time limit and goes on
-    client = NotebookClient(live, timeout=90, kernel_name="python3", config=_private_sockets(str(tmp_path)),
-                            resources={"metadata": {"path": str(sample_ws.root)}})  # fmt: skip
-    client.execute()
-    outputs = [output for cell in live.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert not [output for output in outputs if output.output_type == "error"]
-    lenses = [cell for cell in live.cells if "explore" in cell.metadata.get("tags", ())]
-    assert lenses
-    for lens in lenses:
-        assert any("application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in lens.outputs)
 
 
 @pytest.fixture(scope="module")
