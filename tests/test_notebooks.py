@@ -5,15 +5,18 @@ import html
 import importlib
 import re
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from openpyxl import load_workbook
 
 from salesops_lib import report
 from tests import guards
+from tests.conftest import ROOT
 from tests.wcag import OPEN_ALL, faults, faults_of_looks
 
 LIMIT_BYTES = 2_000_000
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
