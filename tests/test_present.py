@@ -200,6 +200,15 @@ def test_few_deals_a_rep_raise_no_false_alarm():
     assert alarms / 200 <= 0.09
 
 
+def test_the_word_of_a_unit_stands_once_and_what_is_not_reached_has_no_end():
+    assert present.interval(-0.02, 0.067, "points") == "[−2.0; 6.7]"
+    assert present.interval(45, 62, "days") == "[45; 62]"
+    assert present.interval(0.4, 0.6, "per_day") == "[0.4; 0.6]"
+    assert present.interval(3, float("inf"), "hours") == "[3.0; ∞]"
+    assert present.number(float("inf"), "money") == "∞"
+    assert present.number(-float("inf"), "points") == "−∞ pts"
+
+
 @pytest.mark.parametrize(
     ("locale", "amount", "share", "bounds"),
     [

@@ -9,6 +9,7 @@ from salesops_lib.language import dated, localised, mark, say, say_many
 
 WIDE = 0.05  # an interval of more than five points bears no decimal
 EMPTY = "–"
+ENDLESS = "∞"  # a bound that the data do not reach
 SIZES = ((1e9, mark("{n} bn")), (1e6, mark("{n} M")), (1e3, mark("{n} k")))
 MEASURED = {
     "points": mark("{n} pts"), "days": mark("{n} d"),
@@ -50,14 +51,14 @@ def number(value: Any, unit: str = "", *, signed: bool = False) -> str:
 
 
 def _signed(value: float, said: str, *, signed: bool = False) -> str:
-    if not any(digit in said for digit in "123456789"):
+    if not any(digit in said for digit in f"123456789{ENDLESS}"):
         return said  # a sign before a zero says nothing
     return f"{'−' if value < 0 else '+' if signed and value > 0 else ''}{said}"
 
 
 def _magnitude(value: float, unit: str) -> str:
     def written(value: float, places: int = 0) -> str:
-        return localised(f"{value:,.{places}f}")
+        return localised(f"{value:,.{places}f}") if value < math.inf else ENDLESS
 
     if unit in ("money", "money_per_day"):
         said = _sized(value)
@@ -76,11 +77,13 @@ def _magnitude(value: float, unit: str) -> str:
 def _measured(value: float, unit: str) -> str:
     """Write how many of a unit there are, without its word."""
     value, places = value * 100 if unit == "points" else value, 0 if unit == "days" or value >= 100 else 1
-    return localised(f"{value:,.{places}f}")
+    return localised(f"{value:,.{places}f}") if value < math.inf else ENDLESS
 
 
 def _sized(value: float) -> str:
     """Write an amount with three digits and its size."""
+    if value == math.inf:
+        return ENDLESS
     for size, message in SIZES:
         if value >= size * 0.9995:
             scaled = value / size
