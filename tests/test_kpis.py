@@ -317,6 +317,6 @@ def test_the_rows_of_a_segment_are_cut_from_the_companys(book, by):
                 pd.testing.assert_frame_equal(*taken)
         pd.testing.assert_frame_equal(cut.created(), own.created())
         if by in facts.PEOPLE:
-            users = facts._carriers(book, period)
+            users = facts.carriers(book, period)
             mine = users[users["user_id" if by == "rep" else "team_id"].eq(segment)]
             pd.testing.assert_frame_equal(cut.carriers(), mine)
