@@ -319,7 +319,7 @@ def prune(keep, out, workspace, as_json) -> None:
 
     ws = open_workspace(workspace)
     place = Path(out or ws.out)
-    with speaking(ws.language):  # the catalogue of all reports is written anew
+    with speaking(ws.language, ws.settings.company.locale or ""):  # the catalogue of all reports is written anew
         gone = report.prune(place, keep, report.overdue(ws, datetime.now().astimezone(), place))
     if as_json:
         click.echo(json.dumps({"removed": [str(path) for path in gone]}))

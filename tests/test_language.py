@@ -269,3 +269,24 @@ def test_a_catalogue_that_is_not_there_is_refused_in_words(tmp_path):
     ws = make_workspace(tmp_path, "source: {kind: sample}\ncompany: {language: gone.po}\n")
     with pytest.raises(ConfigError, match=r"salesops.yaml: company.language: there is no gone.po"):
         _ = ws.language
+
+
+def test_a_slip_in_a_companys_own_words_falls_back_to_english(tmp_path):
+    made = Catalog(locale="de", charset="utf-8")
+    made.add("{n} of {rows}.", "{m} von {rows}.")
+    made.add("Metrics", "Kennzahlen {offen")
+    made.add("First {n} of {rows}.", "Die ersten {n} von {rows}.")
+    with (tmp_path / "own.po").open("wb") as file:
+        write_po(file, made)
+    with speaking(str(tmp_path / "own.po")):
+        assert say("{n} of {rows}.", n=1, rows=2) == "1 of 2."
+        assert say("Metrics") == "Metrics"
+        assert say("First {n} of {rows}.", n=1, rows=2) == "Die ersten 1 von 2."
+
+
+def test_numbers_follow_the_locale_beside_the_language():
+    with speaking("de", "de_CH"):
+        assert present.number(1234567, "amount") == "1’234’567"
+    with speaking("en", "de_DE"):
+        assert present.number(1234567, "amount") == "1.234.567"
+    assert present.number(1234567, "amount") == "1,234,567"

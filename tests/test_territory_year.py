@@ -173,7 +173,7 @@ def test_what_is_tried_like_the_page_is_no_worse_than_the_page(central):
 
 def test_a_plan_tried_keeps_locks_and_says_where_it_found_none(central):
     moved = central.moves["account_id"].iloc[0]
-    assert moved in territory.lockable(central)
+    assert moved in territory.lockable(central).values()
     found = territory.try_design(central, tolerance=0.3, disruption=0.0, locked=moved).this
     row = found.assignments.set_index("account_id").loc[moved]
     assert row["is_locked"]

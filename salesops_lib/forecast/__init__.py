@@ -2,7 +2,7 @@
 
 from salesops_lib.forecast.analysis import Review, decisions, levers, review
 from salesops_lib.forecast.backtest import Backtest, backtest_series
-from salesops_lib.forecast.beside import Beside, try_scenario, what_if
+from salesops_lib.forecast.beside import Beside, try_scenario
 from salesops_lib.forecast.combine import models
 from salesops_lib.forecast.commit import commit_bias, submitted_commit
 from salesops_lib.forecast.components import Components, decompose
@@ -28,5 +28,5 @@ __all__ = [
     "compare_scenarios", "decisions", "decompose", "forecast_activity", "forecast_series", "freq_of", "history",
     "inspect_series", "levers", "look_back", "models", "months_ahead", "past_periods", "past_ways",
     "project_period", "reconcile", "replay_weeks", "review", "submitted_commit", "trial", "try_scenario",
-    "what_if", "working_days",
+    "working_days",
 ]  # fmt: skip

@@ -59,7 +59,7 @@ class Beside:
     @property
     def looks(self) -> dict[str, dict[str, str]]:
         """How `table` is shown: its texts are numbers."""
-        return {"units": dict.fromkeys(("as_it_is", "scenario", "difference"), "shown")}
+        return {"units": dict.fromkeys(("as_it_is", "scenario", "difference"), "shown") | {"measure": "word"}}
 
 
 def try_scenario(book: Book, base: Projection, **factors: float) -> Beside:
@@ -72,11 +72,6 @@ def try_scenario(book: Book, base: Projection, **factors: float) -> Beside:
     """
     after = outcome(book, period=base.period, scenario=Scenario(**factors))
     return Beside(base.period, base.currency, base, after)
-
-
-def what_if(book: Book, base: Projection, **factors: float) -> pd.DataFrame:
-    """Return the table of `try_scenario`."""
-    return try_scenario(book, base, **factors).table
 
 
 def compare(base: Outcome, after: Outcome) -> pd.DataFrame:

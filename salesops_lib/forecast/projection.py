@@ -362,7 +362,7 @@ def _finished(own: facts.Facts, scenario: Scenario) -> Projection:
 
     first, nothing = _outcome(own, None, scenario), np.zeros((1, 1))
     totals = first.totals
-    untold = stats.Estimate.none(stats.NOT_DEFINED, 0, "the period is over")
+    untold = stats.Estimate.none(stats.NOT_DEFINED, 0, say("the period is over"))
     return Projection(
         **vars(first),
         headline=say(

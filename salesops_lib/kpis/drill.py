@@ -76,14 +76,15 @@ def rows(
     own = everything[everything[by].eq(segment)] if by else everything
     facts = Facts(book, window, own, by or "", segment)
     if kpi_id in LEADS:
-        return cohort(facts)[0]
+        return cohort(facts)[0].reset_index(drop=True)
     if kpi_id in ACTIVITIES:
         found = activities(book, window)
         if cells := CELLS.get((kpi_id, variant)):
             found = such(found, is_seller=True, **cells)
         if by not in (None, *ground.PEOPLE):
             raise ParameterError(f"activities belong to people, not to a {by}.")
-        return found[found[by].eq(segment)] if by else found
+        own = found[found[by].eq(segment)] if by else found
+        return own.reset_index(drop=True)  # the one that is kept stays as it is
     found = _deals(facts, kpi_id, variant)
     names = book.opportunities.set_index("opportunity_id")["name"]
     return found.assign(name=found["opportunity_id"].map(names)).reset_index(drop=True)

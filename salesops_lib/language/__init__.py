@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gettext
 import io
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,12 +16,15 @@ from contextvars import ContextVar
 from datetime import date
 from functools import cache
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 LOCALE = "SALESOPS_LOCALE"  # set by the runner and by `salesops lab`: how pages write 1,234.5
 LANGUAGE = "SALESOPS_LANGUAGE"  # set by the runner and by `salesops lab`: a language, or the path of a catalogue
 ENGLISH = "en"
+log = logging.getLogger("salesops")
 FOLDER = Path(__file__).parent
+_located: ContextVar[str] = ContextVar("located", default="")
 _spoken: ContextVar[str] = ContextVar("spoken", default="")
 
 
@@ -39,13 +43,14 @@ def _current() -> str:
 
 
 @contextmanager
-def speaking(language: str) -> Iterator[None]:
-    """Speak a language, or that of a catalogue, for a while."""
-    before = _spoken.set(language)
+def speaking(language: str, locale: str = "") -> Iterator[None]:
+    """Speak a language, or that of a catalogue, for a while, and write numbers as a locale does."""
+    before, there = _spoken.set(language), _located.set(locale)
     try:
         yield
     finally:
         _spoken.reset(before)
+        _located.reset(there)
 
 
 def _translation(name: str) -> gettext.NullTranslations:
@@ -66,10 +71,31 @@ def _read(name: str, changed: int) -> gettext.NullTranslations:  # noqa: ARG001 
         return gettext.NullTranslations()
     with path.open("rb") as file:
         catalogue = read_po(file)
+    for message in catalogue:
+        if not _fits(message.id, message.string):
+            log.warning(
+                "%s: the placeholders of %r are not those of the English; said in English", path, message.id
+            )
+            message.string = ""
     compiled = io.BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
+
+
+def _fits(message: str | tuple, said: str | tuple) -> bool:
+    """Whether a translation asks for nothing but what the English gives."""
+    given, asked = (fields(text) for text in (message, said))
+    return given is not None and asked is not None and asked <= given
+
+
+def fields(text: str | tuple) -> set[str] | None:
+    """Name the placeholders of a message; None where its braces do not match."""
+    try:
+        parts = [Formatter().parse(one) for one in ((text,) if isinstance(text, str) else text)]
+        return {name for part in parts for _, name, *_ in part if name is not None}
+    except ValueError:
+        return None
 
 
 def say(message: str, /, **values: Any) -> str:
@@ -119,7 +145,7 @@ def dated(day: date, pattern: str = DAY) -> str:
 
 def locale() -> str:
     """Name the locale by which numbers are written: the company's, or that of the language spoken."""
-    return os.environ.get(LOCALE) or language()
+    return _located.get() or os.environ.get(LOCALE) or language()
 
 
 @cache

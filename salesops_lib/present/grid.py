@@ -5,14 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from salesops_lib.language import say
 from salesops_lib.present.blocks import note
-from salesops_lib.present.numbers import counted, number
+from salesops_lib.present.numbers import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROWS, COLUMNS = 1_000, 9  # that a grid holds: what a browser moves with ease, what stands side by side
 PAGE = 10
+NOTE = "note"  # among the attributes of a frame: a sentence on what its rows are
 
 
 def grid(frame: pd.DataFrame) -> list[Any]:
@@ -29,8 +31,10 @@ def grid(frame: pd.DataFrame) -> list[Any]:
     filled = frame.loc[:, frame.notna().any()]
     shown = filled.iloc[:ROWS, :COLUMNS]
     if shown.shape != frame.shape:
-        rows = f"{number(len(shown), 'count')} rows" if len(shown) < len(frame) else "all rows"
-        said += f" Shown: {rows}, {shown.shape[1]} of {frame.shape[1]} columns; the export has all."
+        given = {"rows": counted(len(shown), "row"), "columns": shown.shape[1], "all": frame.shape[1]}
+        left = say("Shown: {rows}, {columns} of {all} columns; the export has all.", **given)
+        said = f"{said} {left}"
+    said = f"{said} {frame.attrs.get(NOTE, '')}".strip()
     made = ITable(
         _readable(shown), maxBytes=0, maxRows=0, showIndex=False, allow_html=False, pageLength=PAGE,
         lengthMenu=[PAGE, 50], classes="display compact", style="width:100%;margin:0",
@@ -47,7 +51,8 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     for name, column in frame.items():
         values = column.astype(float) if any(isinstance(value, Decimal) for value in column) else column
         if pd.api.types.is_datetime64_any_dtype(values):
-            values = values.dt.strftime("%Y-%m-%d").fillna("")
+            day = "%Y-%m-%d" if getattr(values.dtype, "tz", None) is None else "%Y-%m-%d %H:%M"
+            values = values.dt.strftime(day).fillna("")
         elif pd.api.types.is_bool_dtype(values):
             values = values.astype(object).map({True: "yes", False: "no"}).fillna("")
         elif pd.api.types.is_float_dtype(values):

@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from salesops_lib.errors import InsufficientData
+from salesops_lib.language import say
 from salesops_lib.present.figures import ACCENT, MUTED, WIDTH_IN
+from salesops_lib.present.grid import NOTE
 from salesops_lib.present.lens import explore
 from salesops_lib.present.numbers import fitting, interval, number
 
@@ -137,23 +139,32 @@ def _behind(
     return {
         f"{_label(result, row)}: {_value(row)}": partial(
             _rows, book, row["kpi_id"], windows[row["period"]],
-            dimension if by is None or row["segment"] == segment else by, row["segment"], row["variant"],
+            dimension if by is None or row["segment"] == segment else by, row["segment"], row["variant"], row["n"],
         )
         for row in result.to_dict("records")
         if row["n"]
     }  # fmt: skip
 
 
-def _rows(book: Book, kpi_id: str, window: Period, by: str | None, segment: str, variant: str) -> pd.DataFrame:
-    """The rows behind a KPI, what people look for first."""
+def _rows(
+    book: Book, kpi_id: str, window: Period, by: str | None, segment: str, variant: str, n: int
+) -> pd.DataFrame:
+    """The rows behind a KPI, what people look for first; a note where the number rests on others than these."""
     from salesops_lib.facts import named
     from salesops_lib.kpis import rows_behind
 
     found = rows_behind(book, kpi_id, window, by=by, segment=segment if by else "", variant=variant)
-    for people in {"rep", "team"} & {*found}:
-        found[people] = named(book, people, found[people])
+    told = {people: named(book, people, found[people]) for people in {"rep", "team"} & {*found}}
+    zone = book.calendar.timezone  # what falls into a period is told by the company's day
+    told |= {name: found[name].dt.tz_convert(zone) for name in found.select_dtypes("datetimetz")}
     first = [name for name in FIRST if name in found]
-    return found[[*first, *(name for name in found if name not in first)]]
+    out = found.assign(**told)[[*first, *(name for name in found if name not in first)]]
+    if len(out) != n:
+        out.attrs[NOTE] = say(
+            "The number rests on {n}, not on all of these or on others: see the definition of {kpi}.",
+            n=number(n, "count"), kpi=kpi_id,
+        )  # fmt: skip
+    return out
 
 
 def _label(frame: pd.DataFrame, row: dict) -> str:
@@ -190,7 +201,7 @@ def plot_kpi(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     unit = "percent" if rows[0]["unit"] == "share" else rows[0]["unit"]
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, unit)))
-    ax.set_title(f"{rows[0]['kpi_id']} {rows[0]['name']}: {rows[0]['variant']}", y=1.0)
+    ax.set_title(f"{rows[0]['kpi_id']} {say(rows[0]['name'])}: {say(rows[0]['variant'])}", y=1.0)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_label_coords(0.5, 0.5)  # there is none; to find its place would measure every name again
     return ax
@@ -214,7 +225,7 @@ def describe_kpi(frame: pd.DataFrame) -> str:
         f"{_label(frame, row)} {_value(row)} {interval(row['low'], row['high'], _unit(row))}".strip()
         for row in rows
     )
-    return f"{rows[0]['name']} with 95 % intervals: {said}."
+    return say("{kpi} with 95 % intervals: {said}.", kpi=say(rows[0]["name"]), said=said)
 
 
 def _drawable(frame: pd.DataFrame) -> list[dict]:

@@ -146,7 +146,8 @@ class _Lens:
 
     def look(self) -> None:
         """Compute what is picked, or take it from before, and show it."""
-        picked = self.picked
+        picked, shown = self.picked, note("Stopped.")
+        self.result = None
         self.busy(True)
         try:
             if (key := repr(picked)) not in self.kept:
@@ -156,9 +157,9 @@ class _Lens:
                     self.kept.pop(next(iter(self.kept)))
             self.result, shown = self.kept[key]
         except SalesOpsError as error:
-            self.result, shown = None, note(str(error))
+            shown = note(str(error))
         except Exception:
-            self.result, shown = None, note("This could not be computed; the log of the kernel says why.")
+            shown = note("This could not be computed; the log of the kernel says why.")
             raise
         finally:
             self.shown.value = shown.markup
@@ -212,7 +213,7 @@ class _Lens:
         return stack(
             note("Copy this over the parameters cell, and run the notebook again." if text else ""),
             Shown(area if text else "", text),
-            note(f"No parameters of this notebook, so not kept: {named}." if named else ""),
+            note(f"Not kept, as no parameter of this notebook takes it: {named}." if named else ""),
         )
 
 

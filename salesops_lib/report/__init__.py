@@ -158,7 +158,7 @@ def render(
     when = {"now": now, "today": as_date(today) if today else None}
     place = Path(out or ws.out).resolve() / report
     deliveries = definition.deliver if tell else ()
-    with speaking(ws.language):
+    with speaking(ws.language, ws.settings.company.locale or ""):
         asked_for = {"report": report, "title": say(definition.title), "as_of": str(asked.get("as_of", ""))}
         known = asked_for | {"health": {}}
         try:

@@ -203,8 +203,8 @@ def run_page(job: Job, setting: Setting, *, is_prepared: bool = False) -> PageRu
         _execute(prune(notebook, job.name), executed, job.parameters, setting, is_prepared)
         done = nbformat.read(executed, as_version=4)
         run.headline = _headline(done)
-        details = setting.details | {mark("Parameters"): _shown(job.parameters)}
-        with speaking(setting.language):
+        with speaking(setting.language, setting.locale):
+            details = setting.details | {mark("Parameters"): _shown(job.parameters)}
             made = to_html(done, job.title, details, health, show_code=setting.show_code)
         (setting.work / f"{job.name}.html").write_text(made, encoding="utf-8")
         _write_data(data, job.name)

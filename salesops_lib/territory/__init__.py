@@ -3,7 +3,7 @@
 from salesops_lib.territory.analysis import Plan, design
 from salesops_lib.territory.bases import Bases, choose_bases
 from salesops_lib.territory.handover import for_crm, hand_over, route, sum_hand_over
-from salesops_lib.territory.quick import Tried, lockable, try_design, try_plan
+from salesops_lib.territory.quick import Tried, lockable, try_design
 from salesops_lib.territory.review import (
     SHOWN,
     Review,
@@ -19,5 +19,5 @@ from salesops_lib.territory.workload import headcount, workload
 __all__ = [
     "SHOWN", "Bases", "Plan", "Review", "Tried", "certificate", "choose_bases", "compare_plans", "design",
     "for_crm", "gains", "hand_over", "headcount", "lockable", "match", "measured", "price_disruption", "replan",
-    "review", "route", "strengths", "sum_hand_over", "try_design", "try_plan", "workload",
+    "review", "route", "strengths", "sum_hand_over", "try_design", "workload",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EFFORT = 0.05  # share of the usual moves in each search
 SEEDS = (0, 1)  # of searches from rounded prices, the last where none before is within the tolerance
 ENOUGH, FAR = 0.025, 0.02  # gap, and distance from the tolerance, from which on no further search is run
+MOST = 300  # accounts to pick from
 LONGEST_S = 5.0
 
 
@@ -100,14 +101,14 @@ def try_design(result: Review, *, tolerance: float, disruption: float, locked: s
     return Tried(result.plan, this, dict(zip(result.reps["user_id"], result.reps["name"], strict=True)))
 
 
-def try_plan(result: Review, *, tolerance: float, disruption: float, locked: str = "") -> pd.DataFrame:
-    """Return the table of `try_design`."""
-    return try_design(result, tolerance=tolerance, disruption=disruption, locked=locked).table
-
-
-def lockable(result: Review) -> list[str]:
-    """List what `try_design` can lock: nothing, or one account."""
-    return ["", *(() if isinstance(result.plan, InsufficientData) else result.accounts["account_id"])]
+def lockable(result: Review) -> dict[str, str]:
+    """List what `try_design` can lock by name: nothing, or one of the accounts with most load."""
+    if isinstance(result.plan, InsufficientData):
+        return {"–": ""}
+    rows = result.accounts.nlargest(MOST, result.plan.balance[0])
+    named = rows["name"] if "name" in rows else rows["account_id"]
+    told = dict(zip(named + " (" + rows["account_id"] + ")", rows["account_id"], strict=True))
+    return {"–": ""} | dict(sorted(told.items()))
 
 
 def _plan(result: Review, plans: list[Plan], tolerance: float, disruption: float, locked: tuple) -> Plan:
@@ -123,6 +124,8 @@ def _plan(result: Review, plans: list[Plan], tolerance: float, disruption: float
     users = {user: k for k, user in enumerate(given.user)}
     starts = [plan.assignments["user_id"].map(users).to_numpy()[first] for plan in plans]
     found = _searched(task, earlier_prices(plans[0], given), starts)
+    if not np.isfinite(found.cost):
+        raise ParameterError("A short search found no plan that keeps what is locked; set it as a parameter.")
     if found.outside > 0:
         off = furthest(task, found.assign)
         raise ParameterError(
@@ -150,5 +153,5 @@ def _searched(task: Task, price: np.ndarray | None, starts: list[np.ndarray]) ->
     return best
 
 
-def _rank(found: Found) -> tuple[float, float]:
-    return found.outside, found.cost
+def _rank(found: Found) -> tuple[bool, float, float]:
+    return not np.isfinite(found.cost), found.outside, found.cost  # one that moves a locked account comes last
