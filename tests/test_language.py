@@ -58,11 +58,13 @@ def test_every_message_is_translated_with_the_same_placeholders(wanted, catalogu
         found = catalogue.get(message.id)
         if found is None or not all(forms(found.string)):
             missing.append(message.id)
-        elif len(forms(found.string)) != len(forms(message.id)) or any(
-            set(HOLE.findall(ours)) != set(HOLE.findall(theirs))
-            for ours, theirs in zip(forms(message.id), forms(found.string), strict=True)
-        ):
-            differ.append((message.id, found.string))
+        else:
+            ours, theirs = (
+                [set(HOLE.findall(form)) for form in forms(text)] for text in (message.id, found.string)
+            )
+            # a form for one thing may leave out that it is one; nothing else may be asked for
+            if len(ours) != len(theirs) or ours[-1] != theirs[-1] or not theirs[0] <= ours[0]:
+                differ.append((message.id, found.string))
     assert not differ
     assert not missing, f"{len(missing)} without a translation; `make words` lists them"
 
