@@ -67,9 +67,7 @@ def method_note(name: str) -> Shown:
     body = mistune.create_markdown(escape=True, plugins=["table"])(told)
     scrolled = '<div class="scroll" tabindex="0"><table>'
     body = body.replace("<table>", scrolled).replace("</table>", "</table></div>")
-    said = say("Method: {title}", title=title.lstrip("# "))
-    return Shown(
-        f'<details class="method" id="method-{name}"><summary>{safe(said)}</summary><div lang="en">{body}</div>'
-        "</details>",
-        said,
-    )
+    title = title.lstrip("# ")
+    summary = f'<summary>{safe(say("Method"))}: <span lang="en">{safe(title)}</span></summary>'
+    markup = f'<details class="method" id="method-{name}">{summary}<div lang="en">{body}</div></details>'
+    return Shown(markup, f"{say('Method')}: {title}")
