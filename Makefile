@@ -28,7 +28,7 @@ report: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 3 --dist loadgroup --durations 40
 
-# For the night: as many damaged exports loaded as SALESOPS_FUZZ says; `make test` loads 120.
+# For the night: as many damaged exports loaded as SALESOPS_FUZZ says; `make test` loads 60.
 fuzz: $(STAMP)
 	SALESOPS_FUZZ=$${SALESOPS_FUZZ:-10000} $(BIN)/python -m pytest -n 2 tests/test_fuzz.py
 

@@ -1,6 +1,6 @@
 """Damaged exports are loaded and balanced, or refused in words; what `mutator` damaged is counted here once more.
 
-`SALESOPS_FUZZ` says how many loads (120; `make fuzz`: 10,000), `SALESOPS_FUZZ_FROM` the first seed.
+`SALESOPS_FUZZ` says how many loads (60; `make fuzz`: 10,000), `SALESOPS_FUZZ_FROM` the first seed.
 """
 
 import csv
@@ -37,7 +37,7 @@ from tests import crm_exports, mutator
 from tests.conftest import ROOT
 from tests.mutator import BASES, BYTES, HOSTILE, Case, Sheet, damaged
 
-LOADS = int(os.environ.get("SALESOPS_FUZZ", "120"))
+LOADS = int(os.environ.get("SALESOPS_FUZZ", "60"))
 FIRST = int(os.environ.get("SALESOPS_FUZZ_FROM", "0"))
 CHUNKS = 6
 SECONDS, PEAK = 20, 1_500_000_000

@@ -312,12 +312,12 @@ def open_due(book, period):
     return total
 
 
-def test_every_week_of_two_years_adds_up(two_currencies):
+def test_every_fortnight_of_two_years_adds_up(two_currencies):
     book = two_currencies
     calendar = book.calendar
     first = calendar.shift(calendar.period("year", book.day), -1).start
-    days = [week.last_day for week in calendar.between("week", first, book.day)][:-1]
-    assert len(days) > 80
+    days = [week.last_day for week in calendar.between("week", first, book.day)][:-1:2]
+    assert len(days) > 40
     previous, seen = None, set()
     for since, until in pairwise(days):
         found = moved(book, since, until)
