@@ -113,6 +113,7 @@ def ran(request, desk, lab):
     desk.goto(f"{url}/lab/workspaces/{request.param.stem}/tree/notebooks/{request.param.name}")
     prompts = desk.locator(".jp-CodeCell .jp-InputArea-prompt")
     _until(lambda: prompts.count() == n_code, f"not {n_code} cells")
+    _until(lambda: _has_kernel(desk, url), "no kernel", START_S)  # until there is one, the sign says idle too
     desk.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     desk.get_by_role("menuitem", name="Run", exact=True).click()
     desk.get_by_role("menuitem", name="Run All Cells", exact=True).click()
@@ -160,6 +161,11 @@ def test_a_notebook_runs_and_its_lens_answers(ran, lab):
     assert load_workbook(io.BytesIO(found.value.path().read_bytes())).worksheets[0].max_row > 1
     assert page.wrong == []
     assert _far(lab[1]) == []
+
+
+def _has_kernel(page, url):
+    kernels = [session["kernel"] for session in page.request.get(f"{url}/api/sessions").json()]
+    return [(kernel["execution_state"], kernel["connections"]) for kernel in kernels] == [("idle", 1)]
 
 
 def _move(lens):

@@ -1,6 +1,6 @@
-"""Where the period stands and where periods like it ended; the place a forecast will take.
+"""Where the period stands beside past ones, and what those still booked after this week.
 
-Until there is one, nothing here claims to foresee: the range is what past periods still booked after this week.
+That is no forecast, and shown in the place of one only where the forecast refuses (`leadership.ahead`).
 """
 
 from __future__ import annotations
