@@ -56,8 +56,10 @@ def notebook(path: Path, *cells: str, tags: tuple[str, ...] = ()) -> Path:
 
 @pytest.fixture(scope="module")
 def parent():
-    with warm.parent(["pandas"]) as address:
-        yield address
+    with pytest.MonkeyPatch.context() as patch:  # nothing, and a relative folder, are of where a kernel starts
+        patch.setenv("PYTHONPATH", ":of_the_page", prepend=":")
+        with warm.parent(["pandas"]) as address:
+            yield address
 
 
 @pytest.fixture

@@ -65,7 +65,8 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
     command = [sys.executable, "-P", "-m", "salesops_lib.report.warm", address, *modules]
     with tempfile.TemporaryFile("w+") as said:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
-        process = subprocess.Popen(command, env=os.environ | ALONE | {MARK: folder}, text=True, **pipes)
+        env = os.environ | ALONE | {MARK: folder, "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, _given()))}
+        process = subprocess.Popen(command, env=env, text=True, **pipes)
         patience_s = 0  # while it imports it has forked nothing, and does not listen either
         try:
             if process.stdout.readline().strip() != "ready":
@@ -93,6 +94,12 @@ def _folder() -> str:
         if owner.isdecimal() and not Path("/proc", owner).exists():
             shutil.rmtree(left, ignore_errors=True)
     return tempfile.mkdtemp(prefix=f"so-{os.getpid()}-")
+
+
+def _given() -> list[str]:
+    """List the folders that the environment adds to the path; a relative one depends on where a process starts."""
+    given = os.environ.get("PYTHONPATH")
+    return given.split(os.pathsep) if given else []
 
 
 def _clear(folder: str) -> None:
@@ -367,6 +374,9 @@ def _part(asked: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(asked["env"] | {MARK: mark})
     os.chdir(asked["cwd"])
+    for place, folder in enumerate(map(os.path.abspath, _given())):
+        if folder not in sys.path:
+            sys.path.insert(place, folder)
     random.seed()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
