@@ -122,6 +122,8 @@ def test_the_range_is_what_past_quarters_still_booked(page, book):
     assert "No forecast yet" in found.label
     assert found.weeks["booked"].dropna().is_monotonic_increasing
     assert found.weeks["booked"].max() == found.booked
+    weeks = f"week {found.weeks['booked'].count()} of {len(found.weeks)},"
+    assert weeks in present.as_of_line(book).text == "Q3 FY27, week 10 of 14, as of Wed 30 Sep 2026 23:59, EUR."
 
 
 def test_watchlist_is_at_most_seven_deals_with_the_most_hanging_on_them(page):

@@ -117,6 +117,19 @@ def test_the_id_on_a_tile_leads_to_the_definition_on_the_page(book):
         assert "present.tiles" not in text or "run_details(book, kpis.catalogue(), methods=" in text, path
 
 
+def test_a_tile_is_marked_at_its_value_not_at_its_change():
+    tile = {"label": "Chance", "value": "18 %", "range": "n = 52", "change": "+2 pts w/w", "kpi_id": ""}
+    shown = [present.tiles(pd.DataFrame([tile | {"tone": tone}])).markup for tone in ("bad", "good", "")]
+    values = [re.search("<b>(.*)</b>", markup)[1] for markup in shown]
+    assert [re.sub("<[^>]*>", "", value).strip() for value in values] == [
+        "18&nbsp;% ▼",
+        "18&nbsp;% ▲",
+        "18&nbsp;%",
+    ]
+    assert re.findall('aria-label="(.*?)"', "".join(values)) == ["behind plan", "ahead of plan"]
+    assert all("<span>+2 pts w/w</span>" in markup for markup in shown)
+
+
 def test_a_kpi_without_a_number_shows_its_reason(book):
     frame = kpis.compute(book, ["K02", "K03"], "quarter", by="product")
     markup = present.kpi_table(frame).markup

@@ -47,8 +47,7 @@ def start() -> Shown:
 def as_of_line(book: Book) -> Shown:
     """Say which instant the page shows; a warning where the source was exported before it."""
     quarter = book.calendar.period("quarter", book.day)
-    week = (book.day - quarter.start).days // 7 + 1
-    weeks = max(round(quarter.days / 7), week)
+    week, weeks = (len(book.calendar.between("week", quarter.start, day)) for day in (book.day, quarter.last_day))
     local = book.as_of.tz_convert(book.calendar.timezone)
     said = say(
         "{quarter}, week {week} of {weeks}, as of {instant}, {currency}.",

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from salesops_lib.language import say
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -70,9 +72,8 @@ def tiles(frame: pd.DataFrame) -> Shown:
     Parameters
     ----------
     frame
-        Text columns `label`, `value`, `range`, `change`, `kpi_id`, and `tone` (good, bad, or empty).
+        Text columns `label`, `value`, `range`, `change`, `kpi_id`, and `tone` (beside a plan good, bad, or empty).
     """
-    mark = {"good": "▲", "bad": "▼"}
     cells, lines = [], []
     for row in frame.to_dict("records"):
         texts = {key: safe(str(value)) for key, value in row.items()}
@@ -81,11 +82,20 @@ def tiles(frame: pd.DataFrame) -> Shown:
         cells.append(
             f'<div class="tile {html.escape(tone)}">'
             f"<dt>{texts['label']} {mark_of}</dt>"
-            f"<dd><b>{texts['value']}</b><span>{texts['range']}</span>"
-            f"<span>{mark.get(tone, '')} {texts['change']}</span></dd></div>"
+            f"<dd><b>{texts['value']} {_beside_plan(tone)}</b><span>{texts['range']}</span>"
+            f"<span>{texts['change']}</span></dd></div>"
         )
         lines.append(f"{row['label']} ({row['kpi_id']}): {row['value']} {row['range']} {row['change']}")
     return Shown(f'<dl class="tiles">{"".join(cells)}</dl>', "\n".join(lines))
+
+
+def _beside_plan(tone: str) -> str:
+    """Mark a value as ahead of the plan or behind it, by a shape that prints in grey."""
+    said = {"good": ("▲", say("ahead of plan")), "bad": ("▼", say("behind plan"))}
+    if tone not in said:
+        return ""
+    shape, words = said[tone]
+    return f'<i role="img" aria-label="{safe(words)}" title="{safe(words)}">{shape}</i>'
 
 
 def kpi_mark(kpi_id: str) -> str:
