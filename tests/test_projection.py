@@ -313,6 +313,7 @@ def test_pictures_show_the_figures(projected):
     lines = {line.get_label(): line for line in charts_pipeline.plot_fan(projected).get_lines()}
     assert lines["booked"].get_ydata()[-1] == float(projected.booked)
     assert lines["most likely"].get_ydata()[-1] == pytest.approx(projected.quantiles[0.5])
+    assert lines["most likely"].get_xydata()[0].tolist() == lines["booked"].get_xydata()[-1].tolist()
 
 
 # -- the future is invisible, and bad input ---------------------------------------------------------------

@@ -35,12 +35,12 @@ MONEY = FuncFormatter(lambda value, _: number(value, "money"))
 def plot_fan(result: Projection, *, ax: Axes | None = None) -> Axes:
     """Draw bookings so far by week, the ranges of what they will come to, and the quota."""
     ax = ax or plt.subplots(figsize=(WIDTH_IN, 3.0))[1]
-    weeks = result.weeks.astype({"booked": float})
+    weeks = result.weeks.astype({"booked": float, "week": float})
     ahead = weeks.dropna(subset=["q50"])
     past = weeks.dropna(subset=["booked"])
+    if len(past) and len(ahead) and past["week"].iloc[-1] == ahead["week"].iloc[0]:  # a week that has begun
+        past = past.assign(week=[*past["week"].iloc[:-1], past["week"].iloc[-1] - 0.5])
     start = past.iloc[-1:].assign(**dict.fromkeys(ahead.filter(like="q").columns, float(result.booked)))
-    if len(past) and len(ahead) and past["week"].iloc[-1] == ahead["week"].iloc[0]:
-        start = start.assign(week=start["week"] - 0.5)
     for label, (low, high, alpha) in FANS.items():
         band = [*start[low], *ahead[low]], [*start[high], *ahead[high]]
         at = [*start["week"], *ahead["week"]]
