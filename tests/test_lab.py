@@ -147,7 +147,12 @@ def test_a_notebook_runs_and_its_lens_answers(ran, lab):
     rows = lens.get_by_label("rows behind")
     if rows.is_visible():
         rows.select_option(index=1)
-        lens.locator("table.dataTable tbody tr").first.wait_for()
+        cells = lens.locator("table.dataTable tbody td")
+        cells.first.wait_for()
+        aligned = "all => all.map(cell => [cell.innerText, getComputedStyle(cell).textAlign])"
+        assert {side for text, side in cells.evaluate_all(aligned) if re.fullmatch("-?[0-9,.]+", text)} <= {
+            "right"
+        }
     lens.get_by_role("button", name="Keep these values").click()
     _until(lambda: said.locator("textarea, .note").count(), "nothing is said of what was kept")
     if is_slider:

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import ipywidgets
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -220,13 +221,13 @@ def test_days_and_flags_read_well_in_the_grid():
             {
                 "close_date": pd.to_datetime(["2026-09-30", None]), "is_won": [True, False],
                 "priced": [Decimal("1200.00"), None], "kind": pd.Categorical(["new", None]),
-                "nothing": [None, None],
+                "nothing": [None, None], "days": pd.array([1200, None], "Int64"), "chance": [0.256, np.nan],
             }
         )
     )  # fmt: skip
-    assert [*grid.df.columns] == ["close date", "is won", "priced", "kind"]
-    assert grid.df.iloc[0].tolist() == ["2026-09-30", "yes", 1200, "new"]
-    assert grid.df.iloc[1, 0] == ""
+    assert [*grid.df.columns] == ["close date", "is won", "priced", "kind", "days", "chance"]
+    assert grid.df.iloc[0].tolist() == ["2026-09-30", "yes", "1,200", "new", "1200", "0.26"]
+    assert grid.df.iloc[1].tolist() == ["", "no", "", "", "", ""]
 
 
 def test_the_export_holds_result_and_open_rows_and_no_formula(call):
@@ -316,7 +317,8 @@ def test_kpis_of_each_rep_of_a_team_with_the_rows_behind_each(book, lens):
     assert f"{len(rows)} rows." in said(lens)
     (grid,) = [w for w in parts(lens) if type(w).__name__ == "ITable"]
     assert set(grid.df["rep"]) == {first["segment_name"]}
-    assert grid.df["priced"].sum() == pytest.approx(first["value"], abs=len(rows))
+    priced = pd.to_numeric(grid.df["priced"].str.replace(",", ""))
+    assert priced.sum() == pytest.approx(first["value"], abs=len(rows))
 
 
 def frame_team(book) -> str:

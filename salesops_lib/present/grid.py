@@ -44,7 +44,7 @@ def grid(frame: pd.DataFrame) -> list[Any]:
 
 
 def _readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Write days as ISO days and flags as words, so that they read well and sort right."""
+    """Write days as ISO days, flags as words, amounts with thousands, which the grid can sort."""
     import pandas as pd
 
     out = {}
@@ -56,10 +56,9 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
         elif pd.api.types.is_bool_dtype(values):
             values = values.astype(object).map({True: "yes", False: "no"}).fillna("")
         elif pd.api.types.is_float_dtype(values):
-            values = values.astype(float).round(2)
-            whole = values.dropna().mod(1).eq(0).all()
-            values = values.astype("Int64") if whole else values
-        elif not pd.api.types.is_numeric_dtype(values):
+            digits = 0 if values.dropna().mod(1).eq(0).all() else 2
+            values = values.astype(float).map(f"{{:,.{digits}f}}".format, na_action="ignore").fillna("")
+        elif not pd.api.types.is_numeric_dtype(values) or values.isna().any():
             values = values.astype(object).where(values.notna(), "").astype(str)
         out[str(name).replace("_", " ")] = values
     return pd.DataFrame(out)
