@@ -150,9 +150,8 @@ def test_a_notebook_runs_and_its_lens_answers(ran, lab):
         cells = lens.locator("table.dataTable tbody td")
         cells.first.wait_for()
         aligned = "all => all.map(cell => [cell.innerText, getComputedStyle(cell).textAlign])"
-        assert {side for text, side in cells.evaluate_all(aligned) if re.fullmatch("-?[0-9,.]+", text)} <= {
-            "right"
-        }
+        numbers = [side for text, side in cells.evaluate_all(aligned) if re.fullmatch("-?[0-9,.]+", text)]
+        assert set(numbers) <= {"right"}
     lens.get_by_role("button", name="Keep these values").click()
     _until(lambda: said.locator("textarea, .note").count(), "nothing is said of what was kept")
     if is_slider:
