@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from salesops_lib.errors import InsufficientData
@@ -246,7 +247,8 @@ def plot_what_if(result: Beside, *, ax: Axes | None = None) -> Axes:
             ax.barh(at, row[high] - row[low], left=row[low], height=0.42, color=colour, alpha=alpha + 0.1)
         ax.plot(row["q50"], at, "o", color=INK, markersize=6)
         said = f"{number(row['q50'], 'money')} {interval(row['q10'], row['q90'], 'money')}"
-        ax.annotate(said, (row["q50"], at + 0.27), ha="center", fontsize=9)
+        halo = [withStroke(linewidth=3, foreground="white")]  # over the quota's line
+        ax.annotate(said, (row["q50"], at + 0.27), ha="center", fontsize=9, path_effects=halo)
     ends = [rows["q2.5"].min(), rows["q97.5"].max()]
     if result.base.quota > 0:
         ends.append(result.base.quota)
