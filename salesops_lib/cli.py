@@ -430,6 +430,8 @@ def lab(options, workspace) -> None:
     os.chdir(root)
     os.environ.setdefault(LOCALE, ws.settings.company.locale or "")
     os.environ.setdefault(LANGUAGE, ws.language)
+    # which notebooks are open is this workspace's affair: others have notebooks of the same names
+    os.environ.setdefault("JUPYTERLAB_WORKSPACES_DIR", str(root / ".jupyterlab"))
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root), *QUIET, *options])
 
 

@@ -1,7 +1,7 @@
 """Frames as CSV and Excel files that a spreadsheet shows and never runs.
 
-Text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers. Files are
-written beside and moved into place in one step.
+Text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay numbers, and in Excel
+days and instants without a zone are dates. Files are written beside and moved into place in one step.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ LOOKS_ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
 SHEET = re.compile(r"[^\\/*?:\[\]']{1,31}")
 CELL = 32_767  # characters an Excel cell holds
 EXACT = 15  # digits an Excel number holds
+FIRST_YEAR = 1900  # that Excel counts days from
 
 
 def neutral(text: str) -> str:
@@ -71,6 +73,7 @@ def write_xlsx(sheets: Mapping[str, pd.DataFrame], path: str | Path) -> Path:
     """
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
+    from openpyxl.utils import get_column_letter
 
     if not sheets:
         raise ParameterError("a workbook needs at least one sheet.")
@@ -83,6 +86,8 @@ def write_xlsx(sheets: Mapping[str, pd.DataFrame], path: str | Path) -> Path:
         for name, frame in sheets.items():
             sheet = book.create_sheet(name)
             sheet.freeze_panes = "A2"
+            if len(frame.columns):
+                sheet.auto_filter.ref = f"A1:{get_column_letter(len(frame.columns))}{len(frame) + 1}"
             for row in (list(map(str, frame.columns)), *_rows(frame)):
                 cells = []
                 for value in row:
@@ -90,6 +95,8 @@ def write_xlsx(sheets: Mapping[str, pd.DataFrame], path: str | Path) -> Path:
                     cell = WriteOnlyCell(sheet, held)
                     if isinstance(held, str):
                         cell.data_type = "s"  # else openpyxl would take "=1" for a formula, "#N/A" for an error
+                    elif isinstance(held, date):
+                        cell.number_format = "yyyy-mm-dd hh:mm" if isinstance(held, datetime) else "yyyy-mm-dd"
                     cells.append(cell)
                 sheet.append(cells)
         book.save(beside)
@@ -128,7 +135,19 @@ def _for_excel(value: Any) -> Any:
         return value
     if isinstance(value, (int, float, Decimal)):
         return value if _is_exact(value) else str(value)
-    return _fitting(_written(value))
+    return _dated(value) or _fitting(_written(value))
+
+
+def _dated(value: Any) -> date | None:
+    """A day, or an instant of whole seconds without a zone, as Excel holds it; one at midnight is a day."""
+    if not isinstance(value, date) or value.year <= FIRST_YEAR:
+        return None
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo or value.microsecond or getattr(value, "nanosecond", 0):
+        return None
+    plain = datetime(*value.timetuple()[:6])
+    return plain.date() if plain.time() == time.min else plain
 
 
 def _is_exact(value: float | Decimal) -> bool:

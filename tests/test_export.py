@@ -97,6 +97,8 @@ FRAME = pd.DataFrame(
         "infinite": [float("inf"), 1.5],
         "flag": [True, False],
         "day": pd.Series([pd.Timestamp("2026-07-01"), pd.NaT]),
+        "moment": pd.Series([pd.Timestamp("2026-07-01 08:30"), pd.Timestamp("1850-01-01")]),
+        "fine": pd.Series([pd.Timestamp("2026-07-01 08:30:00.000001"), pd.NaT]),
         "instant": pd.Series([pd.Timestamp(datetime(2026, 7, 1, 12, tzinfo=UTC)), pd.NaT]),
         "date": pd.Series([date(2026, 7, 1), None], dtype=object),
         "list": pd.Series([(1, 2), ["=x"]], dtype=object),
@@ -111,7 +113,9 @@ def test_numbers_stay_numbers_in_excel(tmp_path):
     assert (got["whole"], got["plain"], got["float"], got["money"]) == (-5, -7, -1e-5, -12.5)
     assert got["big"] == "1234567890123456.78", "more digits than Excel holds"
     assert (got["infinite"], got["flag"]) == ("inf", True)
-    assert (got["day"], got["date"]) == ("2026-07-01", "2026-07-01")
+    assert got["day"] == got["date"] == datetime(2026, 7, 1)
+    assert (got["moment"], got["fine"]) == (datetime(2026, 7, 1, 8, 30), "2026-07-01T08:30:00.000001")
+    assert dict(zip(head, second, strict=True))["moment"] == "1850-01-01", "before Excel's first day"
     assert got["instant"] == "2026-07-01T12:00:00+00:00"
     assert (got["list"], got["told"]) == ("1, 2", "a: 1")
     assert dict(zip(head, second, strict=True))["big"] == 1000
@@ -126,7 +130,7 @@ def test_numbers_stay_numbers_in_csv(tmp_path):
     assert (got["big"], got["flag"]) == ("1234567890123456.78", "True")
     assert dict(zip(head, second, strict=True)) == {
         "whole": "", "plain": "8", "float": "", "money": "", "big": "1000", "infinite": "1.5", "flag": "False",
-        "day": "", "instant": "", "date": "", "list": "'=x", "told": "",
+        "day": "", "moment": "1850-01-01", "fine": "", "instant": "", "date": "", "list": "'=x", "told": "",
     }  # fmt: skip
 
 

@@ -45,9 +45,8 @@ def lab(sample_ws, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {f"JUPYTER_{name}_DIR": str(root / f".{name}") for name in ("CONFIG", "RUNTIME")} | {
-        f"JUPYTERLAB_{name}_DIR": str(root / f".{name}") for name in ("SETTINGS", "WORKSPACES")
-    }
+    own = {f"JUPYTER_{name}_DIR": str(root / f".{name}") for name in ("CONFIG", "RUNTIME")}
+    own["JUPYTERLAB_SETTINGS_DIR"] = str(root / ".SETTINGS")
     options = [
         "--no-browser",
         "--allow-root",

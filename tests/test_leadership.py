@@ -199,9 +199,28 @@ def test_a_source_without_history_says_what_it_cannot_tell(maven):
     assert page.tiles.set_index("label")["value"]["Win rate, 4 quarters"] == "63.2 %"
     assert page.tiles.set_index("kpi_id")["value"]["K02"] == "no data"
     assert page.ahead is None  # the period is over
+    assert page.quarters["quarter"].iloc[-2] == "Q4 2017"
     assert not isinstance(page.why, InsufficientData), "without a year before, the quarter before explains"
     assert "Q3 2017" in page.because
     assert "2,089 deals without an amount are open" in review.headline
+
+
+def test_what_a_source_does_not_know_is_not_talked_of(maven_ws):
+    page = leadership.summarize(maven_ws.book("2017-11-15"))
+    assert {"mix", "rate"}.isdisjoint(page.why.columns)
+    assert "segments" not in page.because
+    assert "there are no quotas" in page.compared
+    assert page.people["name"].is_monotonic_increasing
+    assert page.watchlist["deal"].str.fullmatch(r".+ \(mvn:\w+\)|mvn:\w+").all()
+    assert page.watchlist["deal"].str.contains(" (mvn:", regex=False).any(), "an account stands for a name"
+    assert page.quarters["quarter"].iloc[-2:].tolist() == ["Q4 2017 to date", "last four"]
+
+
+def test_bookings_moved_since_the_last_report_by_money_not_by_a_share_of_a_running_total(page, book):
+    won = deals(book)
+    won = won[won["is_won"] & ~won["is_renewal"] & (won["close_date"] > pd.Timestamp(page.since))]
+    came = present.number(float(won["priced"].sum()), "money", signed=True)
+    assert page.tiles["change"].iloc[0].startswith(f"{came} w/w, ")
 
 
 def test_nothing_known_is_refused(sample_ws):

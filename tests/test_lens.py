@@ -187,7 +187,7 @@ def test_rows_behind_a_number_open_in_a_grid(call):
     assert opened == []
     pick.value = "many 0"
     (grid,) = [w for w in parts(box) if type(w).__name__ == "ITable"]
-    assert "1,005 rows. Shown: 1,000 rows, 9 of 12 columns; the export has all." in said(box)
+    assert "1,005 rows. Shown, sorted and searched are only the first 1,000 rows, 9 of 12 columns" in said(box)
     cells = json.dumps(grid._dt_args)
     assert "<img" not in cells.replace("\\\\u003c", "<").replace("\\u003c", "<")
     assert HOSTILE not in cells
@@ -230,6 +230,16 @@ def test_days_and_flags_read_well_in_the_grid():
     assert grid.df.iloc[1].tolist() == ["", "no", "", "", "", ""]
 
 
+def test_the_lens_on_kpis_opens_on_one_that_has_a_number(maven):
+    lens = present.explore_kpis(maven, ["K02", "K03"], by="rep")
+    pick = control(lens, "KPI")
+    assert pick.label == "K03 Win rate"
+    assert "K02 Quota attainment" in dict(pick.options)
+    assert len(control(lens, "rows behind").options) > 1
+    without = present.explore_kpis(maven, ["K02"])
+    assert control(without, "KPI").label.startswith("K02")
+
+
 def test_the_export_holds_result_and_open_rows_and_no_formula(call):
     box = present.explore(call, hires=[0], rows={"deals": pd.DataFrame({"name": ["=1+1", HOSTILE], "n": [1, 2]})})
     assert "data:application" not in said(box)
@@ -237,7 +247,8 @@ def test_the_export_holds_result_and_open_rows_and_no_formula(call):
     control(box, "Export to XLSX").click()
     (data,) = re.findall(r'href="data:[^;]+;base64,([^"]+)"', said(box))
     book = load_workbook(io.BytesIO(base64.b64decode(data)))
-    assert book.sheetnames == ["result", "rows"]
+    assert book.sheetnames == ["result", "rows", "about"]
+    assert [*book["about"].values] == [("what", "value"), ("hires", "0"), ("rows behind", "deals")]
     assert [[cell.value for cell in row] for row in book["rows"]] == [["name", "n"], ["'=1+1", 1], [HOSTILE, 2]]
     assert book["result"]["B2"].value == 1000
 

@@ -350,6 +350,16 @@ def named(book: Book, by: str, values: pd.Series) -> pd.Series:
     return values.map(names(book, by) | {NOT_ASSIGNED: say(NOT_ASSIGNED)}).fillna(values)
 
 
+def titles(book: Book, ids: pd.Index | pd.Series) -> pd.Series:
+    """Name deals by their id; one without a name by its account and its id."""
+    columns = ["opportunity_id", "name", "account_id"]
+    rows = book.opportunities[columns].drop_duplicates("opportunity_id").set_index("opportunity_id").reindex(ids)
+    accounts = book.table("accounts", ["account_id", "name"]).drop_duplicates("account_id")
+    own = rows.index.to_series().astype("string")
+    whose = rows["account_id"].map(accounts.set_index("account_id")["name"]).astype("string") + " (" + own + ")"
+    return rows["name"].fillna(whose).fillna(own)
+
+
 def find(book: Book, by: str, who: str) -> str:
     """Return the id of a team or rep by its name or id.
 

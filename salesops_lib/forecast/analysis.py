@@ -141,16 +141,22 @@ class Review:
     def deals(self) -> pd.DataFrame:
         """Open deals, those first on which the most of P(quota) hangs, by name."""
         book, rows = self.book, self.projection.deals
-        told = book.opportunities.drop_duplicates("opportunity_id").set_index("opportunity_id")["name"]
         stages = book.stages.drop_duplicates("stage_id").set_index("stage_id")["stage_name"]
         shown = rows.assign(
-            deal=rows["opportunity_id"].map(told).fillna(rows["opportunity_id"]),
+            deal=facts.titles(book, rows["opportunity_id"]).to_numpy(),
             rep=facts.named(book, "rep", rows["rep"]),
             team=facts.named(book, "team", rows["team"]),
             stage=rows["stage_id"].map(stages).fillna(rows["stage_id"]),
         )
         kept = ["deal", "rep", "team", "stage", *DEAL_NUMBERS]
         return shown[kept].dropna(axis=1, how="all")
+
+    @property
+    def deals_caption(self) -> str:
+        """Say which deals these are, and in what order."""
+        if self.projection.quota > 0:
+            return say("Open deals on which P(quota) hangs, {currency}.", currency=self.book.currency)
+        return say("Open deals by the money that hangs on them, {currency}.", currency=self.book.currency)
 
     @property
     def what_changes(self) -> pd.DataFrame:

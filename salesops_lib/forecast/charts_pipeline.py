@@ -29,7 +29,7 @@ MONEY = FuncFormatter(lambda value, _: number(value, "money"))
 
 @how_to_read(
     "The line is booked so far; the bands hold 50, 80 and 95 % of outcomes, the dashed line is the most "
-    "likely one, the level line the quota.",
+    "likely one, the level line the quota, where there is one.",
     method="forecast",
     kpis=("K26",),
 )
@@ -104,6 +104,7 @@ def plot_parts(result: Projection, *, ax: Axes | None = None) -> Axes:
                     fontsize=9)  # fmt: skip
     ax.set_yticks(at, [say(part) for part in rows["part"]])
     ax.set_xlim(0, max(float(off[1].max()), 1.0) * 1.7)
+    ax.locator_params(axis="x", nbins=6)
     ax.xaxis.set_major_formatter(MONEY)
     ax.grid(axis="y", visible=False)
     title = say("Where {period} comes from, {currency}", period=result.period, currency=result.currency)

@@ -181,10 +181,10 @@ def watchlist(found: Ahead, book: Book, flagged: pd.DataFrame | None) -> tuple[p
     every = found.now.deals.set_index("opportunity_id")
     rows = every.head(TOP_DEALS)
     last = (found.last or found.now).deals.set_index("opportunity_id")["p_win_in_period"]
-    told = book.opportunities.set_index("opportunity_id")[["name", "next_step"]].reindex(rows.index)
+    told = book.opportunities.set_index("opportunity_id")[["next_step"]].reindex(rows.index)
     reasons = pd.Series(dtype=str) if flagged is None else flagged.set_index("opportunity_id")["reasons"]
     shown = pd.DataFrame({
-        "deal": told["name"].fillna(pd.Series(rows.index, rows.index)),
+        "deal": facts.titles(book, rows.index),
         "amount": rows["amount"],
         "p_win": rows["p_win_in_period"],
         "p_win_before": last.reindex(rows.index) if found.last else np.nan,

@@ -90,6 +90,14 @@ class Leadership:
             return say("Open deals by what hangs on them in {period}.", period=self.period)
         return say("Due in {period}.", period=self.period)
 
+    @property
+    def compared(self) -> str:
+        """Say what the table of teams or reps holds, and in what order."""
+        told = {"period": self.period, "currency": self.currency}
+        if "gap" in self.people:
+            return say("{period}, {currency}; largest gap to quota first. Win rate over four quarters.", **told)
+        return say("{period}, {currency}; by name, there are no quotas. Win rate over four quarters.", **told)
+
 
 def summarize(
     book: Book,
@@ -265,7 +273,7 @@ def _quarters(book: Book) -> pd.DataFrame:
     booked, won, rate = (kpis.over_time(book, kpi_id, periods) for kpi_id in ("K26", "K25", "K03"))
     return pd.DataFrame(
         {
-            "quarter": [*booked["period"].iloc[:-1], mark("last four")],
+            "quarter": [*(_so_far(period, book) for period in periods[:-1]), mark("last four")],
             "bookings": booked["value"],
             "low": booked["low"],
             "high": booked["high"],
@@ -276,6 +284,11 @@ def _quarters(book: Book) -> pd.DataFrame:
             "closed": rate["n"],
         }
     )
+
+
+def _so_far(period: Period, book: Book) -> str:
+    """Name a period; one that still runs is no equal of whole ones."""
+    return period.label if period.last_day <= book.day else say("{period} to date", period=period)
 
 
 def segments(book: Book, by: str, now: Period, part: Scope, foreseen: ahead.Ahead | None = None) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def why(own: Facts, ago: Facts) -> tuple[pd.DataFrame, str]:
     -------
     tuple
         One row a factor: `factor`, `before`, `after` (text), `effect`, `mix`, `rate` (money; the last two where
-        the segments tell them apart); and the sentence.
+        the segments tell them apart, absent where there are no segments); and the sentence.
 
     Raises
     ------
@@ -47,6 +48,8 @@ def why(own: Facts, ago: Facts) -> tuple[pd.DataFrame, str]:
 
     before, after = (part.closed().assign(amount=lambda rows: rows["priced"]) for part in (ago, own))
     found = bookings_change(before, after, by="segment")
+    if not any(part["segment"].ne(facts.NOT_ASSIGNED).any() for part in (before, after)):
+        found = replace(found, effects=found.effects[found.effects["part"].eq("total")])
     effects = found.effects.pivot(index="factor", columns="part", values="amount")
     effects = effects.reindex(columns=["total", "mix", "rate"])
     rows = []
@@ -57,7 +60,7 @@ def why(own: Facts, ago: Facts) -> tuple[pd.DataFrame, str]:
     rows.append({"factor": mark("bookings"), "before": number(found.start, "money"),
                  "after": number(found.end, "money"), "effect": found.change, "mix": np.nan,
                  "rate": np.nan})  # fmt: skip
-    return pd.DataFrame(rows), _because(found, own, ago)
+    return pd.DataFrame(rows).dropna(axis="columns", how="all"), _because(found, own, ago)
 
 
 def _factor(closed: pd.DataFrame, factor: str) -> str:
@@ -120,13 +123,13 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     rows = rows.assign(chance=chances(own.book, rows), worth=rows["priced"].astype("float64"))
     rows = rows.assign(expected=rows["worth"] * rows["chance"])
     then = last.open().set_index("opportunity_id")
-    told = own.book.opportunities.set_index("opportunity_id")[["name", "next_step"]].reindex(rows.index)
+    told = own.book.opportunities.set_index("opportunity_id")[["next_step"]].reindex(rows.index)
     reasons = pd.Series(dtype=str) if flagged is None else flagged.set_index("opportunity_id")["reasons"]
     left = missing(own)
     by_stage = chances(own.book, rows.assign(probability_crm=np.nan))
     known = last.book.tracks("probability") or np.allclose(rows["chance"], by_stage, equal_nan=True)
     frame = pd.DataFrame({
-        "deal": told["name"].fillna(pd.Series(rows.index, rows.index)),
+        "deal": facts.titles(own.book, rows.index),
         "amount": rows["worth"],
         "chance": rows["chance"],
         "chance_before": chances(last.book, then).reindex(rows.index) if known else np.nan,

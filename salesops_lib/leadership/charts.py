@@ -25,8 +25,8 @@ WEEK_OF = {
 
 
 @how_to_read(
-    "The line is booked so far, the level line the quota; the bands, or the point, are where the period "
-    "may end; grey is past periods at the same week.",
+    "The line is booked so far, the level line the quota, where there is one; the bands, or the point, are "
+    "where the period may end; grey, where shown, is past periods at the same week.",
     method="leadership",
     kpis=("K26",),
 )

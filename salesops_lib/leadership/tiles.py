@@ -202,9 +202,17 @@ def spread(found: Estimate, unit: str) -> str:
 
 def changes(reading: Reading, unit: str) -> str:
     """Say how a figure moved since the last report (w/w) and since last year (y/y), else on the period before."""
-    last = ahead.on_last(change(reading.now, reading.last, unit, test=False))
+    last = ahead.on_last(_since_last(reading, unit))
     before = change(reading.now, reading.before, unit)
     return ", ".join(said for said in (last, before and say(BEFORE[reading.on], change=before)) if said)
+
+
+def _since_last(reading: Reading, unit: str) -> str:
+    """Say what came since the last report: money as money, as a share of a running total says little."""
+    gap = stats.difference(reading.now, reading.last)
+    if unit != "money" or gap.status != OK:
+        return change(reading.now, reading.last, unit, test=False)
+    return number(gap.value, "money", signed=True)
 
 
 def change(now: Estimate, before: Estimate, unit: str, *, test: bool = True) -> str:

@@ -33,6 +33,12 @@ def grid(frame: pd.DataFrame) -> list[Any]:
     if shown.shape != frame.shape:
         given = {"rows": counted(len(shown), "row"), "columns": shown.shape[1], "all": frame.shape[1]}
         left = say("Shown: {rows}, {columns} of {all} columns; the export has all.", **given)
+        if len(shown) < len(frame):
+            left = say(
+                "Shown, sorted and searched are only the first {rows}, {columns} of {all} columns; the export has "
+                "all.",
+                **given,
+            )
         said = f"{said} {left}"
     said = f"{said} {frame.attrs.get(NOTE, '')}".strip()
     made = ITable(
@@ -51,8 +57,8 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
     for name, column in frame.items():
         values = column.astype(float) if any(isinstance(value, Decimal) for value in column) else column
         if pd.api.types.is_datetime64_any_dtype(values):
-            day = "%Y-%m-%d" if getattr(values.dtype, "tz", None) is None else "%Y-%m-%d %H:%M"
-            values = values.dt.strftime(day).fillna("")
+            are_days = values.dropna().dt.normalize().eq(values.dropna()).all()
+            values = values.dt.strftime("%Y-%m-%d" if are_days else "%Y-%m-%d %H:%M").fillna("")
         elif pd.api.types.is_bool_dtype(values):
             values = values.astype(object).map({True: "yes", False: "no"}).fillna("")
         elif pd.api.types.is_float_dtype(values):

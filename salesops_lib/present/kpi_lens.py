@@ -45,7 +45,7 @@ def explore_kpis(
     Parameters
     ----------
     ids
-        KPIs to pick from; all by default.
+        KPIs to pick from; all by default. The first that has a number is shown first.
     period, by
         What is shown first.
     among
@@ -66,6 +66,8 @@ def explore_kpis(
     }
     splits = {"whole company": None} | {f"each {name}": name for name in DIMENSIONS}
     whom = {"everybody": ""} | {f"{dimension} {name}": name for name, (dimension, _) in known.items()}
+    told = _told_first(book, listed.values(), period)
+    listed = {words: kpi for words, kpi in listed.items() if kpi == told} | listed
     at_first = {words: name for words, name in whom.items() if first and first in (name, *known.get(name, ())[1:])}
     return explore(
         _look,
@@ -80,6 +82,14 @@ def explore_kpis(
         by={words: split for words, split in splits.items() if split == by} | splits,
         **{called: at_first | whom},
     )
+
+
+def _told_first(book: Book, variants: Iterable[tuple[str, str]], period: str) -> tuple[str, str] | None:
+    """Find the first KPI that has a number for the whole company."""
+    from salesops_lib.kpis import compute
+
+    has = (kpi for kpi in variants if compute(book, kpi[0], period, variants=kpi[1])["status"].eq("ok").any())
+    return next(has, None)
 
 
 def _parts(book: Book, among: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -156,7 +166,8 @@ def _rows(
     found = rows_behind(book, kpi_id, window, by=by, segment=segment if by else "", variant=variant)
     told = {people: named(book, people, found[people]) for people in {"rep", "team"} & {*found}}
     zone = book.calendar.timezone  # what falls into a period is told by the company's day
-    told |= {name: found[name].dt.tz_convert(zone) for name in found.select_dtypes("datetimetz")}
+    for name in found.select_dtypes("datetimetz"):
+        told[name] = found[name].dt.tz_convert(zone).dt.tz_localize(None)
     first = [name for name in FIRST if name in found]
     out = found.assign(**told)[[*first, *(name for name in found if name not in first)]]
     if len(out) != n:

@@ -89,16 +89,18 @@ def explore(
     labels = labels or {}
     controls = {name: _control(labels.get(name, _words(name)), values) for name, values in choices.items()}
     draw = partial(_drawn, plot=plot, describe=describe, looks=looks or {})
-    return _Lens(partial(function, *fixed), controls, draw, rows or {}).box
+    book = next((given for given in fixed if hasattr(given, "snapshot_id")), None)
+    of = {"as of": book.day, "snapshot": book.snapshot_id} if book else {}
+    return _Lens(partial(function, *fixed), controls, draw, rows or {}, of).box
 
 
 class _Lens:
     """State and parts of one lens."""
 
-    def __init__(self, compute: Callable, controls: dict, draw: Callable, rows: Mapping | Callable):
+    def __init__(self, compute: Callable, controls: dict, draw: Callable, rows: Mapping | Callable, of: dict):
         import ipywidgets as widgets
 
-        self.compute, self.controls, self.draw, self.behind = compute, controls, draw, rows
+        self.compute, self.controls, self.draw, self.behind, self.of = compute, controls, draw, rows, of
         self.kept: dict[str, tuple[Any, Shown]] = {}
         self.result: Any = None
         self.waiting: asyncio.TimerHandle | None = None
@@ -118,8 +120,8 @@ class _Lens:
                 self.status,
                 self.shown,
                 widgets.HBox([self.pick_rows, export, keep], layout=widgets.Layout(flex_flow="row wrap")),
-                self.rows,
                 self.said,
+                self.rows,
             ]
         )
         self.box.add_class("salesops-lens")
@@ -203,7 +205,17 @@ class _Lens:
         """Offer what is shown as an Excel file."""
         frames = {"result": _frame(self.result), "rows": self.opened()}
         sheets = {name: frame for name, frame in frames.items() if frame is not None}
-        return download(sheets, "lens.xlsx") if sheets else note("There is nothing to export.")
+        if not sheets:
+            return note("There is nothing to export.")
+        return download(sheets | {"about": self.about()}, "lens.xlsx", counted_in=sheets)
+
+    def about(self) -> pd.DataFrame:
+        """What the export holds: picks in words, the number whose rows are in it, the company's instant."""
+        import pandas as pd
+
+        told = {made.description: getattr(made, "label", made.value) for made in self.controls.values()}
+        told["rows behind"] = self.pick_rows.value
+        return pd.DataFrame((told | self.of).items(), columns=["what", "value"])
 
     def to_keep(self) -> Shown:
         """Write the picks into the text of the parameters cell, to be copied."""

@@ -6,7 +6,7 @@ import base64
 import html
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,11 +186,13 @@ def drill(
     return stack(*parts)
 
 
-def download(sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str) -> Shown:
+def download(
+    sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str, *, counted_in: Iterable[str] | None = None
+) -> Shown:
     """Offer frames as an Excel file that travels inside the page; text in it is never a formula.
 
     Of `name` only what any file system takes is kept, no path. Beyond `DOWNLOAD_ROWS` rows a sheet is cut, and the
-    link says so.
+    link says so; it names the rows of each sheet in `counted_in`, by default of all.
     """
     from tempfile import TemporaryDirectory
 
@@ -204,8 +206,9 @@ def download(sheets: Mapping[str, pd.DataFrame | SalesOpsError], name: str) -> S
         first = {sheet: rows.head(DOWNLOAD_ROWS) for sheet, rows in sheets.items()}
         path = write_xlsx(first, Path(folder) / "rows.xlsx")
         data = base64.b64encode(path.read_bytes()).decode()
-    n = sum(len(rows) for rows in sheets.values())
-    given = {"name": name, "rows": counted(n, "row"), "first": number(DOWNLOAD_ROWS, "count")}
+    *others, last = [len(sheets[sheet]) for sheet in (counted_in or sheets) if sheet in sheets]
+    rows = " + ".join([*(number(n, "count") for n in others), counted(last, "row")])
+    given = {"name": name, "rows": rows, "first": number(DOWNLOAD_ROWS, "count")}
     if any(len(rows) > DOWNLOAD_ROWS for rows in sheets.values()):
         said = say("{name} ({rows}, the first {first} of each sheet)", **given)
     else:
