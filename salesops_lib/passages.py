@@ -101,12 +101,12 @@ def count_steps(
     facts, found = Counter(), ([], [])
     with _connected(moves) as db:
         _check_moves(db, stages)
-        parts = 1 + db.sql("select count(*) from moves").fetchall()[0][0] // ROWS_AT_ONCE
+        parts = 1 + db.execute("select count(*) from moves").fetchall()[0][0] // ROWS_AT_ONCE
         for part in range(parts):
             _make_passed(db, stages, until, parts, part)
             facts.update(_order_of_events(db, won, lost))
             for way, kept in zip(ways, found, strict=True):
-                kept.append(db.sql(way).df())
+                kept.append(db.execute(way).df())
     _check_order(facts)
     return *(_added(kept) for kept in found), {name: facts[name] for name in FACTS}
 
@@ -128,7 +128,7 @@ def reached(moves: pd.DataFrame | Path | str, stages: Sequence[str], as_of: obje
     with _connected(moves) as db:
         _check_moves(db, stages)
         _make_passed(db, stages, _written(as_of))
-        found = db.sql("select * from passed order by opportunity_id").df().set_index("opportunity_id")
+        found = db.execute("select * from passed order by opportunity_id").df().set_index("opportunity_id")
     out = found[[f"at_{place}" for place in range(len(stages) - 1)]].set_axis(stages[:-1], axis=1)
     return out.assign(stage=found["last_place"].map(dict(enumerate(stages))), since=found["last_at"])
 
@@ -245,7 +245,7 @@ def _check_moves(db: duckdb.DuckDBPyConnection, stages: list[str]) -> None:
         raise ParameterError(
             f"{n} moves have an empty opportunity_id, stage or entered_at; drop or mend these rows."
         )
-    found = [row[0] for row in db.sql("select distinct stage from moves order by stage").fetchall()]
+    found = [row[0] for row in db.execute("select distinct stage from moves order by stage").fetchall()]
     strange = [stage for stage in found if stage not in stages]
     if strange:
         raise ParameterError(
@@ -256,7 +256,7 @@ def _check_moves(db: duckdb.DuckDBPyConnection, stages: list[str]) -> None:
 
 def _order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int) -> dict[str, int]:
     """Count deals by how they went; refuse where durations would be negative."""
-    row = db.sql(f"""
+    row = db.execute(f"""
         select count(*) as deals, count(*) filter (where last_place = {lost}) as lost,
             count(*) filter (where won_at is not null) as won,
             count(*) filter (where first_place >= {won} and last_open_at > first_at) as early,
@@ -265,8 +265,10 @@ def _order_of_events(db: duckdb.DuckDBPyConnection, won: int, lost: int) -> dict
         from passed
     """).df().iloc[0].astype(int).to_dict()  # fmt: skip
     if row["early"]:
-        ids = db.sql(f"select opportunity_id from passed where first_place >= {won} and last_open_at > first_at "
-                     "order by 1 limit 5").fetchall()  # fmt: skip
+        ids = db.execute(f"""
+            select opportunity_id from passed
+            where first_place >= {won} and last_open_at > first_at order by 1 limit 5
+        """).fetchall()
         raise DataContractError(
             f"{row['early']} of {row['deals']} deals were closed before they entered an open stage, which gives "
             f"negative durations, for example {listed(key[0] for key in ids)}; mend their dates or leave them out."

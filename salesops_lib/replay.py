@@ -113,7 +113,7 @@ def _history(db: DuckDBPyConnection, given: bool) -> None:
         db.execute(NO_HISTORY)
         return
     # one number orders the changes of a deal; a pair does too, at nearly twice the time
-    (most,) = db.sql("select coalesce(max(seq), 0) from opportunity_history_given").fetchall()[0]
+    (most,) = db.execute("select coalesce(max(seq), 0) from opportunity_history_given").fetchall()[0]
     place = f"epoch_us(changed_at)::hugeint * {int(most) + 1} + seq"
     narrow = "bigint" if most < 1_000 else "hugeint"
     db.execute(f"create view history as select *, ({place})::{narrow} place from opportunity_history_given")
@@ -126,7 +126,7 @@ def _deals(db: DuckDBPyConnection, extracted_at: object) -> None:
         db.execute("create view deals as select * from opportunities_given")
         return
     if extracted_at is None:
-        extracted_at = db.sql("""
+        extracted_at = db.execute("""
             select greatest((select max(changed_at) from history), max(created_at), max(closed_at))
             from opportunities_given
         """).fetchall()[0][0]

@@ -1,11 +1,12 @@
 import signal
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
 from salesops_lib.errors import RenderError
 from salesops_lib.report.pdf import find_browser
-from salesops_lib.sources import sample
+from salesops_lib.sources import mapping, sample
 from salesops_lib.workspace import Workspace, open_workspace
 
 # A shell without job control starts what it puts into the background deaf to interrupts, and its children with it
@@ -31,6 +32,16 @@ def make_workspace(root: Path, text: str = "") -> Workspace:
         if not (root / name).exists():
             (root / name).symlink_to(ROOT / name)
     return open_workspace(root)
+
+
+@pytest.fixture(scope="session")
+def mappings_read_once():
+    """Reading the YAML of a CRM takes longer than a small load."""
+    with pytest.MonkeyPatch.context() as patch:
+        plain = mapping.read_mapping
+        once = lru_cache(64)(plain)  # a shipped one is named, another is a path
+        patch.setattr(mapping, "read_mapping", lambda name: (plain if "/" in str(name) else once)(name))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +95,11 @@ def maven(maven_ws):
 
 
 def pytest_itemcollected(item):
-    """What a module makes once for its tests is made by one process: those tests stay together."""
-    needed = (found[-1] for found in item._fixtureinfo.name2fixturedefs.values())
-    if any(fixture.scope == "module" for fixture in needed) and not item.get_closest_marker("xdist_group"):
+    """What tests share is made by one process: those of `book`, and what a module makes once, stay together."""
+    if item.get_closest_marker("xdist_group"):
+        return
+    found = item._fixtureinfo.name2fixturedefs
+    if "book" in found:
+        item.add_marker(pytest.mark.xdist_group("book"))
+    elif any(fixtures[-1].scope == "module" for fixtures in found.values()):
         item.add_marker(pytest.mark.xdist_group(item.module.__name__))

@@ -1,6 +1,6 @@
 """Damaged exports are loaded and balanced, or refused in words; what `mutator` damaged is counted here once more.
 
-`SALESOPS_FUZZ` says how many loads (60; `make fuzz`: 10,000), `SALESOPS_FUZZ_FROM` the first seed.
+`SALESOPS_FUZZ` says how many loads (36; `make fuzz`: 10,000), `SALESOPS_FUZZ_FROM` the first seed.
 """
 
 import csv
@@ -30,14 +30,14 @@ from salesops_lib import errors, export, gate, present, tables
 from salesops_lib.cli import main
 from salesops_lib.config import ControlTotal
 from salesops_lib.errors import LossLimitExceeded, SalesOpsError
-from salesops_lib.sources import load, mapping
+from salesops_lib.sources import load
 from salesops_lib.sources.read import delimited as reading
 from salesops_lib.store import Store
 from tests import crm_exports, mutator
 from tests.conftest import ROOT
 from tests.mutator import BASES, BYTES, HOSTILE, Case, Sheet, damaged
 
-LOADS = int(os.environ.get("SALESOPS_FUZZ", "60"))
+LOADS = int(os.environ.get("SALESOPS_FUZZ", "36"))
 FIRST = int(os.environ.get("SALESOPS_FUZZ_FROM", "0"))
 CHUNKS = 6
 SECONDS, PEAK = 20, 1_500_000_000
@@ -45,17 +45,7 @@ MESSAGE, LINES = 2000, 8
 TERMINAL = {"Cc", "Cs"}  # control characters, lone surrogates
 BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
 TEXT_FILES = (".csv", ".txt", ".tsv")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def mappings_read_once():
-    """Reading the YAML of a CRM takes longer than a small load."""
-    with pytest.MonkeyPatch.context() as patch:
-        plain = mapping.read_mapping
-        once = lru_cache(64)(plain)  # a shipped one is named, another is a path
-        patch.setattr(mapping, "read_mapping", lambda name: (plain if "/" in str(name) else once)(name))
-        yield
-
+pytestmark = [pytest.mark.usefixtures("mappings_read_once"), pytest.mark.xdist_group("fuzz")]
 
 # -- a reader of its own -----------------------------------------------------------------------------------
 

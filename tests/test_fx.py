@@ -271,7 +271,7 @@ def test_trap_28_a_missing_rate_is_counted_not_priced_and_said(world):
     ]  # fmt: skip
     assert "2 deals counted but not priced: no rate for CHF, GBP." in present.losses(world).text
     page = leadership.summarize(world)
-    assert page.headline.startswith("Booked 1.00 k EUR in Q1 2026 (4 deals, 0 % w/w)")
+    assert page.headline.startswith("Booked 1.00 k EUR in Q1 2026 (4 deals, 0 w/w)")
     assert ", 2 counted but not priced (2 no rate for CHF, GBP)" in page.headline
     assert page.people["deals_won"].tolist() == [4]
     assert page.quarters["deals_won"].tolist()[-2:] == [4, 4]

@@ -12,6 +12,7 @@ from salesops_lib.history import state
 from salesops_lib.sources import ids, load
 from tests.conftest import make_workspace, shared
 
+pytestmark = pytest.mark.usefixtures("mappings_read_once")
 DEALS = """Id,AccountId,OwnerId,Name,StageName,Amount,Probability,CloseDate,IsClosed,IsWon,CreatedDate,Type,IsDeleted
 006A00000000001IAA,001A00000000001,005A00000000001,One,Closed Won,1000.50,100,2026-01-20,true,true,2026-01-02T09:00:00.000Z,New Business,false
 006A00000000002,001A00000000001IAA,005A00000000001IAA,Two,Proposal,250,60,2026-02-20,false,false,2026-01-05T09:00:00.000Z,Renewal,false

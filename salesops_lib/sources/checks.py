@@ -22,7 +22,7 @@ def drop_doubled(stage: Stage, db, name: str, label: str) -> None:
         create or replace temp table suspects as
         select hash({columns}) h from "{name}" group by h having count(*) > 1
     """)
-    if not db.sql("select count(*) from suspects").fetchall()[0][0]:
+    if not db.execute("select count(*) from suspects").fetchall()[0][0]:
         return
     db.execute(f"""
         create or replace temp table doubled as
@@ -32,12 +32,14 @@ def drop_doubled(stage: Stage, db, name: str, label: str) -> None:
         ) where nth > 1
     """)
     shown = " || ' | ' || ".join(f"coalesce(\"{column}\"::varchar, '')" for column in key)
-    aside = db.sql(f"""
+    aside = db.execute(f"""
         select file, '{label}' "table", row, '{", ".join(key)}' "column", {shown} "value",
             'duplicate key; the first row is kept' reason
         from doubled join "{name}_origin" using (place) where not fold order by place
     """).df()
-    folded = db.sql(f'select count(*) from doubled join "{name}_origin" using (place) where fold').fetchall()[0][0]
+    folded = db.execute(f'select count(*) from doubled join "{name}_origin" using (place) where fold').fetchall()[
+        0
+    ][0]
     stage.set_aside(aside, f"quarantine-{name}")
     stage.close()
     if folded:
@@ -61,7 +63,7 @@ def unmatched_references(stage: Stage, db) -> Iterator[dict]:
             target, _, key = column.references.partition(".")
             if target not in stage.names:
                 continue
-            rows = db.sql(f"""
+            rows = db.execute(f"""
                 select "{column.name}", count(*), min(place) first from "{name}"
                 where "{column.name}" is not null and "{column.name}" not in (select "{key}" from "{target}")
                 group by 1 order by first

@@ -81,7 +81,7 @@ def history(stage: Stage, db, pieces: list[Piece], findings: list[dict]) -> dict
                 from changes semi join granted using (field, rank))
             where nth = 1 order by opportunity_id, changed_at, field, seq
         """)  # fmt: skip
-        total = db.sql("select count(*) from changes semi join granted using (field, rank)").fetchall()[0][0]
+        total = db.execute("select count(*) from changes semi join granted using (field, rank)").fetchall()[0][0]
         if again := total - stage.rows[HISTORY]:
             findings.append(finding("the same change told twice, kept once", table=HISTORY, n=again))
     return _coverage(db, pieces)
@@ -94,7 +94,7 @@ def _coverage(db, pieces: list[Piece]) -> dict[str, str | None]:
     source = "changes semi join granted using (field, rank)"
     if pieces[0].whole:
         source = f'(select *, 0 rank from "{pieces[0].name}")'
-    rows = db.sql(f"select field, min(rank), min(changed_at) from {source} group by field").fetchall()
+    rows = db.execute(f"select field, min(rank), min(changed_at) from {source} group by field").fetchall()
     return {
         field: None if pieces[rank].section.complete is not False else first.isoformat()
         for field, rank, first in sorted(rows)
@@ -125,7 +125,7 @@ def _with_ends(db, name: str) -> str:
     A row of the field `end` holds the closed stage, or nothing where the deal is open again, and as old value the
     stage that the source still shows for the deal.
     """
-    if not db.sql(f"""select count(*) from "{name}" where field = '{END}'""").fetchall()[0][0]:
+    if not db.execute(f"""select count(*) from "{name}" where field = '{END}'""").fetchall()[0][0]:
         return f'"{name}"'
     order = "partition by opportunity_id order by changed_at, place"
     return f"""(
@@ -169,7 +169,7 @@ def _name_stages(db, stage: Stage, piece: Piece) -> None:
     columns = ("stage",) if piece.section.changes == "states" else ("new_value", "old_value")
     of_stage = "true" if piece.section.changes == "states" else f"p.field in ('stage', '{END}')"
     strange = " or ".join(f"p.{column} not in (from stage_ids)" for column in columns)
-    if not db.sql(f'select 1 from "{piece.name}" p where {of_stage} and ({strange}) limit 1').fetchall():
+    if not db.execute(f'select 1 from "{piece.name}" p where {of_stage} and ({strange}) limit 1').fetchall():
         return
     joins, named = "", []
     for k, column in enumerate(columns):
@@ -185,7 +185,7 @@ def _name_stages(db, stage: Stage, piece: Piece) -> None:
 
 def _oldest_first(db, stage: Stage, piece: Piece) -> None:
     """Turn a source round that lists the newest change first: rows of one instant then stand in their order."""
-    newer = db.sql(f"""
+    newer = db.execute(f"""
         select count(*) filter (before > changed_at) > count(*) filter (before < changed_at) from (
             select changed_at, lag(changed_at) over (partition by opportunity_id order by place) before
             from "{piece.name}")
@@ -294,7 +294,7 @@ def _bring_back(stage: Stage, db, exports: list[Seen]) -> int:
         select b.* exclude (k, place) replace (true as is_deleted, coalesce(b.deleted_at, g.moment) as deleted_at)
         from (select * from ({before}) qualify {latest}) b join gone g using (opportunity_id)
     """)  # fmt: skip
-    return db.sql("select count(*) from gone").fetchall()[0][0]
+    return db.execute("select count(*) from gone").fetchall()[0][0]
 
 
 def rates(stage: Stage, db, until: pd.Timestamp) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -131,7 +131,8 @@ class Load:
         for k, converters in before:
             self._read_earlier(k, converters)
         self.stage.close()
-        coverage = self._complete()
+        with self.stage.engine() as session:
+            coverage = self._complete(session)
         self.findings += list(self._not_read())
         self.findings += [entry for _, group in (*work, *before) for c in group for entry in c.findings]
         present = [n for n in tables.TABLES if n in self.stage.names]
@@ -299,12 +300,12 @@ class Load:
         for converter in converters:
             self._read(name, converter, self.earlier[k])
 
-    def _complete(self) -> dict[str, str | None]:
+    def _complete(self, session: Callable) -> dict[str, str | None]:
         """Drop doubled keys, build history, stages and closings, look references up; return the coverage."""
-        with self.stage.database() as db:
+        with session() as db:
             for name in [n for n in self.stage.names if not n.startswith("piece_")]:
                 checks.drop_doubled(self.stage, db, name, self._label(name))
-        with self.stage.database() as db:
+        with session() as db:
             process.name_stages(self.stage, db, self.findings)
             coverage = derive.history(self.stage, db, self.pieces, self.findings)
         if self.earlier:
@@ -315,23 +316,23 @@ class Load:
                 )
                 for name, export in zip(names, (*self.earlier, self.export), strict=True)
             ]
-            with self.stage.database() as db:
+            with session() as db:
                 coverage |= derive.differences(self.stage, db, exports, coverage, self.findings)
             self.derived |= {HISTORY, "opportunities"}
         if any(section.holds == "until_next" for section in self.export.mapping.tables.get("fx_rates", ())):
-            with self.stage.database() as db:
+            with session() as db:
                 if "fx_rates" in self.stage.names:
                     derive.rates(self.stage, db, self.export.extracted_at)
                     self.derived.add("fx_rates")
-        with self.stage.database() as db:
+        with session() as db:
             if process.infer(self.stage, db, self.export.mapping, self.findings):
                 self.derived.add("stages")
-        with self.stage.database() as db:
+        with session() as db:
             if any(
                 section.closing == "history" for section in self.export.mapping.tables.get("opportunities", ())
             ):
                 process.closings(self.stage, db, self.calendar.timezone, self.findings)
-        with self.stage.database() as db:
+        with session() as db:
             self.findings += list(checks.unmatched_references(self.stage, db))
         return coverage
 

@@ -28,7 +28,9 @@ def name_stages(stage: Stage, db, findings: list[dict]) -> None:
             left join labels l on s.stage_id is null
                 and l.pipeline_id = o.pipeline_id and l.form = {FORM("o.stage_id")} and l.stage_id <> o.stage_id
         """
-        n, shown = db.sql(f"select count(l.stage_id), min(o.stage_id) filter (l.form <> '') {named}").fetchall()[0]
+        n, shown = db.execute(
+            f"select count(l.stage_id), min(o.stage_id) filter (l.form <> '') {named}"
+        ).fetchall()[0]
         if n:
             findings.append(finding("stage told by its label, now by its id", "", "stages", "stage_id", shown, n))
             stage.rewrite(db, name, f"""
@@ -71,7 +73,7 @@ def infer(stage: Stage, db, mapping: Mapping, findings: list[dict]) -> bool:
         ) join opportunities using (opportunity_id) where new_value is not null group by all
     """
     nothing = "select null::varchar pipeline_id, null::varchar stage_id, null::double depth, 0 n where false"
-    found = db.sql(f"""
+    found = db.execute(f"""
         with shown as (
             select pipeline_id, stage_id, bool_or(is_closed) is_closed, bool_or(is_won) is_won,
                 avg(probability_crm::decimal(18, 9)) chance
@@ -126,7 +128,7 @@ def closings(stage: Stage, db, zone: str, findings: list[dict]) -> None:
         ) where closes and not (was_closed and was_won = wins) group by opportunity_id
     """)
     day = f"cast(timezone('{zone}', c.moment) as date)"
-    moved, shown = db.sql(f"""
+    moved, shown = db.execute(f"""
         select count(*), list(o.opportunity_id order by o.opportunity_id)[:3] from opportunities o
         join closing c using (opportunity_id) where o.close_date is not null and o.close_date <> {day}
     """).fetchall()[0]

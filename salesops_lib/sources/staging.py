@@ -7,7 +7,7 @@ order, so that a row found doubled later can still be named.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,22 +114,35 @@ class Stage:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=QUARANTINE)
 
     @contextmanager
-    def database(self) -> Iterator:
-        """Open DuckDB with a view for each table, `place` being a row's position, and one for its origin."""
+    def engine(self) -> Iterator[Callable]:
+        """Start DuckDB once, which costs more than most statements; yield what opens a session of its own in it.
+
+        A session has a view for each table, `place` being a row's position, and one for its origin; the tables it
+        makes are temporary and go with it.
+        """
         import duckdb
 
+        known: set[str] = set()
         with duckdb.connect() as db:
-            db.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             db.execute(f"set memory_limit = '{MEMORY}'")
             db.execute("set temp_directory = $1", [str(self.folder / "spill")])
-            for name in self.names:
-                self._show(db, name)
-            yield db
 
-    def _show(self, db, name: str) -> None:
-        """Make, or make anew, the views of a table."""
+            @contextmanager
+            def session() -> Iterator:
+                with db.cursor() as own:
+                    own.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+                    for name in self.names:
+                        self._show(own, name, known)
+                    yield own
+
+            yield session
+
+    def _show(self, db, name: str, known: set[str] | None = None) -> None:
+        """Make, or make anew, the views of a table; those `known` stay as they are."""
+        known = set() if known is None else known
         for view, path in ((name, self.path(name)), (f"{name}_origin", self.origin(name))):
-            if path.exists():
+            if view not in known and path.exists():
+                known.add(view)
                 shown = f"read_parquet({_quoted(path)}, file_row_number = true)"
                 db.execute(f"""
                     create or replace view "{view}" as select * exclude (file_row_number), file_row_number as place
