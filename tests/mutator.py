@@ -233,8 +233,9 @@ def render(sheet: Sheet, case: Case) -> bytes:
     """Write a table in the form of the case; with `typed`, XLSX and Parquet hold numbers and days."""
     if case.form == "csv":
         out = io.StringIO(newline="")
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([sheet.header, *sheet.rows])
+        rows = [sheet.header, *sheet.rows]
+        ends = "\r\n" if any("\r" in cell for row in rows for cell in row) else "\n"
+        csv.writer(out, lineterminator=ends).writerows(rows)  # it quotes a \r only where lines end in one
         return out.getvalue().encode("utf-8", errors="surrogatepass")
     out = io.BytesIO()
     if case.form == "xlsx":

@@ -211,6 +211,7 @@ def test_what_a_source_does_not_know_is_not_talked_of(maven_ws):
     assert "segments" not in page.because
     assert "there are no quotas" in page.compared
     assert page.people["name"].is_monotonic_increasing
+    assert {"reasons", "next_step"}.isdisjoint(page.watchlist.columns)
     assert page.watchlist["deal"].str.fullmatch(r".+ \(mvn:\w+\)|mvn:\w+").all()
     assert page.watchlist["deal"].str.contains(" (mvn:", regex=False).any(), "an account stands for a name"
     assert page.quarters["quarter"].iloc[-2:].tolist() == ["Q4 2017 to date", "last four"]

@@ -173,8 +173,8 @@ def watchlist(found: Ahead, book: Book, flagged: pd.DataFrame | None) -> tuple[p
     -------
     tuple
         At most seven rows: `deal`, `amount`, `p_win` and `p_win_before` (chance of being won in the period, now
-        and at the last report), `if_won`, `if_not` (P(quota) then; absent without a quota), `reasons`, `owner`,
-        `next_step` (absent where none is known); and a sentence on concentration.
+        and at the last report), `if_won`, `if_not` (P(quota) then; absent without a quota), `reasons` (absent where
+        there are none), `owner`, `next_step` (absent where none is known); and a sentence on concentration.
     """
     import pandas as pd
 
@@ -190,12 +190,12 @@ def watchlist(found: Ahead, book: Book, flagged: pd.DataFrame | None) -> tuple[p
         "p_win_before": last.reindex(rows.index) if found.last else np.nan,
         "if_won": rows["p_quota_if_won"],
         "if_not": rows["p_quota_if_not"],
-        "reasons": reasons.reindex(rows.index).fillna(""),
+        "reasons": reasons.reindex(rows.index),
         "owner": facts.named(book, "rep", rows["rep"]),
         "next_step": told["next_step"],
     }).reset_index(drop=True)  # fmt: skip
-    optional = ("amount", "p_win_before", "if_won", "if_not", "next_step")
-    shown = shown.drop(columns=[name for name in optional if shown[name].isna().all()])
+    optional = ("amount", "p_win_before", "if_won", "if_not", "reasons", "next_step")
+    shown = shown.drop(columns=[name for name in optional if shown[name].isna().all()]).fillna({"reasons": ""})
     whole, n = every["expected"].sum(), min(TOP_SHARE, len(every))
     if not whole > 0:
         return shown, ""

@@ -114,8 +114,8 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     -------
     tuple
         At most seven rows: `deal`, `amount`, `chance`, `chance_before`, `of_missing` (amount × chance as a share
-        of the quota still missing; absent without one), `reasons`, `owner`, `next_step` (absent where none is
-        known); and a sentence on concentration.
+        of the quota still missing; absent without one), `reasons` and `next_step` (each absent where none is known),
+        `owner`; and a sentence on concentration.
     """
     import pandas as pd
 
@@ -134,7 +134,7 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
         "chance": rows["chance"],
         "chance_before": chances(last.book, then).reindex(rows.index) if known else np.nan,
         "of_missing": rows["expected"] / left if left > 0 else np.nan,
-        "reasons": reasons.reindex(rows.index).fillna(""),
+        "reasons": reasons.reindex(rows.index),
         "owner": facts.named(own.book, "rep", rows["rep"]),
         "next_step": told["next_step"],
         "expected": rows["expected"],
@@ -142,8 +142,8 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     ranked = frame.sort_values(["expected", "amount"], ascending=False, kind="stable")
     whole = ranked["expected"].sum()
     shown = ranked.drop(columns="expected").head(TOP_DEALS).reset_index(drop=True)
-    empty = [c for c in ("of_missing", "next_step", "chance_before") if shown[c].isna().all()]
-    shown = shown.drop(columns=empty)
+    empty = [c for c in ("of_missing", "reasons", "next_step", "chance_before") if shown[c].isna().all()]
+    shown = shown.drop(columns=empty).fillna({"reasons": ""})
     if not whole > 0:
         none = say("No deal has both a price and a chance, so nothing can be weighed.")
         return shown, none if len(ranked) else ""
