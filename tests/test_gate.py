@@ -102,6 +102,16 @@ def test_odd_values_are_never_an_error(seed, tmp_path):
     gate.write(found, tmp_path / "found.xlsx")
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_held_and_what_is_read_from_its_file_are_checked_alike(seed, tmp_path, monkeypatch):
+    snapshot = save(odd(seed), tmp_path)
+    earlier = save(odd(seed + 1), tmp_path, exported=EXPORTED - days(7))
+    held = inspect(snapshot, today=TODAY, earlier=earlier)
+    monkeypatch.setattr("salesops_lib.gate.ground.SMALL", -1)
+    assert inspect(snapshot, today=TODAY, earlier=earlier).to_dict() == held.to_dict()
+    assert len(held.table) > 10
+
+
 def test_columns_that_are_all_empty_are_not_looked_at(tmp_path):
     rows = clean()
     edit(rows, "opportunities", next_step=None, probability_crm=None)

@@ -106,7 +106,7 @@ def test_killing_a_load_at_any_moment_leaves_the_snapshot_before(tmp_path):
     ws = make_workspace(tmp_path)
     before = ws.ingest("sample", **SMALL)
     rng, killed, finished = random.Random(3), 0, 0
-    for attempt in range(12):
+    for attempt in range(8):
         code = (
             "from salesops_lib.workspace import open_workspace\n"
             f"open_workspace({str(tmp_path)!r}).ingest('sample', seed={100 + attempt}, opportunities=3000)\n"

@@ -1,7 +1,7 @@
 """What the checks stand on: a DuckDB session over one snapshot's Parquet files, with the views they share.
 
-Tables the source does not have are empty views, so any check can name any table. History and activities are only
-ever aggregated, never loaded.
+Tables the source does not have are empty views, so any check can name any table. Small tables are held; of large
+ones, history and activities are only ever aggregated, never loaded.
 
 =============== ==================================================================================================
 `every_deal`    opportunities with `value`, the amount in corporate currency at the rate of its day
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from salesops_lib.store import Snapshot
 
 MEMORY = "2GB"
+SMALL = 50_000  # rows up to which a table is held: to read a file anew for every check takes longer than the check
 NOTED = {
     "load_findings": {"kind": str, "file": str, "table": str, "column": str, "value": str, "n": int},
     "load_losses": {"table": str, "rows_in": int, "rows_kept": int, "rows_quarantined": int, "reason": str},
@@ -61,14 +62,15 @@ DAY_RATES = f"""
     ) rate
     from pairs join known using (currency) group by all
 """
+# `kept` stands for a table where the deals are few, else for a view
 DEALS = """
-    create temp view every_deal as
+    create temp kept every_deal as
     select o.* replace (coalesce(o.is_closed, false) as is_closed, coalesce(o.is_won, false) as is_won),
         case when o.currency = corporate() then o.amount
              else try_cast(round(o.amount::decimal(20,2) * r.rate, 2) as decimal(18,2)) end as value
     from opportunities o
     left join day_rates r on r.currency = o.currency and r.day = coalesce(o.close_date, export_day());
-    create temp view deals as
+    create temp kept deals as
     select * from every_deal where not coalesce(is_deleted, false) and merged_into_id is null
 """
 FLAGS = """
@@ -130,7 +132,7 @@ JUMPS = """
 """
 EARLIER = ("opportunities", "opportunity_history")
 IDLE = """
-    create temp view idle as
+    create temp kept idle as
     with met as (
         select opportunity_id, max(started_at) met_at from activities
         where opportunity_id is not null and started_at <= exported_at() group by all
@@ -221,17 +223,22 @@ def standing_on(
                 _earlier(ground, earlier, calendar)
             _noted(ground, noted)
             _calendar(ground, calendar)
+            kind = "table" if _is_small(snapshot, "opportunities") else "view"
             for statement in (DAY_RATES, DEALS, FLAGS, DIGEST, TRACKED, JUMPS, IDLE):
-                db.execute(statement)
+                db.execute(statement.replace("temp kept", f"temp {kind}"))
             yield ground
         except (duckdb.IOException, duckdb.InvalidInputException) as error:
             raise SnapshotError(f"snapshot {snapshot.id} cannot be read ({error}); load again.") from error
 
 
 def _views(ground: Ground) -> None:
-    """One view a canonical table, with every canonical column whatever the file holds."""
+    """One view, or a copy, a canonical table, with every canonical column whatever the file holds."""
     for name in tables.TABLES:
         _view(ground, ground.snapshot, name, name)
+
+
+def _is_small(snapshot: Snapshot, name: str) -> bool:
+    return name not in snapshot.tables or snapshot.manifest["tables"][name]["rows"] <= SMALL
 
 
 def _view(ground: Ground, snapshot: Snapshot, name: str, called: str) -> None:
@@ -242,7 +249,8 @@ def _view(ground: Ground, snapshot: Snapshot, name: str, called: str) -> None:
         return
     file = ground.db.read_parquet(str(snapshot.file(name)))
     picks = [f"{column if column in file.columns else 'null'}::{kind} as {column}" for column, kind in columns]
-    file.project(", ".join(picks)).create_view(called)
+    rows = file.project(", ".join(picks))
+    rows.create(called) if _is_small(snapshot, name) else rows.create_view(called)
 
 
 def _earlier(ground: Ground, snapshot: Snapshot, calendar: FiscalCalendar) -> None:

@@ -173,8 +173,8 @@ def watchlist(found: Ahead, book: Book, flagged: pd.DataFrame | None) -> tuple[p
     -------
     tuple
         At most seven rows: `deal`, `amount`, `p_win` and `p_win_before` (chance of being won in the period, now
-        and at the last report), `if_won`, `if_not` (P(quota) then; absent without a quota), `reasons` (absent where
-        there are none), `owner`, `next_step` (absent where none is known); and a sentence on concentration.
+        and at the last report), `if_won`, `if_not` (P(quota) then; absent without a quota), `reasons`, `owner`,
+        `next_step` (reasons and step absent where none is known); and a sentence on concentration.
     """
     import pandas as pd
 

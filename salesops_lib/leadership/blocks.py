@@ -114,8 +114,8 @@ def watchlist(own: Facts, last: Facts, flagged: pd.DataFrame | None) -> tuple[pd
     -------
     tuple
         At most seven rows: `deal`, `amount`, `chance`, `chance_before`, `of_missing` (amount × chance as a share
-        of the quota still missing; absent without one), `reasons` and `next_step` (each absent where none is known),
-        `owner`; and a sentence on concentration.
+        of the quota still missing; absent without one), `reasons`, `owner`, `next_step` (reasons and step absent
+        where none is known); and a sentence on concentration.
     """
     import pandas as pd
 
