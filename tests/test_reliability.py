@@ -169,14 +169,14 @@ def test_whoever_is_killed_nothing_is_broken_or_left(ws, tmp_path):
     fork = multiprocessing.get_context("forkserver")  # one that has imported, so that a round takes seconds
     fork.set_forkserver_preload(["tests.test_reliability"])
     rng, killed, rounds = random.Random(7), [], 0
-    while len(killed) < KILLS:
+    while len(killed) < KILLS or rounds < 2:
         rounds += 1
         mark, word = f"{os.getpid()}-{rounds}", f"round {rounds}"
         target = {"target": drive, "args": (str(ws.root), str(tmp_path), word, mark, found)}
         run = fork.Process(**target)
         run.start()
         seen = set()
-        for whom in [*["child"] * rng.randint(0, 4), rng.choice(["run", "parent"])]:
+        for whom in [*["child"] * rng.randint(0, 4), ("run", "parent")[rounds % 2]]:
             killed += _kill(whom, run, mark, rng, seen)
             assert unsound(tmp_path) == []
         run.join(60)

@@ -14,6 +14,8 @@ from salesops_lib.errors import SalesOpsError
 from salesops_lib.territory import branching, exact, geo, measures, prices, solve
 from salesops_lib.territory.inputs import read
 
+pytestmark = pytest.mark.xdist_group("territory")  # what it compiles, one process compiles
+
 
 def company(n=60, reps=4, seed=0):
     rng = np.random.default_rng(seed)

@@ -12,6 +12,8 @@ from salesops_lib import territory
 from salesops_lib.errors import SalesOpsError
 from tests.conftest import shared
 
+pytestmark = pytest.mark.xdist_group("territory")  # what it compiles, one process compiles
+
 
 def instance(name):
     folder = shared("territory")

@@ -11,6 +11,8 @@ from salesops_lib.errors import InsufficientData, ParameterError, SalesOpsError
 from salesops_lib.territory import charts
 from tests.test_territory import company
 
+pytestmark = pytest.mark.xdist_group("territory")  # what it compiles, one process compiles
+
 
 @pytest.fixture(scope="module")
 def case():
