@@ -21,7 +21,7 @@ from salesops_lib.errors import ConfigError, ParameterError, RenderError, SalesO
 from salesops_lib.language import say, speaking
 from salesops_lib.periods import as_date
 from salesops_lib.progress import track
-from salesops_lib.report import executors, runs
+from salesops_lib.report import executors, runs, warm
 from salesops_lib.report.definition import definitions, plain, read_definition
 from salesops_lib.report.deliver import deliver
 from salesops_lib.report.execute import FINDINGS, PageRun
@@ -185,6 +185,7 @@ def _make(
 ) -> tuple[list[PageRun], dict[str, Any]]:
     """Make what has changed in a private folder, publish page by page, tell; return the pages and the record."""
     began = time.perf_counter()
+    warm.sweep()
     with runs.locked(place) as work:
         before = runs.earlier(place)
         kept = {} if force else runs.unchanged(plan.jobs, before, place)

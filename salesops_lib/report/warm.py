@@ -87,12 +87,16 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
             _clear(folder)
 
 
-def _folder() -> str:
-    """Make a private folder with a short path, as sockets need; remove those of owners that were killed."""
+def sweep() -> None:
+    """Remove the private folders of owners that were killed, where folders are made at all."""
     for left in Path(tempfile.gettempdir()).glob("so-*-*"):
         owner = left.name.split("-")[1]
-        if owner.isdecimal() and not Path("/proc", owner).exists():
+        if not reason() and owner.isdecimal() and not Path("/proc", owner).exists():
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _folder() -> str:
+    """Make a private folder with a short path, as sockets need."""
     return tempfile.mkdtemp(prefix=f"so-{os.getpid()}-")
 
 
