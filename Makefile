@@ -9,15 +9,18 @@ AS_OF  ?= 2026-09-30
 help:
 	@echo "make report | test | lab | bench   (and: fuzz, kills, lint, lock, dictionary)"
 
-# A lock with hashes; this package itself, linked, from the build tools the lock already holds; byte code, compiled
-# on every core (an uncompiled pandas costs every report seconds; some packages hold files that are no Python 3).
+# A lock with hashes, installed by the pip it names; this package itself, linked, from the build tools the lock
+# already holds; byte code, compiled on every core (an uncompiled pandas costs every report seconds; other people's
+# tests are left out, and some packages hold files that are no Python 3).
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	awk '/^[^ ]/ {installer = /^pip==/} installer' requirements.lock >$(VENV)/pip.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/pip.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	-@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib
+	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib
 	$(BIN)/python -m compileall -q salesops_lib
 	@touch $@
 

@@ -51,9 +51,10 @@ class Sizes:
         out = amount * self.ratios[rng.integers(0, len(self.ratios), len(at))]
         without = np.flatnonzero(np.isnan(amount))
         if len(without):
-            pool = self._pools(rows).to_numpy()[at[without]]
-            for name in sorted(set(pool)):
-                mine = without[pool == name]
+            pools = self._pools(rows).astype("category").cat  # numbers are compared faster than names
+            pool = pools.codes.to_numpy()[at[without]]
+            for number, name in enumerate(pools.categories):
+                mine = without[pool == number]
                 out[mine] = self.pools[name][rng.integers(0, len(self.pools[name]), len(mine))]
         return out
 
