@@ -1,5 +1,6 @@
 import gc
 import signal
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -100,6 +101,12 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_runtest_teardown():
+    """What one test draws is not open in the next."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def pytest_itemcollected(item):

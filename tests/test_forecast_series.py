@@ -363,8 +363,6 @@ def test_processes_and_a_cluster_give_the_same_answer(monkeypatch):
 
 
 def test_pictures_draw_what_the_numbers_say():
-    import matplotlib.pyplot as plt
-
     history = many(2, n=60)
     out = forecast.forecast_series(history, horizon=6, freq="MS", model="fast")
     ax = charts.plot_fan(out, history, series="s1", target=1500)
@@ -388,7 +386,6 @@ def test_pictures_draw_what_the_numbers_say():
         assert "fast" in sentence
     parts = forecast.decompose(history[history["unique_id"].eq("s1")], horizon=6, freq="MS")
     assert {line.get_label() for line in charts.plot_components(parts).get_lines()} == {"trend", "yearly"}
-    plt.close("all")
 
 
 def test_a_sample_of_m3_is_well_below_naive2():

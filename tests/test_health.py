@@ -130,7 +130,6 @@ def test_pictures_draw_the_findings_they_are_given(result):
     assert charts.plot_staleness(result, ax=given) is given
     assert [bar.get_width() for bar in given.patches] == [4, 4, 3, 2]
     assert charts.describe_staleness(result).endswith("2 owners who have stale ones; first is Bo with 3 of 4.")
-    plt.close("all")
 
 
 def test_a_picture_without_findings_says_so(tmp_path):

@@ -79,7 +79,6 @@ def test_text_from_a_crm_is_escaped_everywhere(text):
 def test_figures_need_a_sentence():
     with pytest.raises(ParameterError, match="alt text"):
         present.show(plt.subplots()[1], " ")
-    plt.close("all")
 
 
 def test_a_shown_figure_is_closed_and_inside_the_page():
@@ -171,7 +170,6 @@ def test_pictures_draw_the_result_they_are_given(book):
     ].tolist()
     assert rep_charts.plot_attainment(reps) is not given
     assert "lie clearly above" in rep_charts.describe_win_rate(reps)
-    plt.close("all")
 
 
 def test_the_headline_is_computed_from_the_tiles(book):
