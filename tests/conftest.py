@@ -1,4 +1,5 @@
 import gc
+import shutil
 import signal
 import sys
 from functools import lru_cache
@@ -30,9 +31,10 @@ def shared(folder: str) -> Path:
 def make_workspace(root: Path, text: str = "") -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     (root / "salesops.yaml").write_text(text or "source: {kind: sample}\n", encoding="utf-8")
-    for name in ("notebooks", "reports"):
-        if not (root / name).exists():
-            (root / name).symlink_to(ROOT / name)
+    if not (root / "notebooks").exists():
+        (root / "notebooks").symlink_to(ROOT / "notebooks")
+    if not (root / "reports").exists():  # a copy: what is rendered must not land among the project's own pages
+        shutil.copytree(ROOT / "reports", root / "reports", ignore=shutil.ignore_patterns("out"))
     return open_workspace(root)
 
 

@@ -482,9 +482,8 @@ def hostile_out(tmp_path_factory):
     """What the command line makes of such an export: the page of a rep, and one for leadership."""
     root = tmp_path_factory.mktemp("hostile")
     write_export(hostile_company(), root / "export_2026-07-15")
+    (root / "ws/reports").mkdir(parents=True)
     ws = make_workspace(root / "ws", "source: {kind: csv}\n")
-    (ws.root / "reports").unlink()
-    ws.reports.mkdir()
     rep_report = yaml.safe_load((ROOT / "reports/rep_report.yaml").read_text(encoding="utf-8"))
     rep_report["for_each"]["where"] = {"name": HOSTILE[0]}
     (ws.reports / "rep_report.yaml").write_text(yaml.safe_dump(rep_report), encoding="utf-8")

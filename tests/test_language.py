@@ -204,10 +204,9 @@ def own(tmp_path_factory, sample_ws, wanted):
     """A workspace with the sample company that speaks a language of its own, and its rep sheet."""
     root = tmp_path_factory.mktemp("own")
     shutil.copytree(sample_ws.store.root, root / sample_ws.store.root.relative_to(sample_ws.root))
+    (root / "reports").mkdir()
     ws = make_workspace(root, "source: {kind: sample}\ncompany: {language: own.po}\nreports: reports\n")
     pseudo(root / "own.po", wanted)
-    (root / "reports").unlink()
-    (root / "reports").mkdir()
     (root / "reports" / "sheet.yaml").write_text("title: Rep sheets\nnotebooks: [rep_sheet]\n")
     return ws, render("sheet", workspace=ws, as_of="2026-09-30")
 
