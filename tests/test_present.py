@@ -6,6 +6,7 @@ import pytest
 
 from salesops_lib import kpis, present
 from salesops_lib.errors import ParameterError
+from salesops_lib.language import speaking
 from salesops_lib.stats import Estimate
 from tests.conftest import ROOT
 
@@ -97,7 +98,7 @@ def test_the_same_figure_is_the_same_bytes():
 def test_tables_align_by_unit_and_say_when_they_are_cut():
     frame = pd.DataFrame({"who": ["A", "B"], "amount": [1.5e6, None], "low": [1e6, None], "high": [2e6, None]})
     block = present.table(frame, units={"amount": "amount"}, ranges={"amount": ("low", "high")}, limit=1)
-    assert "1,500,000 [1.00 M; 2.00 M]" in block.markup
+    assert "1,500,000 [1.00&nbsp;M; 2.00&nbsp;M]" in block.markup
     assert "First 1 of 2 rows" in block.markup
     assert ">low<" not in block.markup
     with pytest.raises(ParameterError, match="Did you mean 'amount'"):
@@ -114,6 +115,20 @@ def test_the_id_on_a_tile_leads_to_the_definition_on_the_page(book):
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
         assert "present.tiles" not in text or "run_details(book, kpis.catalogue(), methods=" in text, path
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "shown"),
+    [
+        ("en", "−1.81 M (32 deals), 18 % of 4 Miles", "−1.81&nbsp;M (32 deals), 18&nbsp;% of 4 Miles"),
+        ("en", "39.2 k; 2.50 bn & more, M < k", "39.2&nbsp;k; 2.50&nbsp;bn &amp; more, M &lt; k"),
+        ("de", "4,23 Mio. EUR, 39,2 Tsd.", "4,23&nbsp;Mio. EUR, 39,2&nbsp;Tsd."),
+    ],
+)
+def test_a_line_never_breaks_between_a_number_and_its_unit(language, said, shown):
+    with speaking(language):
+        assert present.headline(said).markup == f'<p class="headline">{shown}</p>'
+        assert present.headline(said).text == said
 
 
 def test_a_tile_is_marked_at_its_value_not_at_its_change():
