@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 AS_OF  ?= 2026-09-30
 
 .PHONY: report test test-all fuzz kills lab bench lock lint words dictionary help
@@ -17,9 +18,9 @@ $(STAMP): requirements.lock pyproject.toml
 		{ echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	awk '/^[^ ]/ {installer = /^pip==/} installer' requirements.lock >$(VENV)/pip.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/pip.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r $(VENV)/pip.lock
+	$(PIP) --no-compile --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	-@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib
 	$(BIN)/python -m compileall -q salesops_lib
 	@touch $@

@@ -383,17 +383,18 @@ def private_folder(root: Path, purpose: str) -> Path:
     """Make a hidden folder that only this process writes to, and remove those that dead ones of this host left."""
     for left in root.glob(f".{purpose}-*"):
         host, _, rest = left.name.removeprefix(f".{purpose}-").rpartition("~")[0].rpartition("~")
-        if host == node() and rest.isdecimal() and not _alive(int(rest)):
+        if host == node() and rest.isdecimal() and not alive(int(rest)):
             shutil.rmtree(left, ignore_errors=True)
     path = root / f".{purpose}-{node()}~{os.getpid()}~{uuid4().hex[:8]}"
     path.mkdir()
     return path
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this host is there still."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process has so large a number
         return False
     except PermissionError:
         return True  # another user's

@@ -6,12 +6,11 @@ import html
 import os
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from salesops_lib.language import language, say
-from salesops_lib.present.numbers import SIZES
+from salesops_lib.language import say
+from salesops_lib.present.numbers import ENDLESS, SIZES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,13 +52,8 @@ def behind(*blocks: Shown) -> tuple[tuple[str, pd.DataFrame], ...]:
 
 def safe(text: str) -> str:
     """Escape a text for a page; a number stays on one line with its per cent, thousands or millions."""
-    return _gap(language()).sub("&nbsp;", html.escape(text)) if " " in text else html.escape(text)
-
-
-@cache
-def _gap(_language: str) -> re.Pattern:
     units = "|".join(re.escape(say(size, n="").strip()) for _, size in SIZES)
-    return re.compile(rf"(?<=\d) (?=(?:%|{units})(?!\w))")
+    return re.sub(rf" (?=%)|(?<=[\d{ENDLESS}]) (?=(?:{units})(?!\w))", "&nbsp;", html.escape(text))
 
 
 def headline(text: str) -> Shown:

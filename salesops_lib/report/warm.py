@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from salesops_lib.errors import RenderError
+from salesops_lib.store import alive
 
 ADDRESS = "SALESOPS_WARM"  # where the parent listens
 MEMORY = "SALESOPS_MEMORY_MB"  # what a run may take beyond the parent's own
@@ -88,10 +89,10 @@ def parent(modules: Iterable[str] = ()) -> Iterator[str]:
 
 
 def sweep() -> None:
-    """Remove the private folders of owners that were killed, where folders are made at all."""
+    """Remove the private folders of owners that were killed."""
     for left in Path(tempfile.gettempdir()).glob("so-*-*"):
         owner = left.name.split("-")[1]
-        if not reason() and owner.isdecimal() and not Path("/proc", owner).exists():
+        if owner.isdecimal() and not alive(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
 
 
